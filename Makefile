@@ -1,0 +1,29 @@
+PYTHON ?= python3
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: setup demo test test-all lint clean
+
+setup: .venv/.ready
+
+.venv/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+demo: setup
+	@$(BIN)/recert certify models/vowels_lstm.onnx models/vowels_test.npz --eps 0.01 --limit 12
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+
+test: lint
+	$(PYTEST) -m 'not slow'
+
+test-all: lint
+	$(PYTEST)
+
+clean:
+	rm -rf .venv build *.egg-info

@@ -1,0 +1,39 @@
+"""Errors that a user can act on. Each message is one line that says what is wrong and what to do."""
+
+from __future__ import annotations
+
+
+class RecertError(Exception):
+    """Base of everything recert raises on purpose; the command line prints it and exits with status 2."""
+
+
+class InvalidGraph(RecertError):
+    """The intermediate representation broke one of its own rules: a bug of recert's, never a user's."""
+
+
+class UnreadableModel(RecertError):
+    """The file is not a loadable ONNX model."""
+
+
+class UnsupportedModel(RecertError):
+    """The model uses something recert does not read. `problems` lists all of it, one line each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = list(problems)
+        super().__init__("; ".join(self.problems))
+
+
+class UnboundDimension(RecertError):
+    """A free dimension of the model has no value."""
+
+
+class SelfCheckFailed(RecertError):
+    """The intermediate representation and onnxruntime compute different numbers."""
+
+
+class BadQuery(RecertError):
+    """A VNN-LIB file that cannot be read, or that asks about another network."""
+
+
+class BadInput(RecertError):
+    """Data or options that make no sense for the model."""
