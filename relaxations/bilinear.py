@@ -1,0 +1,104 @@
+"""Products w(x)·(g(y) − h) of two curves, h a constant of each box: LSTM and GRU gates.
+
+For fixed x the inner maximum depends on x through s = w(x) alone,
+
+    H(s) = max over y of  scale·s·g(y) − b·y,
+
+a maximum of functions linear in s, hence *convex* in s.  On an interval of s its chord lies above it: for any slope β
+and α = max over both ends of H − β·s,  H(s) ≤ α + β·s.  So over one interval of x
+
+    max scale·w(x)·(g(y) − h) − a·x − b·y  ≤  α + max over x of (β − scale·h)·w(x) − a·x,
+
+which is the support of the curve w with another scale.  The error is quadratic in the length of the interval; the
+intervals with the greatest bound are cut again a few times.  Every stage is an upper bound, none a sample.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from relaxations.curves import Curve
+from relaxations.gate import Support
+
+PARTS = 8
+ROUNDS = 3
+
+
+class _Intervals(NamedTuple):
+    bound: Tensor
+    left: Tensor
+    right: Tensor
+    at: Tensor
+
+
+def product_support(
+    w: Curve,
+    g: Curve,
+    scale: Tensor,
+    slopes: tuple[Tensor, Tensor],
+    x: tuple[Tensor, Tensor],
+    y: tuple[Tensor, Tensor],
+    h: Tensor | float = 0.0,
+) -> Support:
+    """Support of w(x)·(g(y) − h); `w` must not decrease.  All tensors broadcast to [*S]."""
+    shape = torch.broadcast_shapes(
+        scale.shape, *(t.shape for t in (*slopes, *x, *y)), *([h.shape] if isinstance(h, Tensor) else [])
+    )
+    (a, b), (x0, x1), (y0, y1) = ((t.expand(shape) for t in pair) for pair in (slopes, x, y))
+    scale = scale.expand(shape)
+
+    def bound(nodes: Tensor) -> _Intervals:
+        """Upper bounds over the intervals between neighbours on axis 1 of `nodes` [m, parts + 1, *S]."""
+        s = w.function(nodes)
+        inner = g.support(scale * s, b, y0, y1).value
+        left, right, s0, s1, inner0, inner1 = (
+            v[:, part].flatten(0, 1) for v in (nodes, s, inner) for part in (slice(None, -1), slice(1, None))
+        )
+        gap = s1 - s0
+        slope = torch.where(gap > 0, (inner1 - inner0) / gap.clamp(min=1e-300), 0.0).clamp(
+            -steepest, steepest
+        )
+        height = torch.maximum(inner0 - slope * s0, inner1 - slope * s1)
+        outer = w.support(slope - scale * h, a, left, right)
+        return _Intervals(height + outer.value, left, right, outer.at)
+
+    steepest = g.magnitude(y0, y1).amax() if y0.numel() else 1.0  # |H'(s)| ≤ max|g|
+    found = bound(w.nodes(x0, x1)[None])
+    total: Tensor | None = None
+    for _ in range(ROUNDS):
+        top = found.bound.topk(3, dim=0)
+        rest = top.values[2]
+        total = rest if total is None else torch.maximum(total, rest)
+        pick = top.indices[:2]
+        left, right = found.left.gather(0, pick), found.right.gather(0, pick)
+        steps = torch.arange(PARTS + 1, dtype=left.dtype, device=left.device) / PARTS
+        steps = steps.reshape(1, -1, *[1] * len(shape))
+        nodes = torch.minimum(left[:, None] + (right - left)[:, None] * steps, right[:, None])
+        found = bound(torch.cat([nodes[:, :-1], right[:, None]], dim=1))
+    last = found.bound.max(dim=0)
+    value = last.values if total is None else torch.maximum(total, last.values)
+    at = found.at.gather(0, last.indices[None])[0]
+    place = g.support(scale * w.function(at), b, y0, y1).at
+    return Support(value, torch.stack([at, place.expand(shape)]))
+
+
+def scaled_support(
+    w: Curve, scale: Tensor, slopes: tuple[Tensor, Tensor], x: tuple[Tensor, Tensor], y: tuple[Tensor, Tensor]
+) -> Support:
+    """Support of w(x)·y: linear in y, so y is at an end, and the rest is a support of the curve w alone."""
+    (a, b), ends = slopes, torch.stack(torch.broadcast_tensors(*y))
+    found = w.support(scale * ends, a, *x)
+    values = found.value - b * ends
+    value, index = values.max(dim=0)
+    places = torch.stack(torch.broadcast_tensors(found.at, ends))
+    places = places.expand(2, *values.shape)
+    return Support(value, places.gather(1, index.expand(2, 1, *index.shape))[:, 0])
+
+
+def product_image(w: tuple[Tensor, Tensor], g: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Least and greatest product of two intervals."""
+    corners = torch.stack([w[0] * g[0], w[0] * g[1], w[1] * g[0], w[1] * g[1]])
+    return corners.amin(0), corners.amax(0)

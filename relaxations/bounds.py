@@ -1,0 +1,168 @@
+"""The three questions that a verifier asks of a gate: planes, offsets for given slopes, and the image of a box."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from relaxations.errors import InvalidBox, UnknownGate
+from relaxations.gate import GATES, Gate
+from relaxations.rounding import margin
+from relaxations.slopes import minimum_volume, secant
+
+CHUNK = 4096
+"""Boxes solved at once: as many as stay in the processor's cache."""
+
+
+@dataclass(frozen=True)
+class Planes:
+    """For all p in the box:  Σₖ lower_slope[k]·pₖ + lower_offset ≤ g(p) ≤ Σₖ upper_slope[k]·pₖ + upper_offset,
+    over the reals.  Slopes are [k, *S], offsets [*S], for a gate of k operands over boxes [k, *S]."""
+
+    lower_slope: Tensor
+    lower_offset: Tensor
+    upper_slope: Tensor
+    upper_offset: Tensor
+
+
+def planes(
+    gate: Gate | str,
+    lower: Tensor,
+    upper: Tensor,
+    parameters: Mapping[str, Any] | None = None,
+    quality: Literal["tight", "fast"] = "tight",
+) -> Planes:
+    """A lower and an upper plane of `gate` over every box [lower, upper], each [k, *S].
+
+    `quality`: "tight" has nearly least volume, "fast" takes slopes in closed form.  Raises `InvalidBox` for
+    lower > upper, NaN and infinite sides, `OutsideDomain` where the gate is not defined on the whole box,
+    `UnknownGate` for a name or parameters that are not in the table.
+    """
+    gate, parameters = _resolved(gate, parameters)
+    _check_box(gate, lower, upper)
+    shape = lower.shape[1:]
+    low, high = _flat_double(lower), _flat_double(upper)
+    choose = secant if quality == "fast" else minimum_volume
+    with torch.no_grad():
+        parts = [
+            torch.stack(choose(gate, l, u, parameters))
+            for l, u in zip(low.split(CHUNK, 1), high.split(CHUNK, 1), strict=True)
+        ]
+        slopes = torch.cat(parts, 2) if len(parts) != 1 else parts[0]
+        slopes = slopes.reshape(2, *lower.shape).to(lower.dtype)
+    below, above = offsets(gate, slopes[0], slopes[1], lower, upper, parameters)
+    return Planes(slopes[0], below.reshape(shape), slopes[1], above.reshape(shape))
+
+
+def offsets(
+    gate: Gate | str,
+    lower_slope: Tensor,
+    upper_slope: Tensor,
+    lower: Tensor,
+    upper: Tensor,
+    parameters: Mapping[str, Any] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The (lower, upper) offsets [*S] that make planes with the given slopes sound, whatever the slopes.
+
+    Slopes are [k, *R] where R broadcasts against S (many slopes for one box); the result has their common shape.
+    Differentiable in the slopes: by the envelope theorem the gradient of an offset is minus the place
+    where it is attained.  Errors as for `planes`.
+    """
+    gate, parameters = _resolved(gate, parameters)
+    _check_box(gate, lower, upper)
+    dtype = lower.dtype
+    with torch.no_grad():
+        sides = torch.broadcast_tensors(lower_slope, upper_slope, lower, upper)
+        slope_low, slope_high, low, high = (side.double() for side in sides)
+        # both problems at once: max of −g + a⁻·p and of g − a⁺·p
+        slopes = torch.stack([-slope_low, slope_high], 1)
+        scale = torch.tensor([-1.0, 1.0], dtype=torch.float64, device=low.device).reshape(
+            2, *[1] * (low.dim() - 1)
+        )
+        low, high = low[:, None].expand_as(slopes), high[:, None].expand_as(slopes)
+        parts = _chunked(gate, scale, slopes, low, high, parameters)
+        value, at = parts
+        below, above = _outward(-value[0], value[1], dtype)
+        at = at.to(dtype)
+    below = below + _envelope(lower_slope, at[:, 0])
+    above = above + _envelope(upper_slope, at[:, 1])
+    return below, above
+
+
+def image(
+    gate: Gate | str, lower: Tensor, upper: Tensor, parameters: Mapping[str, Any] | None = None
+) -> tuple[Tensor, Tensor]:
+    """An interval (lo, hi), each [*S], that contains the gate's values over the box: exact up to rounding.
+
+    Where the gate is not defined on the whole box a side is infinite.  Errors as for `planes`.
+    """
+    gate, parameters = _resolved(gate, parameters)
+    _check_box(gate, lower, upper)
+    with torch.no_grad():
+        low, high = gate.image(lower.double(), upper.double(), **parameters)
+        return _outward(low, high, lower.dtype)
+
+
+def _chunked(
+    gate: Gate, scale: Tensor, slopes: Tensor, lower: Tensor, upper: Tensor, parameters: Mapping[str, Any]
+) -> tuple[Tensor, Tensor]:
+    """Support values with their margins [2, *S], and the places [k, 2, *S], a cache-full of boxes at a time."""
+    k, _, *shape = slopes.shape
+    scale = scale.reshape(2, 1)
+    pieces = [t.reshape(k, 2, -1).split(CHUNK, 2) for t in (slopes, lower, upper)]
+    values, places = [], []
+    for a, l, u in zip(*pieces, strict=True):
+        found = gate.support(scale, a, l, u, **parameters)
+        largest = gate.magnitude(l[:, 0], u[:, 0], **parameters) + (
+            a.abs() * torch.maximum(l.abs(), u.abs())
+        ).sum(0)
+        values.append(found.value + margin(largest))
+        places.append(found.at)
+    return torch.cat(values, 1).reshape(2, *shape), torch.cat(places, 2).reshape(k, 2, *shape)
+
+
+def _envelope(slope: Tensor, at: Tensor) -> Tensor | float:
+    """Zero, with gradient −at in the slopes."""
+    return ((slope.detach() - slope) * at).sum(0) if slope.requires_grad else 0.0
+
+
+def _outward(below: Tensor, above: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Cast to `dtype`, away from the gate."""
+    if dtype == torch.float64:
+        return below, above
+    infinite = torch.tensor(torch.inf, dtype=dtype, device=below.device)
+    return torch.nextafter(below.to(dtype), -infinite), torch.nextafter(above.to(dtype), infinite)
+
+
+def _resolved(gate: Gate | str, parameters: Mapping[str, Any] | None) -> tuple[Gate, Mapping[str, Any]]:
+    if isinstance(gate, str):
+        if gate not in GATES:
+            raise UnknownGate(f"no gate is named '{gate}'; the table has {', '.join(sorted(GATES))}")
+        gate = GATES[gate]
+    parameters = parameters or {}
+    if set(parameters) != set(gate.parameters):
+        raise UnknownGate(
+            f"gate '{gate.name}' takes parameters {list(gate.parameters)}, not {sorted(parameters)}"
+        )
+    return gate, parameters
+
+
+def _check_box(gate: Gate, lower: Tensor, upper: Tensor) -> None:
+    if lower.shape != upper.shape or lower.dim() < 1 or lower.shape[0] != gate.arity:
+        raise InvalidBox(
+            f"gate '{gate.name}' has {gate.arity} operands; boxes are [{gate.arity}, *S], not "
+            f"{list(lower.shape)} and {list(upper.shape)}"
+        )
+    width = upper - lower
+    if not bool(((width >= 0) & (width < torch.inf)).all()):
+        raise InvalidBox(
+            f"gate '{gate.name}': every box needs finite lower ≤ upper; bound its operands first"
+        )
+
+
+def _flat_double(t: Tensor) -> Tensor:
+    return t.detach().reshape(t.shape[0], -1).double()
