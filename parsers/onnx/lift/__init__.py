@@ -1,0 +1,1 @@
+"""Every recurrent form of ONNX becomes one `Scan` here."""

@@ -1,0 +1,115 @@
+"""`read_onnx`: from a file to a checked `Graph`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+import parsers.onnx.ops
+from parsers.errors import BadInput, UnsupportedModel
+from parsers.ir import Graph, validate
+from parsers.onnx.builder import Builder
+from parsers.onnx.dimensions import Binding, Bindings, InputSpec, bind, declared
+from parsers.onnx.load import load
+from parsers.onnx.problems import Unsupported
+from parsers.onnx.prune import prune
+from parsers.onnx.scope import Reading, Scope
+from parsers.onnx.selfcheck import self_check
+from parsers.onnx.values import Const, Sym, Val, constant
+
+OLDEST_OPSET = 7
+
+
+def read_onnx(
+    path: str | Path, shapes: Bindings | None = None, fixed: Mapping[str, np.ndarray] | None = None
+) -> Graph:
+    """Read an ONNX file into a `Graph` that computes the same function over the reals.
+
+    `shapes` binds free dimensions: whole shapes by input name, or sizes by dimension name. `fixed` turns
+    inputs into constants. A free leading batch axis becomes 1, with a note; time is never guessed.
+
+    Raises `UnreadableModel` (not a loadable file), `UnsupportedModel` (with every node that cannot be
+    read and why), `UnboundDimension`, `BadInput` (shapes or fixed values that do not fit), and
+    `SelfCheckFailed` where the graph and onnxruntime disagree, naming the first value that differs.
+    """
+    path = Path(path)
+    parsers.onnx.ops.load()
+    model = load(path)
+    values = {name: np.asarray(array) for name, array in (fixed or {}).items()}
+    specs = declared(model)
+    binding = bind(specs, {**(shapes or {}), **{name: array.shape for name, array in values.items()}})
+    reading = interpret(model, path, specs, binding, values)
+    notes = list(reading.graph.notes)
+    for name, axis in binding.assumed_batch.items():
+        notes.append(f"axis {axis} of input '{name}' is free and was taken to be the batch, of size 1")
+
+    def again(other: Binding) -> Interpreted:
+        return interpret(model, path, specs, other, values)
+
+    notes += self_check(path, model, specs, binding, values, reading, again)
+    return replace(reading.graph, notes=tuple(notes))
+
+
+class Interpreted:
+    """A graph and where each value of the file's main graph went: to a value of the graph or to a constant."""
+
+    def __init__(self, graph: Graph, origins: dict[str, str | np.ndarray]) -> None:
+        self.graph = graph
+        self.origins = origins
+
+
+def interpret(
+    model: onnx.ModelProto,
+    path: Path,
+    specs: list[InputSpec],
+    binding: Binding,
+    fixed: Mapping[str, np.ndarray],
+) -> Interpreted:
+    """One walk over the model at concrete shapes; no comparison with onnxruntime yet."""
+    opsets = {("" if o.domain == "ai.onnx" else o.domain): o.version for o in model.opset_import}
+    if 0 < opsets.get("", 0) < OLDEST_OPSET:
+        raise UnsupportedModel(
+            [f"opset {opsets['']} predates {OLDEST_OPSET}; raise it with onnx.version_converter.convert_version"]
+        )
+    builder = Builder()
+    reading = Reading(opsets, str(path.parent))
+    scope = Scope(reading, builder)
+    for spec in specs:
+        if spec.name in fixed:
+            scope.values[spec.name] = constant(fixed[spec.name], spec.dtype)
+            reading.note(f"input '{spec.name}' is fixed to a constant")
+        else:
+            scope.values[spec.name] = builder.input(spec.name, binding.shapes[spec.name], spec.dtype)
+    missing = set(fixed) - {s.name for s in specs}
+    if missing:
+        raise BadInput(f"the model has no input {sorted(missing)}; it has {', '.join(map(str, specs))}")
+    try:
+        results = scope.read(model.graph)
+    except Unsupported as problem:
+        raise UnsupportedModel([*reading.problems, str(problem)]) from problem
+    if reading.problems:
+        raise UnsupportedModel(reading.problems)
+    names = [o.name for o in model.graph.output]
+    odd = [n for n, v in zip(names, results, strict=True) if not isinstance(v, Sym | Const)]
+    if odd:
+        raise UnsupportedModel([f"output '{odd[0]}' is a sequence: only tensors can be compared with a property"])
+    outputs: list[Val] = [v for v in results if isinstance(v, Sym | Const)]
+    graph = builder.finish(model.graph.name or path.stem, outputs, names, reading.notes)
+    graph = validate(prune(graph))
+    return Interpreted(graph, _origins(scope, builder, graph))
+
+
+def _origins(scope: Scope, builder: Builder, graph: Graph) -> dict[str, str | np.ndarray]:
+    origins: dict[str, str | np.ndarray] = {}
+    for name, value in scope.values.items():
+        if isinstance(value, Const):
+            origins[name] = value.array
+        elif isinstance(value, Sym) and value.owner is builder:
+            final = builder.final_name(value)
+            if final in graph.values:
+                origins[name] = final
+    return origins

@@ -1,0 +1,78 @@
+"""The one table of ONNX operators: `@onnx_op("Gemm", newest=13)` above the function that reads it.
+
+A reader receives a `Call` and returns the value of every output. `newest` is the latest version of the
+operator's definition that the function was written against; a model that asks for a later one is refused.
+An attribute or input that the function did not look at is refused by name, so nothing is ignored silently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import onnx
+
+from parsers.onnx.problems import Unsupported
+from parsers.onnx.values import Any
+
+if TYPE_CHECKING:
+    from parsers.onnx.call import Call
+
+Reader = Callable[["Call"], Any | tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxOp:
+    """How one operator is read."""
+
+    name: str
+    domain: str
+    newest: int
+    read: Reader
+
+
+OPS: dict[tuple[str, str], OnnxOp] = {}
+
+
+def onnx_op(name: str, newest: int, domain: str = "") -> Callable[[Reader], Reader]:
+    """Register the decorated function as the reader of `domain::name` up to definition `newest`."""
+
+    def register(function: Reader) -> Reader:
+        if (domain, name) in OPS:
+            raise ValueError(f"two readers for {domain}::{name}")
+        OPS[domain, name] = OnnxOp(name, domain, newest, function)
+        return function
+
+    return register
+
+
+def lookup(domain: str, name: str, opset: int) -> OnnxOp:
+    """The reader of an operator, or `Unsupported` saying why there is none."""
+    domain = "" if domain == "ai.onnx" else domain
+    entry = OPS.get((domain, name))
+    if entry is None:
+        raise Unsupported("this operator is not read", "see `recert supports --onnx-operators`")
+    if domain == "" and opset > onnx.defs.onnx_opset_version():
+        raise Unsupported(
+            f"opset {opset} is newer than the installed onnx ({onnx.__version__}) knows", "upgrade onnx"
+        )
+    if domain == "" and onnx.defs.has(name, domain):
+        try:
+            version = onnx.defs.get_schema(name, opset, domain).since_version
+        except onnx.defs.SchemaError:
+            raise Unsupported(f"it is not in opset {opset}", "correct the model's opset stamp") from None
+        if version > entry.newest:
+            raise Unsupported(
+                f"version {version} of this operator is newer than the version {entry.newest} that is read",
+                "export with an older opset",
+            )
+    return entry
+
+
+def onnx_operators() -> list[str]:
+    """Names of all operators that are read, sorted; `domain::name` outside the standard's own domain."""
+    import parsers.onnx.ops
+
+    parsers.onnx.ops.load()
+    return sorted(f"{domain}::{name}" if domain else name for domain, name in OPS)

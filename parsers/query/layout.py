@@ -1,0 +1,73 @@
+"""Where a query's elements lie in the network's tensors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from parsers.ir import Value
+
+DOUBLE = np.dtype(np.float64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """Element numbers run through the inputs and then the outputs, tensor after tensor, row-major.
+
+    `types` are the element types of the inputs, each once, and `type_of[i]` is the place in `types` of input
+    element i. `rounding` is the coarsest float type in sight: what a constant between tensors is rounded to.
+    `rounds` tells whether decimals mean their rounding to the element type.
+    """
+
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+    starts: tuple[int, ...]
+    types: tuple[np.dtype, ...]
+    type_of: np.ndarray
+    rounding: np.dtype
+    rounds: bool
+
+    @staticmethod
+    def of(inputs: Sequence[Value], outputs: Sequence[Value], rounds: bool) -> Layout:
+        tensors = (*inputs, *outputs)
+        sizes = [math.prod(v.shape) for v in tensors]
+        dtypes = [np.dtype("float32" if v.dtype == "real" else v.dtype) for v in tensors]
+        types = tuple(dict.fromkeys(dtypes[: len(inputs)]))
+        places = np.array([types.index(t) for t in dtypes[: len(inputs)]], np.intp)
+        floats = [t for t in dtypes if t.kind == "f"] or [DOUBLE]
+        return Layout(
+            tuple(inputs),
+            tuple(outputs),
+            (0, *np.cumsum(sizes).tolist()),
+            types,
+            np.repeat(places, sizes[: len(inputs)]),
+            min(floats, key=lambda t: t.itemsize),
+            rounds,
+        )
+
+    @property
+    def tensors(self) -> tuple[Value, ...]:
+        return self.inputs + self.outputs
+
+    @property
+    def input_size(self) -> int:
+        return self.starts[len(self.inputs)]
+
+    def type(self, element: int) -> np.dtype:
+        """The type of an input element."""
+        return self.types[int(self.type_of[element])]
+
+    def place(self, element: int) -> tuple[Value, int]:
+        """The tensor of an element, and the element's row-major offset in it."""
+        at = int(np.searchsorted(self.starts, element, side="right")) - 1
+        return self.tensors[at], element - self.starts[at]
+
+    def name(self, element: int) -> str:
+        """`tensor[i,j]`, for messages."""
+        tensor, offset = self.place(element)
+        if not tensor.shape:
+            return tensor.name
+        return f"{tensor.name}[{','.join(str(int(i)) for i in np.unravel_index(offset, tensor.shape))}]"

@@ -1,0 +1,40 @@
+"""Does a concrete input with its outputs satisfy a query? Exact, with no tolerance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from parsers.query.formula import Comparison, Formula, compare, holds
+from parsers.query.layout import Layout
+from parsers.query.normal_form import bound_of
+from parsers.query.rounding import nearest
+
+
+def satisfied(formula: Formula, layout: Layout, values: Sequence[float | int]) -> bool:
+    """Truth of `formula` at `values`, one for each element of the inputs and then of the outputs.
+
+    Where literals round, a bound on a float input element is compared as its type rounds it, which the
+    bound's own decimal cannot contradict by more than that rounding, and every other comparison must hold
+    with its constant as written and with its constant rounded. Otherwise only what is written counts.
+    """
+
+    def decide(comparison: Comparison) -> bool:
+        bound = bound_of(comparison, layout.input_size) if layout.rounds else None
+        if bound is not None and abs(next(iter(comparison.terms.values()))) == 1:
+            element, relation, limit = bound
+            dtype = layout.type(element)
+            if dtype.kind == "f":
+                threshold = float(nearest([limit.value], dtype)[0][0])
+                if relation == ">=":
+                    return compare(threshold, "<" if limit.strict else "<=", values[element])
+                return compare(values[element], comparison.relation, threshold)
+        total = sum((q * Fraction(values[i]) for i, q in comparison.terms.items()), Fraction(0))
+        if not compare(total + comparison.constant, comparison.relation, 0):
+            return False
+        if not layout.rounds:
+            return True
+        rounded = float(nearest([comparison.constant], layout.rounding)[0][0])
+        return compare(total, comparison.relation, -rounded)
+
+    return holds(formula, decide)
