@@ -106,8 +106,8 @@ class Specification:
             named = f"{letter}_0" if wanted == 1 else f"{letter}_0 … {letter}_{wanted - 1}"
             return [*unread, f"it declares {named}, but the network's {kind}s {here} have {found} elements"]
         if len(declared) != len(present):
-            names = ", ".join(v.name for v in declared)
-            return [*unread, f"it declares {len(declared)} {kind}s ({names}), the network has {len(present)}: {here}"]
+            names = f"{len(declared)} {kind}s ({', '.join(v.name for v in declared)})"
+            return [*unread, f"it declares {names}, the network has {len(present)}: {here}"]
         for variable, value in zip(declared, present, strict=True):
             if variable.shape != value.shape:
                 unread.append(
@@ -143,8 +143,10 @@ def format_assignment(spec: Specification, inputs: Mapping[str, Array], outputs:
     x = _flat("input", spec.network_inputs, inputs)
     y = _flat("output", spec.network_outputs, outputs)
     if spec.version == "1.0":
-        pairs = [f"(X_{i} {_digits(v)})" for i, v in enumerate(x)] + [f"(Y_{i} {_digits(v)})" for i, v in enumerate(y)]
-        return "(" + "\n ".join(pairs) + ")"
+        named = [
+            (f"{letter}_{i}", v) for letter, values in (("X", x), ("Y", y)) for i, v in enumerate(values)
+        ]
+        return "(" + "\n ".join(f"({name} {_digits(v)})" for name, v in named) + ")"
     lines: list[str] = []
     for variables, values in ((spec.inputs, x), (spec.outputs, y)):
         start = 0
@@ -163,7 +165,8 @@ def _flat(kind: str, tensors: Sequence[Value], arrays: Mapping[str, Array]) -> l
             raise BadInput(f"no values for {kind} '{tensor.name}'; given are {', '.join(arrays) or 'none'}")
         array = np.asarray(arrays[tensor.name])
         if array.shape != tensor.shape:
-            raise BadInput(f"{kind} '{tensor.name}' has shape {_shape(array.shape)}, not {_shape(tensor.shape)}")
+            shapes = f"{_shape(array.shape)}, not {_shape(tensor.shape)}"
+            raise BadInput(f"{kind} '{tensor.name}' has the shape {shapes}")
         if not np.all(np.isfinite(array)):
             raise BadInput(f"{kind} '{tensor.name}' has values that are NaN or infinite")
         elements.extend(array.reshape(-1))
@@ -171,9 +174,9 @@ def _flat(kind: str, tensors: Sequence[Value], arrays: Mapping[str, Array]) -> l
 
 
 def _digits(value: np.generic) -> str:
-    if np.issubdtype(value.dtype, np.integer):
-        return str(value)
-    return np.format_float_positional(value, unique=True, trim="0")
+    if isinstance(value, np.floating):
+        return np.format_float_positional(value, unique=True, trim="0")
+    return str(value)
 
 
 def _shape(shape: Shape) -> str:

@@ -31,7 +31,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LinearConstraint:
-    """Σ_v ⟨coefficients[v], v⟩ + constant ≤ 0, or < 0 where `strict`; v are inputs and outputs of the network.
+    """Σ_v ⟨coefficients[v], v⟩ + constant ≤ 0, or < 0 where `strict`; v runs over inputs and outputs.
 
     Arrays have their variable's shape; a variable that does not occur is absent. `constant` is rounded
     downward, which only weakens the constraint. Each coefficient is within `coefficient_error` (relative) of
@@ -91,22 +91,19 @@ def _refuse_unbounded(normal: NormalForm, layout: Layout) -> None:
         upper = [i for i in missing_upper if i not in clause.upper]
         if lower or upper:
             ends = [("lower", ">=", lower), ("upper", "<=", upper)]
-            texts = [
-                f"{_listed(layout, missing)} no {end} bound (add `(assert ({relation} {layout.name(missing[0])} …))`)"
-                for end, relation, missing in ends
-                if missing
-            ]
-            raise BadQuery("every input element needs two bounds: " + " and ".join(texts))
+            raise BadQuery("; ".join(_unbounded(layout, *end) for end in ends if end[2]))
     owned = sum(1 for clause in normal.alternatives if clause.lower or clause.upper)
     if owned * layout.input_size > ROOM:
         raise BadQuery(
-            f"the query has {owned:,} input regions of {layout.input_size:,} elements each; split it over several files"
+            f"the query has {owned:,} input regions of {layout.input_size:,} elements each; "
+            "split it over several files"
         )
 
 
-def _listed(layout: Layout, elements: Sequence[int]) -> str:
-    names = ", ".join(layout.name(i) for i in elements[:3])
-    return f"{names} has" if len(elements) == 1 else f"{names}{', …' if len(elements) > 3 else ''} have"
+def _unbounded(layout: Layout, end: str, relation: str, elements: Sequence[int]) -> str:
+    names = ", ".join(layout.name(i) for i in elements[:3]) + (", …" if len(elements) > 3 else "")
+    have = "has" if len(elements) == 1 else "have"
+    return f"{names} {have} no {end} bound; add `(assert ({relation} {layout.name(elements[0])} …))`"
 
 
 # --- boxes -------------------------------------------------------------------------------------------
@@ -154,7 +151,8 @@ class Ends:
 def _by_tensor(layout: Layout, lower: Array, upper: Array) -> dict[str, Box]:
     boxes: dict[str, Box] = {}
     for tensor, start, end in zip(layout.inputs, layout.starts, layout.starts[1:], strict=False):
-        boxes[tensor.name] = Box(lower[start:end].reshape(tensor.shape), upper[start:end].reshape(tensor.shape))
+        ends = (table[start:end].reshape(tensor.shape) for table in (lower, upper))
+        boxes[tensor.name] = Box(*ends)
     return boxes
 
 

@@ -188,6 +188,7 @@ def _as(c: Comparison, relation: Relation) -> Comparison:
 def _capped(clauses: list[Clause]) -> list[Clause]:
     if len(clauses) > MAX_ALTERNATIVES:
         raise BadQuery(
-            f"the query expands to more than {MAX_ALTERNATIVES:,} alternatives; split its disjunctions over several queries"
+            f"the query expands to more than {MAX_ALTERNATIVES:,} alternatives; "
+            "split its disjunctions over several queries"
         )
     return clauses

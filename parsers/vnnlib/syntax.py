@@ -17,11 +17,13 @@ import vnnlib
 from parsers.errors import BadQuery
 from parsers.query.formula import And, Comparison, Formula, Or, Relation
 from parsers.specification import ELEMENT_TYPES, Variable
+from parsers.vnnlib.text import listed
 
-MAX_PROBLEMS = 5
 MAX_DIGITS = 1000
 NAMES = {"Real": "real", "F16": "float16", "F32": "float32", "F64": "float64"}
-NAMES |= {f"{short}{bits}": f"{long}{bits}" for short, long in (("I", "int"), ("U", "uint")) for bits in (8, 16, 32, 64)}
+NAMES |= {
+    f"{s}{bits}": f"{name}{bits}" for s, name in (("I", "int"), ("U", "uint")) for bits in (8, 16, 32, 64)
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,19 +42,19 @@ def parse(text: str) -> Query:
     except vnnlib.VNNLibException as error:
         raise BadQuery(_diagnosis(str(error), text)) from None
     except (IndexError, ValueError, RuntimeError) as error:  # the parser's own conversions of numbers
-        raise BadQuery(f"a number is beyond the parser's range ({error}); write it within float64's") from None
+        raise BadQuery(f"a number is out of range ({error}); write it within float64's") from None
     return _Walk(tree).query()
 
 
 class _Walk:
     def __init__(self, tree: vnnlib.Query) -> None:
-        self.problems: dict[str, None] = {}
+        self.problems: list[str] = []
         networks = tree.networks
         if len(networks) != 1:
             names = ", ".join(network.name for network in networks)
-            self.problems[f"a query over several networks ({names}) is not supported; ask about one at a time"] = None
+            self._refuse(f"a query over several networks ({names}) is not supported; ask about one at a time")
         for hidden in (node for network in networks for node in network.hidden):
-            self.problems[f"the hidden node {hidden.name} is not supported; ask about inputs and outputs only"] = None
+            self._refuse(f"the hidden node {hidden.name} is not supported; ask about inputs and outputs only")
         self.inputs = self._variables(networks, "inputs")
         self.outputs = self._variables(networks, "outputs")
         self.starts: dict[str, tuple[int, tuple[int, ...]]] = {}
@@ -69,15 +71,17 @@ class _Walk:
                 dtype = NAMES.get(node.dtype.name, "")
                 if not dtype:
                     known = ", ".join(ELEMENT_TYPES)
-                    self.problems[f"the element type of {node.name} is not supported; use one of {known}"] = None
+                    self._refuse(f"the element type of {node.name} is not supported; use one of {known}")
                 found.append(Variable(node.name, dtype or "real", tuple(node.shape), network.name))
         return tuple(found)
 
+    def _refuse(self, problem: str) -> None:
+        if problem not in self.problems:
+            self.problems.append(problem)
+
     def query(self) -> Query:
         if self.problems:
-            listed = list(self.problems)
-            more = len(listed) - MAX_PROBLEMS
-            raise BadQuery("; ".join(listed[:MAX_PROBLEMS] + ([f"and {more} more"] if more > 0 else [])))
+            raise BadQuery(listed(self.problems))
         return Query(self.inputs, self.outputs, self.formula)
 
     # --- formulas ------------------------------------------------------------------------------------
@@ -98,7 +102,8 @@ class _Walk:
         terms = {i: sign * q for i, q in left.terms.items()}
         for i, q in right.terms.items():
             terms[i] = terms.get(i, 0) - sign * q
-        return Comparison({i: q for i, q in terms.items() if q}, sign * (left.constant - right.constant), relation)
+        constant = sign * (left.constant - right.constant)
+        return Comparison({i: q for i, q in terms.items() if q}, constant, relation)
 
     def _linear(self, node: vnnlib.ArithExpr) -> _Linear:
         """Σ terms·elements + constant. A product of two expressions with variables is a problem."""
@@ -118,10 +123,8 @@ class _Walk:
             for part in node.args:
                 factor = self._linear(part)
                 if product.terms and factor.terms:
-                    where = f"line {_line(node)}: " if _line(node) else ""
-                    self.problems[
-                        f"{where}the product {_short(str(node))} of variables is not supported; use linear terms"
-                    ] = None
+                    product = f"line {_line(node)}: the product {_short(str(node))} of variables"
+                    self._refuse(f"{product} is not supported; use linear terms")
                     return _Linear({}, Fraction(0))
                 product = factor.times(product.constant) if factor.terms else product.times(factor.constant)
             return product
@@ -133,7 +136,8 @@ class _Walk:
             return 0
         indices = node.indices
         if len(indices) != len(shape) or any(not 0 <= i < n for i, n in zip(indices, shape, strict=True)):
-            raise BadQuery(f"line {node.line}: {node.name}{indices} is outside its shape {list(shape)}; correct the index")
+            where = f"line {node.line}: {node.name}{indices}"
+            raise BadQuery(f"{where} is outside its shape {list(shape)}; correct the index")
         offset = 0
         for i, n in zip(indices, shape, strict=True):
             offset = offset * n + i
@@ -164,6 +168,8 @@ def _sum(parts: Iterable[_Linear]) -> _Linear:
     return _Linear({i: q for i, q in terms.items() if q}, constant)
 
 
+_EXPONENT = re.compile(r"\d[eE][+-]?\d")
+_GRAMMAR = "check it against the standard's grammar"
 _RELATIONS: dict[type, tuple[int, Relation]] = {
     vnnlib.LessEqual: (1, "<="),
     vnnlib.LessThan: (1, "<"),
@@ -189,14 +195,17 @@ def _short(text: str) -> str:
 
 
 def _diagnosis(report: str, text: str) -> str:
-    """The parser's report as one line: a syntax error with the text at that place, or its list of type errors."""
+    """The parser's report as one line: a syntax error with the text there, or its list of type errors."""
     try:
         errors = json.loads(report)["errors"]
-        found = [f"line {e['line']}: {e['message'].rstrip('.')}: {e['offendingSymbol']}: {_hint(e['hint'])}" for e in errors]
+        return listed([f"{_place(e)}{e['message'].rstrip('.')}: {_hint(e['hint'])}" for e in errors])
     except (ValueError, KeyError, TypeError):
         return _syntax_error(report, text)
-    more = len(found) - MAX_PROBLEMS
-    return "; ".join(found[:MAX_PROBLEMS] + ([f"and {more} more"] if more > 0 else []))
+
+
+def _place(error: dict[str, object]) -> str:
+    where = f"line {error['line']}: " if "line" in error else ""
+    return f"{where}'{error['offendingSymbol']}': "
 
 
 def _hint(hint: str) -> str:
@@ -207,10 +216,9 @@ def _hint(hint: str) -> str:
 def _syntax_error(report: str, text: str) -> str:
     match = re.search(r"line (\d+)", report)
     if match is None:
-        return f"not readable as VNN-LIB 2.0 ({' '.join(report.split())}); check it against the standard's grammar"
+        return f"not readable as VNN-LIB 2.0 ({' '.join(report.split())}); {_GRAMMAR}"
     number = int(match[1])
     lines = text.split("\n")
     source = _short(" ".join(lines[number - 1].split())) if 0 < number <= len(lines) else ""
-    exponent = re.search(r"\d[eE][+-]?\d", source)
-    advice = "VNN-LIB 2.0 has no exponents, write 1e-3 as 0.001" if exponent else "check it against the standard's grammar"
-    return f"line {number}: syntax error in `{source}`; {advice}" if source else f"line {number}: syntax error; {advice}"
+    advice = "write 1e-3 as 0.001, VNN-LIB 2.0 has no exponents" if _EXPONENT.search(source) else _GRAMMAR
+    return f"line {number}: syntax error{f' in `{source}`' if source else ''}; {advice}"

@@ -15,6 +15,7 @@ from parsers.errors import BadQuery
 
 MAX_BYTES = 1 << 30
 MAX_DEPTH = 200
+MAX_PROBLEMS = 5
 
 _COMMENT = re.compile(rb'"(?:[^"\\\n]|\\.)*"|;[^\n]*')
 _FOREIGN = re.compile(rb"[^\x20-\x7e\t\r\n]")
@@ -32,7 +33,7 @@ def load(path: Path) -> str:
                 data = stream.read(MAX_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise BadQuery(f"cannot be read: {reason}; give the path of a VNN-LIB file, plain or gzipped") from None
+        raise BadQuery(f"cannot be read ({reason}); give a VNN-LIB file, plain or gzipped") from None
     if len(data) > MAX_BYTES:
         raise BadQuery(f"is larger than {MAX_BYTES >> 30} GiB; split the query over several files")
     return decode(data)
@@ -61,7 +62,8 @@ def version(text: str) -> tuple[int, int]:
     if match is None:
         return 1, 0
     if match[1] is None:
-        raise BadQuery(f"line {line(text, match.end())}: the version is not readable; write `(vnnlib-version <2.0>)`")
+        at = line(text, match.end())
+        raise BadQuery(f"line {at}: the version is not readable; write `(vnnlib-version <2.0>)`")
     return int(match[2]), int(match[3])
 
 
@@ -73,10 +75,16 @@ def normalised(text: str) -> str:
     for brackets in re.finditer(r"\[([^\]\[()]*)\]?", _QUOTED.sub('""', text)):
         if not _NUMBERS.fullmatch(brackets[1]):
             at = line(_QUOTED.sub('""', text), brackets.start())
-            raise BadQuery(f"line {at}: '{brackets[0]}' is no list of indices; write whole numbers, such as [0,3]")
+            raise BadQuery(f"line {at}: '{brackets[0]}' is no list of indices; write [0,3] and the like")
     text = re.sub(r"\((\s+)", r"\1(", text)
     match = _VERSION.match(text)
     return text[: match.start(1)] + "<2.0>" + text[match.end(1) :] if match and match[1] else text
+
+
+def listed(problems: list[str]) -> str:
+    """The first few problems in one line."""
+    more = len(problems) - MAX_PROBLEMS
+    return "; ".join(problems[:MAX_PROBLEMS] + ([f"and {more} more"] if more > 0 else []))
 
 
 def line(text: str, position: int) -> int:

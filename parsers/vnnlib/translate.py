@@ -1,6 +1,7 @@
 """VNN-LIB 1.0, a dialect of SMT-LIB with one scalar variable per element, to the text of version 2.0.
 
-    (declare-const X_0 Real) …  →  (declare-input X real [n])          (assert (<= X_0 1e-2))  →  (assert (<= X[0] 0.01))
+    (declare-const X_0 Real) …   →   (declare-input X real [n])
+    (assert (<= X_0 1e-2))       →   (assert (<= X[0] 0.01))
 
 Commands stay on their lines, so that what the parser reports about the translation holds for the file.
 `not` and `=>` are pushed down to the comparisons, decimals are written without exponents, exactly.
@@ -9,11 +10,13 @@ Commands stay on their lines, so that what the parser reports about the translat
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 from typing import NoReturn
 
 from parsers.errors import BadQuery
+from parsers.vnnlib.text import listed
 
 _TOKEN = re.compile(r"[()]|[^\s()]+|\n")
 _VARIABLE = re.compile(r"([XY])_(0|[1-9]\d{0,8})")
@@ -21,7 +24,6 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?")
 _NEGATED = {"<=": ">", "<": ">=", ">=": "<", ">": "<=", "==": "!=", "!=": "=="}
 _COMPARISONS = {**{op: op for op in _NEGATED}, "=": "==", "distinct": "!="}
 _SILENT = {"set-logic", "set-info", "set-option", "check-sat", "get-model", "get-value", "exit", "echo"}
-MAX_PROBLEMS = 5
 
 
 class Group(list):
@@ -78,9 +80,12 @@ class _Translation:
         for letter, kind in (("X", "input"), ("Y", "output")):
             if not self.sizes[letter]:
                 self.problems.append(f"no {kind} is declared; add `(declare-const {letter}_0 Real)`")
-            missing = [n for n in range(self.sizes[letter]) if f"{letter}_{n}" not in self.declared]
+            names = (f"{letter}_{n}" for n in range(self.sizes[letter]))
+            missing = next((name for name in names if name not in self.declared), None)
             if missing:
-                self.problems.append(f"{letter}_{missing[0]} is not declared; declare {letter}_0, {letter}_1, … without gaps")
+                self.problems.append(
+                    f"{missing} is not declared; declare {letter}_0, {letter}_1, … without gaps"
+                )
         if not assertions and not self.problems:
             self.problems.append("nothing is asserted; add `(assert …)`")
         for command in assertions:
@@ -88,18 +93,16 @@ class _Translation:
 
     def text(self) -> str:
         if self.problems:
-            more = len(self.problems) - MAX_PROBLEMS
-            shown = self.problems[:MAX_PROBLEMS] + ([f"and {more} more"] if more > 0 else [])
-            raise BadQuery("; ".join(shown))
+            raise BadQuery(listed(self.problems))
         header = (
             "(vnnlib-version <2.0>) (declare-network N "
             f"(declare-input X real [{self.sizes['X']}]) (declare-output Y real [{self.sizes['Y']}])) "
         )
         return header + "".join(self.pieces) + "\n"
 
-    def _collect(self, action, command: Group) -> bool:  # noqa: ANN001
+    def _collect(self, action: Callable[[Group], bool], command: Group) -> bool:
         try:
-            return bool(action(command))
+            return action(command)
         except _Problem as problem:
             self.problems.append(str(problem))
             return False
@@ -114,7 +117,7 @@ class _Translation:
         if head in ("declare-const", "declare-fun"):
             self._declaration(command, head)
         elif not isinstance(head, str) or head not in _SILENT:
-            _refuse(command, f"the command {_quoted(head)} is not part of VNN-LIB 1.0; use declare-const and assert")
+            _refuse(command, f"the command {_quoted(head)} is no part of VNN-LIB 1.0; remove it")
         return False
 
     def _declaration(self, command: Group, head: str) -> None:
@@ -129,23 +132,19 @@ class _Translation:
         if match is None:
             _refuse(command, f"{_quoted(name)} is neither an input X_i nor an output Y_i; rename it")
         if sort != "Real":
-            _refuse(command, f"{_quoted(name)} has the sort {_quoted(sort)}, which is not supported; write Real")
+            _refuse(command, f"the sort {_quoted(sort)} of {name} is not supported; write Real")
         if name in self.declared:
             _refuse(command, f"{name} is declared twice; remove one")
         self.declared.add(name)
         self.sizes[match[1]] = max(self.sizes[match[1]], int(match[2]) + 1)
 
-    def _assertion(self, command: Group) -> None:
+    def _assertion(self, command: Group) -> bool:
         if len(command) != 2:
             _refuse(command, f"`assert` takes one formula, not {len(command) - 1}; join several with `and`")
-        kept = len(self.pieces)
-        try:
-            self._emit(command.line, "(assert ")
-            self._formula(command[1], command, negated=False)
-            self.pieces.append(")")
-        except _Problem:
-            del self.pieces[kept:]
-            raise
+        self._emit(command.line, "(assert ")
+        self._formula(command[1], command, negated=False)
+        self.pieces.append(")")
+        return True
 
     def _emit(self, line: int, text: str) -> None:
         if line > self.line:
@@ -161,7 +160,8 @@ class _Translation:
             self.pieces.append("(<= 0.0 0.0)" if truth else "(< 0.0 0.0)")
             return
         if isinstance(term, str) or not term or not isinstance(term[0], str):
-            _refuse(term if isinstance(term, Group) else parent, f"{_quoted(term)} is no formula; write a comparison")
+            place = term if isinstance(term, Group) else parent
+            _refuse(place, f"{_quoted(term)} is no formula; write a comparison")
         head, arguments = term[0], term[1:]
         if head in ("and", "or", "=>"):
             if not arguments or (head == "=>" and len(arguments) < 2):
@@ -178,12 +178,14 @@ class _Translation:
         elif head in _COMPARISONS:
             self._comparison(term, _COMPARISONS[head], negated)
         else:
-            _refuse(term, f"{_quoted(head)} is no connective or comparison; use and, or, not, =>, <=, <, >=, >, =")
+            _refuse(
+                term, f"{_quoted(head)} is no connective and no comparison; use and, or, not, <=, <, >=, >, ="
+            )
 
     def _comparison(self, term: Group, relation: str, negated: bool) -> None:
-        arguments = term[1:]
+        head, arguments = term[0], term[1:]
         if len(arguments) < 2 or (len(arguments) > 2 and relation == "!="):
-            _refuse(term, f"`{term[0]}` compares two terms, not {len(arguments)}; write `({term[0]} X_0 1.0)`")
+            _refuse(term, f"`{head}` compares two terms, not {len(arguments)}; write `({head} X_0 1.0)`")
         chain = len(arguments) > 2  # (<= a b c)  is  a ≤ b ∧ b ≤ c
         self._emit(term.line, ("(or " if negated else "(and ") if chain else "")
         for left, right in pairwise(arguments):
@@ -217,7 +219,7 @@ class _Translation:
             return decimal(token, parent.line)
         if _VARIABLE.fullmatch(token):
             _refuse(parent, f"{token} is used but not declared; add `(declare-const {token} Real)`")
-        _refuse(parent, f"{_quoted(token)} is neither a declared variable nor a decimal number; correct it")
+        return _refuse(parent, f"{_quoted(token)} is no declared variable and no decimal number; correct it")
 
 
 def decimal(token: str, line: int) -> str:
