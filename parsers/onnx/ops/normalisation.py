@@ -1,0 +1,92 @@
+"""Normalisation: by stored statistics (affine) or by the statistics of the value itself."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from parsers.onnx.builder import Builder
+from parsers.onnx.call import Call
+from parsers.onnx.problems import Unsupported
+from parsers.onnx.registry import onnx_op
+from parsers.onnx.values import Val, constant
+
+_EPSILON = float(np.float32(1e-5))
+
+
+@onnx_op("BatchNormalization", newest=15)
+def batch_normalization(op: Call) -> Val:
+    """x · s + t with s = scale/√(var + ε), t = bias − mean · s, both known."""
+    x = op[0]
+    scale, bias, mean, var = (op.known(k, "a statistic") for k in range(1, 5))
+    if op.get_attr("training_mode", 0) or op.get_attr("spatial", 1) != 1:
+        raise Unsupported("training_mode or spatial=0", "export the model in eval mode")
+    if op.has("momentum"):
+        op.get_attr("momentum", 0.9)  # used in training only
+    if any(op.wants(k) for k in range(1, 5)):
+        raise Unsupported("running statistics are outputs", "export the model in eval mode")
+    s = scale / np.sqrt(var + op.get_attr("epsilon", _EPSILON))
+    along = (1, -1, *[1] * (len(x.shape) - 2))
+    shift = constant((bias - mean * s).reshape(along), x.dtype)
+    return op.b.add(op.b.mul(x, constant(s.reshape(along), x.dtype)), shift)
+
+
+def standardised(b: Builder, x: Val, axes: list[int], epsilon: float) -> Val:
+    """(x − mean) / √(mean((x − mean)²) + ε) over `axes`."""
+    kept = [1 if k in axes else n for k, n in enumerate(x.shape)]
+    n = b.number(math.prod(x.shape[a] for a in axes), x)
+    centred = b.sub(x, b.reshape(b.div(b.sum(x, axes), n), kept))
+    variance = b.reshape(b.div(b.sum(b.emit("pow", centred, exponent=2.0), axes), n), kept)
+    return b.div(centred, b.emit("sqrt", b.add(variance, b.number(epsilon, x))))
+
+
+@onnx_op("LayerNormalization", newest=17)
+def layer_normalization(op: Call) -> Val:
+    x = op[0]
+    axis = op.axis(op.get_attr("axis", -1), len(x.shape))
+    op.get_attr("stash_type", 1)  # the precision of the statistics; reals here
+    if op.wants(1) or op.wants(2):
+        raise Unsupported("the statistics are outputs", "remove those outputs")
+    y = standardised(op.b, x, list(range(axis, len(x.shape))), op.get_attr("epsilon", _EPSILON))
+    y = op.b.mul(y, op[1])
+    return y if op.get(2) is None else op.b.add(y, op[2])
+
+
+@onnx_op("InstanceNormalization", newest=22)
+def instance_normalization(op: Call) -> Val:
+    b, x = op.b, op[0]
+    along = (1, x.shape[1], *[1] * (len(x.shape) - 2))
+    y = standardised(b, x, list(range(2, len(x.shape))), op.get_attr("epsilon", _EPSILON))
+    return b.add(b.mul(y, b.reshape(op[1], along)), b.reshape(op[2], along))
+
+
+@onnx_op("GroupNormalization", newest=21)
+def group_normalization(op: Call) -> Val:
+    """Per group of channels; scale and bias per channel from version 21 on, per group before."""
+    b, x = op.b, op[0]
+    groups, epsilon = op.require("num_groups", int), op.get_attr("epsilon", _EPSILON)
+    op.get_attr("stash_type", 1)
+    C = x.shape[1]
+    grouped = b.reshape(x, (x.shape[0], groups, C // groups, *x.shape[2:]))
+    y = standardised(b, grouped, list(range(2, len(grouped.shape))), epsilon)
+    if op.opset >= 21:
+        along = (1, groups, C // groups, *[1] * (len(x.shape) - 2))
+    else:
+        along = (1, groups, 1, *[1] * (len(x.shape) - 2))
+    y = b.add(b.mul(y, b.reshape(op[1], along)), b.reshape(op[2], along))
+    return b.reshape(y, x.shape)
+
+
+@onnx_op("RMSNormalization", newest=23)
+def rms_normalization(op: Call) -> Val:
+    """x / √(mean(x²) + ε) · scale"""
+    b, x = op.b, op[0]
+    axis = op.axis(op.get_attr("axis", -1), len(x.shape))
+    op.get_attr("stash_type", 1)
+    axes = list(range(axis, len(x.shape)))
+    n = b.number(math.prod(x.shape[axis:]), x)
+    mean = b.div(b.sum(b.emit("pow", x, exponent=2.0), axes), n)
+    mean = b.reshape(mean, [1 if k in axes else s for k, s in enumerate(x.shape)])
+    root = b.emit("sqrt", b.add(mean, b.number(op.get_attr("epsilon", _EPSILON), x)))
+    return b.mul(b.div(x, root), op[1])
