@@ -1,0 +1,315 @@
+"""The loop over sites: intervals, backward sweeps and planes, in the order of the network.
+
+A *site* is one gate at one iteration of its scan. Walking the stages of a block in order, every operand
+first gets the interval that its affine form has, then the intersection with a backward sweep started at
+it through all planes made so far; then the gate gets its planes, and its output an interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from relaxations import Planes, image, planes
+from verifier.affine import AffineForm
+from verifier.arithmetic import Arithmetic
+from verifier.interval import Interval, interval_of
+from verifier.program import Block, GateStep, ScanStep, Stage
+from verifier.region import Region
+from verifier.relaxed import RelaxedGate, relax
+from verifier.sweep import Sweep
+
+ROW_ENTRIES = 1 << 24  # coefficients that one sweep may hold per value; more rows are swept in chunks
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Site:
+    """A gate at one iteration: the box of its operands, its planes, and what rounding may add.
+
+    `lower, upper` [k, B, n]; `magnitudes, errors` per operand [B, n]; `gate_error` [B, n] or a number.
+    """
+
+    step: GateStep
+    iteration: int
+    lower: Tensor
+    upper: Tensor
+    planes: Planes
+    magnitudes: tuple[Tensor, ...]
+    errors: tuple[Tensor, ...]
+    gate_error: Tensor | float
+    relative: float
+
+    def relaxed(self, chosen: Planes | None = None) -> RelaxedGate:
+        """The site's planes, or `chosen` ones over the same box, ready for the sweep."""
+        biases = [form.bias for form in self.step.operands]
+        return relax(
+            self.planes if chosen is None else chosen,
+            biases, list(self.magnitudes), list(self.errors), self.gate_error, self.relative,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Objective:
+    """Rows of a linear function: `outputs` [B or 1, R, m] over all outputs in order, `inputs` [B or 1, R, N].
+
+    `uncertainty` [R]: each coefficient is known up to this relative error only.
+    """
+
+    outputs: Tensor
+    inputs: Tensor | None = None
+    uncertainty: Tensor | None = None
+
+
+Key = tuple[int, int]  # (identity of the step, iteration)
+
+
+class Bounds:
+    """Boxes and planes of every site of `program` over `region`, and bounds of linear functions of outputs.
+
+    Computed once, when made. `backward=False` keeps forward intervals only (method "interval"). `lost` [B]
+    marks instances for which some box overflowed: all their bounds are −∞.
+    """
+
+    def __init__(
+        self,
+        program: Block,
+        region: Region,
+        arithmetic: Arithmetic,
+        *,
+        backward: bool = True,
+        progress: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.program = program
+        self.region = region
+        self.arithmetic = arithmetic
+        self.sites: dict[Key, Site] = {}
+        self._relaxed: dict[Key, RelaxedGate] = {}
+        self._backward = backward
+        self._progress = progress
+        self._batch = region.lower.shape[0]
+        self.lost = torch.zeros(self._batch, dtype=torch.bool, device=region.lower.device)
+        self._sweep = Sweep(program, lambda step, iteration: self._relaxed[id(step), iteration])
+        self._starts: dict[tuple[int, ...], tuple[dict[str, Tensor], Tensor]] = {}
+        with torch.no_grad():
+            self.variables = self._program_bounds()
+
+    # --- outputs -------------------------------------------------------------------------------------
+
+    def output_interval(self) -> Interval:
+        """Interval of all outputs, flattened and concatenated [B, m], from intervals alone."""
+        parts = [self._interval(self.program, form, self.variables)[0] for form in self.program.outputs]
+        return Interval(
+            torch.cat([p.lower for p in parts], -1),
+            torch.cat([p.upper for p in parts], -1),
+            torch.cat([p.error for p in parts], -1),
+        )
+
+    def minimum(self, objective: Objective) -> Tensor:
+        """Lower bounds [B, R] of the objective's rows over the region: the best of interval and sweep."""
+        C = objective.outputs
+        outputs = self.output_interval()
+        centre, radius = (outputs.lower + outputs.upper) / 2, (outputs.upper - outputs.lower) / 2
+        slack = self.arithmetic.affine(C.shape[-1] + 2, 0) * outputs.magnitude
+        plain = (C * centre.unsqueeze(1)).sum(-1) - (C.abs() * (radius + slack).unsqueeze(1)).sum(-1)
+        if objective.inputs is not None:
+            plain = plain + self.region.minimum(objective.inputs.expand(self._batch, -1, -1))
+        best = _never_nan(plain - self._uncertainty(objective))
+        if self._backward:
+            best = torch.maximum(best, _never_nan(self.swept_minimum(objective)))
+        return best.masked_fill(self.lost.unsqueeze(-1), -torch.inf)
+
+    def swept_minimum(self, objective: Objective, relaxed: Mapping[Key, RelaxedGate] | None = None) -> Tensor:
+        """The backward sweep of `minimum` alone; differentiable in the planes of `relaxed`, which replace
+        the sites' own. Meaningless for `lost` instances."""
+        C = objective.outputs
+        sweep = self._sweep
+        if relaxed is not None:
+            sweep = Sweep(self.program, lambda step, iteration: relaxed[id(step), iteration])
+        rows: dict[str, Tensor] = {}
+        constant = C.new_zeros(C.shape[:2])
+        start = 0
+        for form in self.program.outputs:
+            A = C[..., start : start + form.size]
+            start += form.size
+            interval, magnitude = self._interval(self.program, form, self.variables)
+            relative = self.arithmetic.affine(form.depth, self.program.width)
+            constant = constant + A @ form.bias
+            constant = constant - (A.abs() * (interval.error + relative * magnitude).unsqueeze(1)).sum(-1)
+            for name, linear_map in form.terms.items():
+                added = linear_map.adjoint(A)
+                rows[name] = rows[name] + added if name in rows else added
+        A, constant = sweep.from_program(rows, constant)
+        if objective.inputs is not None:
+            A = A + objective.inputs
+        return constant + self.region.minimum(A.expand(self._batch, -1, -1)) - self._uncertainty(objective)
+
+    def _uncertainty(self, objective: Objective) -> Tensor | float:
+        """What the unknown digits of the coefficients can change: uncertainty · Σ |coefficient| |value|."""
+        if objective.uncertainty is None:
+            return 0.0
+        reach = (objective.outputs.abs() * self.output_interval().magnitude.unsqueeze(1)).sum(-1)
+        if objective.inputs is not None:
+            farthest = torch.maximum(self.region.lower.abs(), self.region.upper.abs())
+            reach = reach + (objective.inputs.abs() * farthest.unsqueeze(1)).sum(-1)
+        return 1.001 * objective.uncertainty * reach
+
+    def relaxed_with(self, chosen: Mapping[Key, Planes]) -> dict[Key, RelaxedGate]:
+        """Every site relaxed, with the `chosen` planes where there are some."""
+        return {key: site.relaxed(chosen.get(key)) for key, site in self.sites.items()}
+
+    # --- walking the network -------------------------------------------------------------------------
+
+    def _program_bounds(self) -> dict[str, Interval]:
+        variables: dict[str, Interval] = {}
+        start = 0
+        for name in self.program.inputs:
+            stop = start + self.program.variables[name]
+            lower, upper = self.region.lower[:, start:stop], self.region.upper[:, start:stop]
+            variables[name] = Interval(lower, upper, torch.zeros_like(lower), tight=True)
+            start = stop
+        self._block(self.program, variables, None, 0)
+        return variables
+
+    def _block(
+        self, block: Block, variables: dict[str, Interval], scan: ScanStep | None, iteration: int
+    ) -> list[Interval]:
+        """Bound all steps of `block`, adding to its `variables`; returns the intervals of its outputs."""
+        known: dict[int, tuple[Interval, Tensor]] = {}
+        for stage in block.stages:
+            known |= self._operands(block, stage, variables, scan, iteration)
+            for step in stage.steps:
+                if isinstance(step, GateStep):
+                    variables[step.output] = self._gate(step, known, iteration, block.width)
+                else:
+                    variables |= self._scan(step, block, variables)
+        # a state whose form was an operand is as tight as that operand
+        return [
+            known[id(form)][0] if id(form) in known else self._interval(block, form, variables)[0]
+            for form in block.outputs
+        ]
+
+    def _operands(
+        self, block: Block, stage: Stage, variables: dict[str, Interval], scan: ScanStep | None, iteration: int
+    ) -> dict[int, tuple[Interval, Tensor]]:
+        known = {id(form): self._interval(block, form, variables) for form in stage.forms}
+        open_forms = [f for f in stage.forms if not (known[id(f)][0].tight or known[id(f)][0].is_point())]
+        if not (self._backward and open_forms):
+            return known
+        lower, upper = self._bound_forms(open_forms, [known[id(f)][0].error for f in open_forms], scan, iteration)
+        for form, low, high in zip(open_forms, lower, upper, strict=True):
+            interval, magnitude = known[id(form)]
+            known[id(form)] = interval.intersect(low, high), magnitude
+        self._progress()
+        return known
+
+    def _gate(
+        self, step: GateStep, known: Mapping[int, tuple[Interval, Tensor]], iteration: int, width: int
+    ) -> Interval:
+        operands = [known[id(form)] for form in step.operands]
+        lower = torch.stack([interval.lower for interval, _ in operands])
+        upper = torch.stack([interval.upper for interval, _ in operands])
+        lower, upper = self._finite(lower, upper)
+        low, high = image(step.gate, lower, upper, step.parameters)
+        size = torch.maximum(low.abs(), high.abs())
+        reach = [interval.magnitude for interval, _ in operands]
+        gate_error = self.arithmetic.gate(step, reach, size)
+        if self._backward:
+            site = Site(
+                step, iteration, lower, upper, planes(step.gate, lower, upper, step.parameters),
+                tuple(magnitude for _, magnitude in operands), tuple(i.error for i, _ in operands),
+                gate_error, self.arithmetic.affine(0, width),
+            )  # fmt: skip
+            self.sites[id(step), iteration] = site
+            self._relaxed[id(step), iteration] = site.relaxed()
+        return Interval(low - gate_error, high + gate_error, torch.zeros_like(low))
+
+    def _finite(self, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+        """Boxes [k, B, n] with those of lost instances replaced by a point; marks newly lost ones."""
+        broken = ~(torch.isfinite(lower) & torch.isfinite(upper)).all(0).all(-1)
+        if not bool(broken.any()):
+            return lower, upper
+        self.lost = self.lost | broken
+        return lower.masked_fill(broken[:, None], 0.0), upper.masked_fill(broken[:, None], 0.0)
+
+    def _scan(self, scan: ScanStep, block: Block, variables: Mapping[str, Interval]) -> dict[str, Interval]:
+        body = scan.body
+        states = [self._interval(block, form, variables)[0] for form in scan.initial]
+        sequences = [self._interval(block, form, variables)[0] for form in scan.sequences]
+        frames_out: list[dict[int, Interval]] = [{} for _ in scan.stacked]
+        for iteration in range(scan.length):
+            frame = scan.frame(iteration)
+            inputs = dict(zip(body.inputs, states, strict=False))
+            for name, sequence in zip(body.inputs[body.states :], sequences, strict=True):
+                size = body.variables[name]
+                inputs[name] = sequence.slice(frame * size, (frame + 1) * size)
+            outputs = self._block(body, inputs, scan, iteration)
+            states = outputs[: body.states]
+            for frames, interval in zip(frames_out, outputs[body.states :], strict=True):
+                frames[frame] = interval
+        bounds = dict(zip(scan.finals, states, strict=True))
+        for name, frames in zip(scan.stacked, frames_out, strict=True):
+            ordered = [frames[k] for k in range(scan.length)]
+            bounds[name] = Interval(
+                torch.cat([i.lower for i in ordered], -1),
+                torch.cat([i.upper for i in ordered], -1),
+                torch.cat([i.error for i in ordered], -1),
+                all(i.tight for i in ordered),
+            )
+        return bounds
+
+    def _interval(
+        self, block: Block, form: AffineForm, variables: Mapping[str, Interval]
+    ) -> tuple[Interval, Tensor]:
+        return interval_of(form, variables, self.arithmetic, block.width, self._batch)
+
+    # --- one sweep for all operands of a stage ----------------------------------------------------------
+
+    def _bound_forms(
+        self, forms: list[AffineForm], errors: list[Tensor], scan: ScanStep | None, iteration: int
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Lower and upper bounds [B, n] of every form, by one sweep of both signs of all of them."""
+        rows, constant = self._start(forms)
+        count = constant.shape[-1]
+        entries = self._batch * max((A.shape[-1] for A in rows.values()), default=1)
+        chunk = max(64, ROW_ENTRIES // entries)
+        found = []
+        for first in range(0, count, chunk):
+            part = {name: A[:, first : first + chunk] for name, A in rows.items()}
+            bias = constant[:, first : first + chunk]
+            if scan is None:
+                A, offset = self._sweep.from_program(part, bias)
+            else:
+                A, offset = self._sweep.from_iteration(scan, iteration, part, bias)
+            found.append(offset + self.region.minimum(A.expand(self._batch, -1, -1)))
+        error = torch.cat(errors, -1)
+        lower, negated = torch.cat(found, -1).chunk(2, dim=-1)
+        sizes = [form.size for form in forms]
+        lower, upper = _never_nan(lower - error), -_never_nan(negated - error)
+        return list(lower.split(sizes, -1)), list(upper.split(sizes, -1))
+
+    def _start(self, forms: list[AffineForm]) -> tuple[dict[str, Tensor], Tensor]:
+        """Rows [1, 2N, n] = [M; −M] over each variable that the forms read, and ±bias [1, 2N]; kept for reuse."""
+        key = tuple(id(form) for form in forms)
+        if key not in self._starts:
+            total = sum(form.size for form in forms)
+            rows: dict[str, Tensor] = {}
+            start = 0
+            for form in forms:
+                for name, linear_map in form.terms.items():
+                    table = linear_map.rows()
+                    if name not in rows:
+                        rows[name] = table.new_zeros(total, table.shape[-1])
+                    rows[name][start : start + form.size] = table
+                start += form.size
+            bias = torch.cat([form.bias for form in forms])
+            both = {name: torch.cat([A, -A]).unsqueeze(0) for name, A in rows.items()}
+            self._starts[key] = both, torch.cat([bias, -bias]).unsqueeze(0)
+        return self._starts[key]
+
+
+def _never_nan(bound: Tensor) -> Tensor:
+    """A bound that could not be computed, or overflowed, is no bound: −∞."""
+    return torch.nan_to_num(bound, nan=-torch.inf, posinf=-torch.inf, neginf=-torch.inf)

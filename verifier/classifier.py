@@ -1,0 +1,59 @@
+"""The scores of a classifier: its output before a closing softmax.
+
+softmax and log_softmax over the classes are increasing in each score against the others, so the classes
+compare as the scores do; margins of scores neither saturate nor lose digits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+from parsers.errors import BadInput
+from parsers.ir import Graph, Node
+
+_KEEP_ORDER = frozenset({"softmax", "log_softmax"})
+_MOVE_ONLY = frozenset({"reshape"})
+
+
+def scores(graph: Graph, output: str | None = None) -> Graph:
+    """`graph` with one output, the scores [.., K] of K classes.
+
+    `output` names the classifier's output where the graph has several. Raises `BadInput` if it does not
+    exist, if there are several to choose from, or if it has more than one axis that is not 1.
+    """
+    name = output or _only_output(graph)
+    if name not in graph.outputs:
+        raise BadInput(f"the network has no output '{name}'; its outputs are {', '.join(graph.outputs)}")
+    shape = graph.shape(name)
+    if prod(shape) != max(shape, default=0) or prod(shape) < 2:
+        raise BadInput(f"output '{name}' has shape {list(shape)}, not one score per class")
+    producer = {node.output: node for node in graph.nodes if isinstance(node, Node)}
+    before = name
+    while (node := producer.get(before)) is not None:
+        classes = max(range(len(shape)), key=lambda k: shape[k])
+        if node.op in _KEEP_ORDER and _axis(graph, node) == classes and graph.shape(node.output) == shape:
+            before = node.inputs[0]
+        elif node.op in _MOVE_ONLY and _softmax_above(producer, node):
+            before, shape = node.inputs[0], graph.shape(node.inputs[0])
+        else:
+            break
+    return replace(graph, outputs=(before,))
+
+
+def _only_output(graph: Graph) -> str:
+    if len(graph.outputs) == 1:
+        return graph.outputs[0]
+    raise BadInput(
+        f"the network has {len(graph.outputs)} outputs ({', '.join(graph.outputs)}); "
+        "choose the classifier's with --output NAME"
+    )
+
+
+def _axis(graph: Graph, node: Node) -> int:
+    return int(node.attributes["axis"]) % len(graph.shape(node.output))  # type: ignore[call-overload]
+
+
+def _softmax_above(producer: dict[str, Node], node: Node) -> bool:
+    above = producer.get(node.inputs[0])
+    return above is not None and above.op in _KEEP_ORDER

@@ -1,0 +1,71 @@
+"""Intervals of affine forms, with their rounding, from intervals of the variables they read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from verifier.affine import AffineForm
+from verifier.arithmetic import Arithmetic
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Interval:
+    """`lower ≤ value ≤ upper`, all [B, n].
+
+    `error` bounds how far the value may be from its affine form over exact gate outputs; `tight` says
+    that the interval already stands on a backward sweep (or is exact) and needs no other.
+    """
+
+    lower: Tensor
+    upper: Tensor
+    error: Tensor
+    tight: bool = False
+
+    @property
+    def magnitude(self) -> Tensor:
+        return torch.maximum(self.lower.abs(), self.upper.abs())
+
+    def is_point(self) -> bool:
+        return bool((self.lower == self.upper).all())
+
+    def slice(self, start: int, stop: int) -> Interval:
+        return Interval(
+            self.lower[:, start:stop], self.upper[:, start:stop], self.error[:, start:stop], self.tight
+        )
+
+    def intersect(self, lower: Tensor, upper: Tensor) -> Interval:
+        """The common part of two valid intervals; `tight` from now on.
+
+        Both contain every value, so they overlap; where rounding makes them cross by a hair the hull of
+        the crossing is kept. A wider crossing means that one of them is wrong, and is raised.
+        """
+        lower, upper = torch.maximum(self.lower, lower), torch.minimum(self.upper, upper)
+        crossing = lower - upper
+        if bool((crossing > 1e-6 * (1 + self.magnitude)).any()):
+            raise AssertionError(f"two sound bounds disagree by {float(crossing.max()):.3g}")
+        return Interval(torch.minimum(lower, upper), torch.maximum(lower, upper), self.error, True)
+
+
+def interval_of(
+    form: AffineForm, variables: Mapping[str, Interval], arithmetic: Arithmetic, width: int, batch: int
+) -> tuple[Interval, Tensor]:
+    """The interval of `form` and the magnitude [B, n] of all its terms together.
+
+    With centres c and radii r of the variables: M c + b ± |M| r, widened by γ·(|M| |s| + |b|).
+    """
+    if (source := form.source) is not None:
+        return variables[source], variables[source].magnitude
+    centre = form.bias.expand(batch, -1)
+    magnitude = form.bias_magnitude.expand(batch, -1)
+    radius = error = torch.zeros_like(centre)
+    for name, linear_map in form.terms.items():
+        v = variables[name]
+        centre = centre + linear_map.apply((v.lower + v.upper) / 2)
+        r, m, e = linear_map.apply_absolute(torch.stack([(v.upper - v.lower) / 2, v.magnitude, v.error]))
+        radius, magnitude, error = radius + r, magnitude + m, error + e
+    rounding = arithmetic.affine(form.depth, width) * magnitude
+    return Interval(centre - radius - rounding, centre + radius + rounding, error + rounding), magnitude

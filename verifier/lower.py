@@ -1,0 +1,141 @@
+"""Rewrite what works on several units at once into gates and affine primitives, before bounding.
+
+Each rewriting is an identity over the reals, so bounds of the result are bounds of the original:
+
+    softmax(x)_i      = 1 / Σ_j exp(x_j − x_i)
+    log_softmax(x)_i  = −log Σ_j exp(x_j − x_i)
+    max over an axis  = a balanced tree of two-operand maxima
+    x / y             = x · (1/y)                          where y is not constant
+    X · Y             = Σ_k X_ik · Y_kj                    where neither matrix is constant
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from parsers.ir import Graph, Node, Scan, Value
+from parsers.primitives import infer_shape
+
+
+class _Writer:
+    """Appends nodes to a graph under construction and keeps their shapes."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.values = dict(graph.values)
+        self.constants = dict(graph.constants)
+        self.nodes: list[Node | Scan] = []
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return self.values[name].shape
+
+    def emit(self, origin: Node, op: str, *inputs: str, output: str = "", **attributes: object) -> str:
+        """Append `op(*inputs, **attributes)`; a name is invented unless `output` gives one."""
+        name = output or f"{origin.output}·{len(self.nodes)}"
+        shape = infer_shape(op, [self.shape(v) for v in inputs], attributes)
+        self.values[name] = Value(name, shape)
+        self.nodes.append(Node(op, inputs, name, attributes, origin.origin))
+        return name
+
+
+def _pairwise_exponentials(write: _Writer, node: Node) -> str:
+    """s_i = Σ_j exp(x_j − x_i), in the shape of x."""
+    (x,) = node.inputs
+    shape = write.shape(x)
+    axis = int(node.attributes["axis"]) % len(shape)  # type: ignore[call-overload]
+    square = (*shape[: axis + 1], shape[axis], *shape[axis + 1 :])  # i at `axis`, j behind it
+    as_j = write.emit(node, "reshape", x, shape=(*shape[:axis], 1, *shape[axis:]))
+    as_i = write.emit(node, "reshape", x, shape=(*shape[: axis + 1], 1, *shape[axis + 1 :]))
+    difference = write.emit(
+        node,
+        "sub",
+        write.emit(node, "expand", as_j, shape=square),
+        write.emit(node, "expand", as_i, shape=square),
+    )
+    return write.emit(node, "sum", write.emit(node, "exp", difference), axes=(axis + 1,))
+
+
+def _softmax(write: _Writer, node: Node) -> None:
+    write.emit(node, "reciprocal", _pairwise_exponentials(write, node), output=node.output)
+
+
+def _log_softmax(write: _Writer, node: Node) -> None:
+    logarithm = write.emit(node, "log", _pairwise_exponentials(write, node))
+    write.emit(node, "neg", logarithm, output=node.output)
+
+
+def _reduce_max(write: _Writer, node: Node) -> None:
+    (x,) = node.inputs
+    axes = tuple(node.attributes["axes"])  # type: ignore[arg-type]
+    shape = write.shape(x)
+    kept = tuple(k for k in range(len(shape)) if k not in axes)
+    moved = write.emit(node, "transpose", x, perm=(*axes, *kept))
+    count = int(np.prod([shape[k] for k in axes], dtype=np.int64))
+    rest = tuple(shape[k] for k in kept)
+    top = write.emit(node, "reshape", moved, shape=(count, *rest))
+    while count > 1:
+        half = count // 2
+        first = write.emit(node, "slice", top, axis=0, start=0, stop=half, step=1)
+        second = write.emit(node, "slice", top, axis=0, start=half, stop=2 * half, step=1)
+        winners = write.emit(node, "max", first, second)
+        if count % 2:
+            odd = write.emit(node, "slice", top, axis=0, start=count - 1, stop=count, step=1)
+            winners = write.emit(node, "concat", winners, odd, axis=0)
+        top, count = winners, half + count % 2
+    write.emit(node, "reshape", top, output=node.output, shape=rest)
+
+
+def _div(write: _Writer, node: Node) -> None:
+    x, y = node.inputs
+    write.emit(node, "mul", x, write.emit(node, "reciprocal", y), output=node.output)
+
+
+def _matmul(write: _Writer, node: Node) -> None:
+    """Both operands vary: products of every pair, then the sum over the inner index."""
+    x, y = node.inputs
+    if len(write.shape(x)) == 1:
+        x = write.emit(node, "reshape", x, shape=(1, *write.shape(x)))
+    if len(write.shape(y)) == 1:
+        y = write.emit(node, "reshape", y, shape=(*write.shape(y), 1))
+    *batch_x, rows, inner = write.shape(x)
+    *batch_y, _, columns = write.shape(y)
+    full = (*np.broadcast_shapes(tuple(batch_x), tuple(batch_y)), rows, inner, columns)
+    left = write.emit(node, "reshape", x, shape=(*batch_x, rows, inner, 1))
+    right = write.emit(node, "reshape", y, shape=(*batch_y, 1, inner, columns))
+    products = write.emit(
+        node, "mul", write.emit(node, "expand", left, shape=full), write.emit(node, "expand", right, shape=full)
+    )
+    summed = write.emit(node, "sum", products, axes=(len(full) - 2,))
+    write.emit(node, "reshape", summed, output=node.output, shape=write.shape(node.output))
+
+
+_RULES: Mapping[str, tuple[Callable[[_Writer, Node], None], bool]] = {
+    # op → (rewriting, whether it is needed only where no constant makes the node affine)
+    "softmax": (_softmax, False),
+    "log_softmax": (_log_softmax, False),
+    "reduce_max": (_reduce_max, False),
+    "div": (_div, True),
+    "matmul": (_matmul, True),
+}
+
+
+def lower(graph: Graph) -> Graph:
+    """`graph` with every composite primitive rewritten; scans are lowered inside. Returns a new graph."""
+    write = _Writer(graph)
+    for node in graph.nodes:
+        if isinstance(node, Scan):
+            write.nodes.append(
+                Scan(
+                    lower(node.body), node.initial, node.sequences, node.finals, node.stacked,
+                    node.length, node.reverse, node.form, node.origin,
+                )
+            )  # fmt: skip
+            continue
+        rule, only_if_varying = _RULES.get(node.op, (None, False))
+        constant = node.inputs[-1] in graph.constants or (node.op == "matmul" and node.inputs[0] in graph.constants)
+        if rule is None or (only_if_varying and constant):
+            write.nodes.append(node)
+        else:
+            rule(write, node)
+    return Graph(graph.name, graph.inputs, write.constants, tuple(write.nodes), graph.outputs, write.values, graph.notes)

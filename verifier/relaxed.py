@@ -1,0 +1,69 @@
+"""A gate with its planes, in the form the sweep applies.
+
+With slopes s̲, s̄ and offsets o̲, ō of the two planes, a coefficient λ of the gate's output is replaced by
+λ·s̲ where λ ≥ 0 and by λ·s̄ where λ < 0. Both cases at once, with middle m = (s̲+s̄)/2 and radius r = (s̄−s̲)/2:
+
+    λ ↦ λ·m_k − |λ|·r_k   for operand k,          const ↦ const + λ·m_o − |λ|·r_o.
+
+Because |λ| is at hand, every rounding error that is proportional to |λ| costs nothing: it is added to r_o
+once, when the planes are made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from relaxations import Planes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RelaxedGate:
+    """Slopes [B, 1, n] per operand and offsets [B, n, 1]; the operands' biases are folded into the offsets."""
+
+    middle: tuple[Tensor, ...]
+    radius: tuple[Tensor, ...]
+    middle_offset: Tensor
+    radius_offset: Tensor
+
+    def pull(self, A: Tensor) -> tuple[list[Tensor], Tensor]:
+        """A [B, R, n] over the gate's output ↦ coefficients of each operand, and the constant [B, R]."""
+        magnitude = A.abs()
+        operands = [A * m - magnitude * r for m, r in zip(self.middle, self.radius, strict=True)]
+        constant = A @ self.middle_offset - magnitude @ self.radius_offset
+        return operands, constant.squeeze(-1)
+
+
+def relax(
+    planes: Planes, biases: list[Tensor], magnitudes: list[Tensor], errors: list[Tensor], gate_error: Tensor | float,
+    relative: float,
+) -> RelaxedGate:  # fmt: skip
+    """Fold biases and rounding into the planes of a gate.
+
+    `biases` [n] of the operands' affine forms; `magnitudes` [B, n] ≥ the sum of all absolute terms of an
+    operand; `errors` [B, n] ≥ how far an operand is from its affine form over exact gate outputs (engine and
+    deployed rounding, see `Arithmetic`); `gate_error` of the gate itself; `relative` the γ of the sweep.
+
+    Proof of the margin: the operand coefficients are at most |λ|·σ_k, σ_k = |m_k| + |r_k|. An error e_k of
+    operand k changes the objective by at most |λ| σ_k e_k, an error of the gate by |λ| e. The products and
+    sums of `pull` and of the adjoint products that follow err relatively by γ: at most
+    |λ| γ (Σ_k σ_k mag_k + |m_o| + |r_o|). All are proportional to |λ|, hence the sum may be added to r_o.
+    """
+    lower, upper = planes.lower_slope, planes.upper_slope  # [k, B, n]
+    middle, radius = (lower + upper) / 2, (upper - lower) / 2
+    middle_offset = (planes.lower_offset + planes.upper_offset) / 2
+    radius_offset = (planes.upper_offset - planes.lower_offset) / 2
+    margin = gate_error + relative * (planes.lower_offset.abs() + planes.upper_offset.abs())
+    for k, bias in enumerate(biases):
+        reach = middle[k].abs() + radius[k].abs()
+        margin = margin + reach * (errors[k] + relative * magnitudes[k])
+        middle_offset = middle_offset + middle[k] * bias
+        radius_offset = radius_offset + radius[k] * bias
+    radius_offset = radius_offset + margin
+    return RelaxedGate(
+        tuple(m.unsqueeze(-2) for m in middle),
+        tuple(r.unsqueeze(-2) for r in radius),
+        middle_offset.unsqueeze(-1),
+        radius_offset.unsqueeze(-1),
+    )

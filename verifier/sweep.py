@@ -1,0 +1,151 @@
+"""Backward substitution: one sweep from rows over some value down to the inputs.
+
+A sweep carries coefficients Λ (`Cotangents`) through the steps of a block in reverse. A gate replaces its
+coefficients by those of its operands through its planes (`RelaxedGate.pull`); a scan walks its body from
+the last iteration to the first, the state's coefficients going from one iteration to the one before.
+Every row is a *lower* bound; an upper bound is the lower bound of the negated row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from verifier.affine import AffineForm
+from verifier.cotangents import Cotangents
+from verifier.program import Block, GateStep, ScanStep
+from verifier.relaxed import RelaxedGate
+
+Planes = Callable[[GateStep, int], RelaxedGate]  # (step, iteration; 0 outside scans) → its planes
+
+
+class Sweep:
+    """Substitutes backward through `program` with the gates' `planes`."""
+
+    def __init__(self, program: Block, planes: Planes) -> None:
+        self._program = program
+        self._planes = planes
+
+    def from_program(self, rows: Mapping[str, Tensor], constant: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows [B, R, n] over variables of the program ↦ (coefficients [B, R, N] of all inputs, constant [B, R])."""
+        cotangents = Cotangents(self._program.fused)
+        for name, A in rows.items():
+            cotangents.put(name, A)
+        return self._finish(cotangents, constant)
+
+    def from_iteration(
+        self, scan: ScanStep, iteration: int, rows: Mapping[str, Tensor], constant: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The same for rows over variables of the body of `scan` at `iteration`."""
+        cotangents = Cotangents(scan.body.fused)
+        for name, A in rows.items():
+            cotangents.put(name, A)
+        outer = Cotangents(self._program.fused)
+        constant = self._scan(scan, iteration, cotangents, [], outer, constant)
+        return self._finish(outer, constant)
+
+    def _finish(self, cotangents: Cotangents, constant: Tensor) -> tuple[Tensor, Tensor]:
+        constant = self._block(self._program, 0, cotangents, constant)
+        found = cotangents.take_all(self._program.inputs)
+        parts = [
+            constant.new_zeros(*constant.shape, self._program.variables[name]) if A is None else A
+            for name, A in zip(self._program.inputs, found, strict=True)
+        ]
+        batch = max(A.shape[0] for A in parts)
+        return torch.cat([A.expand(batch, -1, -1) for A in parts], dim=-1), constant
+
+    def _block(self, block: Block, iteration: int, cotangents: Cotangents, constant: Tensor) -> Tensor:
+        """Carry `cotangents` from the variables of `block` to its inputs; returns the constant."""
+        for step in reversed(block.steps):
+            if isinstance(step, GateStep):
+                A = cotangents.take(step.output)
+                if A is None:
+                    continue
+                operands, offset = self._planes(step, iteration).pull(A)
+                constant = constant + offset
+                for form, coefficients in zip(step.operands, operands, strict=True):
+                    cotangents.pull(form, coefficients)
+            else:
+                finals = cotangents.take_all(step.finals)
+                stacked = cotangents.take_all(step.stacked)
+                constant = self._whole_scan(step, finals, stacked, cotangents, constant)
+        return constant
+
+    def _whole_scan(
+        self,
+        scan: ScanStep,
+        finals: list[Tensor | None],
+        stacked: list[Tensor | None],
+        outer: Cotangents,
+        constant: Tensor,
+    ) -> Tensor:
+        """From coefficients of the scan's outputs; frames that no row needs are not walked."""
+        frames = [None if A is None else A.unflatten(-1, (scan.length, -1)) for A in stacked]
+        last = scan.length - 1
+        if all(A is None for A in finals):
+            present = [A for A in frames if A is not None]
+            if not present:
+                return constant
+            needed = torch.stack([(A != 0).flatten(0, 1).any(0).any(-1) for A in present]).any(0).tolist()
+            walked = [k for k in range(scan.length) if needed[scan.frame(k)]]
+            if not walked:
+                return constant
+            last = walked[-1]
+        body = scan.body
+        cotangents = Cotangents(body.fused)
+        for form, A in zip(body.outputs[: body.states], finals, strict=True):
+            constant = _pull(cotangents, form, A, constant)
+        return self._scan(scan, last, cotangents, frames, outer, constant)
+
+    def _scan(
+        self,
+        scan: ScanStep,
+        last: int,
+        cotangents: Cotangents,
+        stacked: list[Tensor | None],
+        outer: Cotangents,
+        constant: Tensor,
+    ) -> Tensor:
+        """Walk iterations `last` … 0, starting from what `cotangents` holds over the body at `last`."""
+        body = scan.body
+        sequences: list[dict[int, Tensor]] = [{} for _ in scan.sequences]
+        states: list[Tensor | None] = [None] * body.states
+        for iteration in range(last, -1, -1):
+            frame = scan.frame(iteration)
+            if iteration < last:
+                cotangents = Cotangents(body.fused)
+                for form, A in zip(body.outputs[: body.states], states, strict=True):
+                    constant = _pull(cotangents, form, A, constant)
+            for form, A in zip(body.outputs[body.states :], stacked, strict=False):
+                constant = _pull(cotangents, form, None if A is None else A[:, :, frame], constant)
+            constant = self._block(body, iteration, cotangents, constant)
+            found = cotangents.take_all(body.inputs)
+            states = found[: body.states]
+            for frames, A in zip(sequences, found[body.states :], strict=True):
+                if A is not None:
+                    frames[frame] = A
+        for form, A in zip(scan.initial, states, strict=True):
+            constant = _pull(outer, form, A, constant)
+        for form, frames in zip(scan.sequences, sequences, strict=True):
+            if frames:
+                constant = _pull(outer, form, _assemble(frames, scan.length), constant)
+        return constant
+
+
+def _pull(cotangents: Cotangents, form: AffineForm, A: Tensor | None, constant: Tensor) -> Tensor:
+    if A is None:
+        return constant
+    cotangents.pull(form, A)
+    return constant + A @ form.bias if form.has_bias else constant
+
+
+def _assemble(frames: Mapping[int, Tensor], length: int) -> Tensor:
+    """Coefficients by frame, zero where missing, as one [B, R, length·n]."""
+    batch = max(A.shape[0] for A in frames.values())
+    some = next(iter(frames.values()))
+    zero = some.new_zeros(1, 1, 1)
+    return torch.cat(
+        [frames.get(k, zero).expand(batch, some.shape[1], some.shape[2]) for k in range(length)], dim=-1
+    )

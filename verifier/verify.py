@@ -1,0 +1,172 @@
+"""Prove things about one network: margins of a classifier, absence of a violation.
+
+Methods are tried from the cheapest on and stop as soon as the question is decided; the result names the
+one that gave the bound.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from parsers.errors import BadInput
+from parsers.ir import Graph
+from parsers.specification import Case
+from verifier.arithmetic import Arithmetic
+from verifier.bounds import Bounds, Objective
+from verifier.optimise import optimise_slopes
+from verifier.program import compile_program
+from verifier.region import Region, box_region
+
+DTYPES: Mapping[str, torch.dtype] = {"float64": torch.float64, "float32": torch.float32}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How hard to try, and where.
+
+    `deployed`: bounds also cover the file's own float32 rounding in onnxruntime (see verifier.arithmetic).
+    """
+
+    dtype: str = "float64"
+    device: str = "cpu"
+    deployed: bool = True
+    slope_steps: int = 40
+    attack_restarts: int = 4
+    attack_steps: int = 40
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MarginBounds:
+    """`per_class` [B, K]: proved lower bound of score[label] − score[k] over the region, +∞ at the label;
+    `lower` [B] the least of a row; `method` what gave it; `finished` False if the deadline cut it short."""
+
+    per_class: Tensor
+    method: str
+    finished: bool
+
+    @property
+    def lower(self) -> Tensor:
+        return self.per_class.min(dim=-1).values
+
+
+@dataclass(frozen=True, slots=True)
+class ProofResult:
+    """`proved`: no input of the case's boxes satisfies all its constraints; `bound` is the best lower bound of
+    the constraint that refutes it (> 0 iff proved)."""
+
+    proved: bool
+    bound: float
+    method: str
+    finished: bool
+
+
+def _nothing() -> None:
+    pass
+
+
+class Verifier:
+    """A graph compiled for bounding. Raises `UnsupportedModel` where a node has no relaxation."""
+
+    def __init__(self, graph: Graph, settings: Settings = Settings()) -> None:
+        self.graph = graph
+        self.settings = settings
+        self._dtype = DTYPES[settings.dtype]
+        self._device = torch.device(settings.device)
+        self._program = compile_program(graph, dtype=self._dtype, device=self._device)
+        self._arithmetic = Arithmetic(self._dtype, settings.deployed)
+
+    def margins(
+        self,
+        region: Region,
+        labels: Tensor | Sequence[int],
+        *,
+        deadline: float | None = None,
+        progress: Callable[[], None] = _nothing,
+    ) -> MarginBounds:
+        """Bounds of a classifier's margins over `region` (B instances), `labels` [B].
+
+        The graph must have one output with K scores (`verifier.classifier.scores`); `deadline` is a
+        time.monotonic() value; `progress` is called between pieces of work.
+        """
+        labels = torch.as_tensor(labels, dtype=torch.int64, device=self._device)
+        classes = sum(form.size for form in self._program.outputs)
+        if int(labels.min()) < 0 or int(labels.max()) >= classes:
+            raise BadInput(f"a label is outside of 0 … {classes - 1}, the network's classes")
+        eye = torch.eye(classes, dtype=self._dtype, device=self._device)
+        others = torch.stack([torch.arange(classes, device=self._device)[torch.arange(classes) != k] for k in range(classes)])
+        rows = eye[labels].unsqueeze(1) - eye[others[labels]]  # [B, K−1, K]
+        found, method, finished = self._minimise(region, Objective(rows), deadline, progress)
+        per_class = torch.full((len(labels), classes), math.inf, dtype=self._dtype, device=self._device)
+        return MarginBounds(per_class.scatter(1, others[labels], found), method, finished)
+
+    def prove(
+        self, case: Case, *, deadline: float | None = None, progress: Callable[[], None] = _nothing
+    ) -> ProofResult:
+        """Try to show that no input in the case's boxes satisfies all of its constraints.
+
+        It is enough that one of them is violated everywhere: min of its left side > 0 (≥ 0 if it is strict).
+        """
+        region = box_region(
+            torch.as_tensor(np.concatenate([case.boxes[v.name].lower.reshape(-1) for v in self.graph.inputs])),
+            torch.as_tensor(np.concatenate([case.boxes[v.name].upper.reshape(-1) for v in self.graph.inputs])),
+        )
+        if not case.constraints:
+            return ProofResult(False, -math.inf, "none", True)
+        inputs = [v.name for v in self.graph.inputs]
+        outputs = list(self.graph.outputs)
+        rows_in = self._rows(case, inputs, {v.name: v.shape for v in self.graph.inputs})
+        rows_out = self._rows(case, outputs, {name: self.graph.shape(name) for name in outputs})
+        constants = torch.tensor([c.constant for c in case.constraints], dtype=self._dtype, device=self._device)
+        digits = torch.tensor([c.coefficient_error for c in case.constraints], dtype=self._dtype, device=self._device)
+        objective = Objective(
+            rows_out, rows_in if bool(rows_in.any()) else None, digits if bool(digits.any()) else None
+        )
+        found, method, finished = self._minimise(region, objective, deadline, progress, -constants)
+        # the sum rounds once, the constants may have on their way to `dtype`
+        left = (found + constants - 4 * torch.finfo(self._dtype).eps * (found.abs() + constants.abs()))[0]
+        best = float(left.max())
+        return ProofResult(best > 0, best, method, finished)
+
+    def _rows(self, case: Case, names: Sequence[str], shapes: Mapping[str, tuple[int, ...]]) -> Tensor:
+        rows = [
+            np.concatenate(
+                [np.asarray(c.coefficients.get(n, np.zeros(shapes[n])), dtype=np.float64).reshape(-1) for n in names]
+            )
+            for c in case.constraints
+        ]
+        return torch.as_tensor(np.stack(rows)).to(self._device, self._dtype).unsqueeze(0)
+
+    def _minimise(
+        self,
+        region: Region,
+        objective: Objective,
+        deadline: float | None,
+        progress: Callable[[], None],
+        target: Tensor | float = 0.0,
+    ) -> tuple[Tensor, str, bool]:
+        """(lower bounds [B, R], method, whether it ran to its end)."""
+        limit = math.inf if deadline is None else deadline
+        region = region.to(self._device, self._dtype)
+        with torch.no_grad():
+            quick = Bounds(self._program, region, self._arithmetic, backward=False).minimum(objective)
+        if bool((quick > target).all()):
+            return quick, "interval", True
+        if time.monotonic() > limit:
+            return quick, "interval", False
+        bounds = Bounds(self._program, region, self._arithmetic, progress=progress)
+        with torch.no_grad():
+            swept = torch.maximum(quick, bounds.minimum(objective))
+        if bool((swept > target).all()) or self.settings.slope_steps == 0:
+            return swept, "backward", True
+        best = optimise_slopes(
+            bounds, objective, steps=self.settings.slope_steps, target=target, deadline=limit, progress=progress
+        )
+        return torch.maximum(swept, best), "backward+slopes", time.monotonic() <= limit
