@@ -133,6 +133,22 @@ def slice_all(b: Builder, inputs: tuple[Val, ...], attributes: Attributes) -> Va
     return inputs[0] if whole else None
 
 
+@rule("take")
+def take_all(b: Builder, inputs: tuple[Val, ...], attributes: Attributes) -> Val | None:
+    """All entries of an axis in order; or two picks along one axis as one."""
+    indices, axis = np.asarray(attributes["indices"]), int(str(attributes["axis"]))
+    if indices.ndim == 1 and np.array_equal(indices, np.arange(inputs[0].shape[axis])):
+        return inputs[0]
+    node = b.producer(inputs[0])
+    if node is None or node.op not in ("take", "slice") or node.attributes["axis"] != axis:
+        return None
+    if node.op == "slice":
+        start, step = int(str(node.attributes["start"])), int(str(node.attributes["step"]))
+        return b.take(b.operands(node)[0], start + step * indices, axis)
+    first = np.asarray(node.attributes["indices"])
+    return b.take(b.operands(node)[0], first[indices], axis) if first.ndim == 1 else None
+
+
 @rule("concat")
 def concat_one(b: Builder, inputs: tuple[Val, ...], attributes: Attributes) -> Val | None:
     axis = int(str(attributes["axis"]))

@@ -138,6 +138,24 @@ class Builder:
         )
         return list(finals), list(stacked)
 
+    def replay(self, node: Node | Scan, operands: Sequence[Val], source: Builder) -> list[Val]:
+        """A node of `source` once more, here, on other operands."""
+        outputs: list[Val]
+        if isinstance(node, Node):
+            dtype = source.values[node.output].dtype
+            outputs = [self.emit(node.op, *operands, dtype=dtype, **node.attributes)]
+        else:
+            states = len(node.initial)
+            self.origin = node.origin
+            finals, stacked = self.scan(
+                node.body, operands[:states], operands[states:], node.length, reverse=node.reverse, form=node.form
+            )
+            outputs = [*finals, *stacked]
+        for name, value in zip(node.outputs, outputs, strict=True):
+            if name in source._labels:
+                self.label(value, source._labels[name])
+        return outputs
+
     # --- primitives by name ------------------------------------------------------------------------
 
     def add(self, x: Val, y: Val) -> Val:

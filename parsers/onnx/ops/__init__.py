@@ -7,9 +7,10 @@ import pkgutil
 
 
 def load() -> None:
-    """Import every file of this package and the recurrent readers, which fills `parsers.onnx.registry.OPS`."""
+    """Import every file of this package, the recurrent operators and the loops, which fills `parsers.onnx.registry.OPS`."""
+    import parsers.onnx.lift as lift
     import parsers.onnx.recurrent as recurrent
 
-    for package in (importlib.import_module(__name__), recurrent):
+    for package in (importlib.import_module(__name__), recurrent, lift):
         for module in pkgutil.iter_modules(package.__path__):
             importlib.import_module(f"{package.__name__}.{module.name}")

@@ -1,0 +1,47 @@
+"""Stack per-step values into a sequence, seeing through the picking of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from parsers.onnx.builder import Builder
+from parsers.onnx.values import Const, Val, constant
+
+
+def stack(b: Builder, values: Sequence[Val]) -> Val:
+    """(len(values), …): the values along a new leading axis.
+
+    Frames picked one by one from the same tensor become one `take` of it, which is the tensor itself when all
+    frames are picked in order.
+    """
+    if all(isinstance(v, Const) for v in values):
+        return constant(np.stack([v.array for v in values if isinstance(v, Const)]), values[0].dtype)
+    picked = [_picked(b, v) for v in values]
+    first = picked[0]
+    if first is not None and all(p is not None and p[0] == first[0] and p[1] == first[1] for p in picked):
+        source, axis, _ = first
+        places = [p[2] for p in picked if p is not None]
+        x = b.take(b.value(source), places, axis)
+        x = b.transpose(x, [axis, *(k for k in range(len(x.shape)) if k != axis)])
+        return b.reshape(x, (len(values), *values[0].shape))
+    return b.concat([b.reshape(v, (1, *v.shape)) for v in values], 0)
+
+
+def _picked(b: Builder, value: Val) -> tuple[str, int, int] | None:
+    """(tensor, axis, position) where `value` is one frame of a tensor, up to a reshape."""
+    node = b.producer(value)
+    if node is not None and node.op == "reshape":
+        node = b.producer(b.operands(node)[0])
+    if node is None or node.op not in ("take", "slice"):
+        return None
+    axis = node.attributes["axis"]
+    assert isinstance(axis, int)
+    if node.op == "take":
+        indices = np.asarray(node.attributes["indices"])
+        return (node.inputs[0], axis, int(indices.reshape(()))) if indices.size == 1 else None
+    start, stop = node.attributes["start"], node.attributes["stop"]
+    assert isinstance(start, int)
+    assert isinstance(stop, int)
+    return (node.inputs[0], axis, start) if stop - start == 1 else None
