@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 
 import parsers.onnx.ops
-from parsers.errors import BadInput, UnsupportedModel
+from parsers.errors import BadInput, RecertError, UnboundDimension, UnsupportedModel
 from parsers.ir import Graph, validate
 from parsers.onnx.builder import Builder
-from parsers.onnx.dimensions import Binding, Bindings, InputSpec, bind, declared
+from parsers.onnx.dimensions import Binding, Bindings, InputSpec, bind, declared, is_batch_name
 from parsers.onnx.load import load
 from parsers.onnx.problems import Unsupported
 from parsers.onnx.prune import prune
@@ -44,22 +44,45 @@ def read_onnx(
     binding = bind(specs, {**(shapes or {}), **{name: array.shape for name, array in values.items()}})
     reading = interpret(model, path, specs, binding, values)
     notes = list(reading.graph.notes)
-    for name, axis in binding.assumed_batch.items():
-        notes.append(f"axis {axis} of input '{name}' is free and was taken to be the batch, of size 1")
 
     def again(other: Binding) -> Interpreted:
         return interpret(model, path, specs, other, values)
 
-    notes += self_check(path, model, specs, binding, values, reading, again)
-    return replace(reading.graph, notes=tuple(notes))
+    for name, axis in binding.assumed_batch.items():
+        spec = next(s for s in specs if s.name == name)
+        _refuse_time(spec, axis, binding, reading.graph, again)
+        notes.append(f"axis {axis} of input '{name}' is free and was taken to be the batch, of size 1")
+    verdict = self_check(path, model, specs, binding, values, reading, again)
+    if reading.needs_check and not verdict.checked:
+        raise UnsupportedModel([*reading.graph.notes, *verdict.notes])
+    return replace(reading.graph, notes=(*notes, *verdict.notes))
 
 
+def _refuse_time(
+    spec: InputSpec, axis: int, binding: Binding, graph: Graph, again: Callable[[Binding], Interpreted]
+) -> None:
+    """An axis taken for the batch by its place must not set the length of any scan."""
+    if is_batch_name(spec.dims[axis]):
+        return
+    shape = tuple(2 if k == axis else n for k, n in enumerate(binding.shapes[spec.name]))
+    try:
+        other = again(Binding({**binding.shapes, spec.name: shape}, {})).graph
+    except RecertError:
+        return  # made for a batch of one
+    if [s.length for s in other.scans()] != [s.length for s in graph.scans()] or len(other.nodes) != len(graph.nodes):
+        raise UnboundDimension(
+            f"axis {axis} of input {spec} is free and sets the number of steps; give its size with data or"
+            f" --bind {spec.name}=N1xN2…"
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Interpreted:
     """A graph and where each value of the file's main graph went: to a value of the graph or to a constant."""
 
-    def __init__(self, graph: Graph, origins: dict[str, str | np.ndarray]) -> None:
-        self.graph = graph
-        self.origins = origins
+    graph: Graph
+    origins: dict[str, str | np.ndarray]
+    needs_check: bool  # read on an assumption that only a comparison can confirm
 
 
 def interpret(
@@ -100,7 +123,7 @@ def interpret(
     outputs: list[Val] = [v for v in results if isinstance(v, Sym | Const)]
     graph = builder.finish(model.graph.name or path.stem, outputs, names, reading.notes)
     graph = validate(prune(graph))
-    return Interpreted(graph, _origins(scope, builder, graph))
+    return Interpreted(graph, _origins(scope, builder, graph), reading.misplaced)
 
 
 def _origins(scope: Scope, builder: Builder, graph: Graph) -> dict[str, str | np.ndarray]:

@@ -28,15 +28,16 @@ def random_inputs(
         elif spec.dtype == "bool":
             inputs[spec.name] = rng.integers(0, 2, size=shapes[spec.name]).astype(bool)
         else:
-            low, high = _integer_range(graph, spec.name)
-            inputs[spec.name] = rng.integers(low, high, size=shapes[spec.name]).astype(spec.dtype)
+            inputs[spec.name] = rng.choice(_integers(graph, spec.name), size=shapes[spec.name]).astype(spec.dtype)
     return inputs
 
 
-def _integer_range(graph: Graph, name: str) -> tuple[int, int]:
-    """Indices of the smallest table that `name` looks up; else 1 … frames, which suits lengths."""
+def _integers(graph: Graph, name: str) -> list[int]:
+    """Numbers that make sense for an integer input: the rows of the smallest table it looks up; else what it
+    is compared with; else 1 … frames, which suits lengths."""
     same = {name}
     rows: list[int] = []
+    compared: list[int] = []
     for node in graph.nodes:
         if not isinstance(node, Node) or not same.intersection(node.inputs):
             continue
@@ -44,8 +45,13 @@ def _integer_range(graph: Graph, name: str) -> tuple[int, int]:
             axis = node.attributes["axis"]
             assert isinstance(axis, int)
             rows.append(graph.shape(node.inputs[0])[axis])
+        elif node.op == "equal":
+            numbers = [graph.constants[n].reshape(-1) for n in node.inputs if n in graph.constants]
+            compared += [int(v) for array in numbers for v in array[:16]]
         elif node.op in ("reshape", "transpose", "take", "slice"):
             same.add(node.output)
     if rows:
-        return 0, min(rows)
-    return 1, max([scan.length for scan in graph.scans()], default=2) + 1
+        return list(range(min(rows)))
+    if compared:
+        return [*compared, max(compared) + 1]
+    return list(range(1, max([scan.length for scan in graph.scans()], default=2) + 1))

@@ -9,7 +9,8 @@ import onnx
 
 from parsers.onnx.builder import Builder
 from parsers.onnx.problems import Unsupported
-from parsers.onnx.registry import lookup
+from parsers.onnx.registry import is_misplaced, lookup
+from parsers.onnx.types import check_types
 from parsers.onnx.values import Any, Const, Poison, Sym, tensor
 
 
@@ -21,6 +22,7 @@ class Reading:
     folder: str
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    misplaced: bool = False
 
     def note(self, text: str) -> None:
         if text not in self.notes:
@@ -83,6 +85,12 @@ class Scope:
         inputs = [self[name] if name else None for name in node.input]
         if any(isinstance(value, Poison) for value in inputs):
             return tuple(Poison() for _ in node.output)
+        if is_misplaced(node.domain, node.op_type, opset):
+            self.reading.misplaced = True
+            self.reading.note(
+                f"{node.op_type} is not in opset {opset}, which the file claims; it was read as first defined"
+            )
+        check_types(node, inputs, opset)
         self.builder.origin = where
         call = Call(node, inputs, opset, self)
         try:

@@ -12,7 +12,8 @@ import onnx
 
 from parsers.errors import RecertError, SelfCheckFailed
 from parsers.evaluate import evaluate_numpy, trace_numpy
-from parsers.onnx.dimensions import Binding, InputSpec
+from parsers.onnx.dimensions import Binding, InputSpec, declared
+from parsers.onnx.equivalent import equivalent
 from parsers.onnx.runtime import Refused, Runtime
 from parsers.onnx.samples import random_inputs
 from parsers.onnx.values import Shape
@@ -90,6 +91,14 @@ def difference(ours: np.ndarray, theirs: np.ndarray) -> float:
         return float(np.max(np.abs(ours - theirs)[~same]) / max(1.0, float(np.nanmax(np.abs(theirs)))))
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Was the reading compared with onnxruntime, and what is there to say about it."""
+
+    checked: bool
+    notes: tuple[str, ...]
+
+
 def self_check(
     path: Path,
     model: onnx.ModelProto,
@@ -98,34 +107,64 @@ def self_check(
     fixed: Mapping[str, np.ndarray],
     read: Interpreted,
     again: Callable[[Binding], Interpreted],
-) -> list[str]:
-    """Check at the bound shapes and, where dimensions are free, at one more size of each. Returns notes."""
+) -> Verdict:
+    """Check at the bound shapes and, where dimensions are free, at one more size of each.
+
+    Where onnxruntime does not run the file, an equivalent rewriting that it runs is the judge.
+    """
     kinds = {v.dtype for v in read.graph.values.values() if v.dtype in TOLERANCES}
     tolerance = max((TOLERANCES[k] for k in kinds), default=TOLERANCES["float32"])
-    check = Check(path, model, specs, fixed, tolerance)
+    judge = "onnxruntime"
     try:
         runtime = Runtime(path)
-        check.run(runtime, read, binding.shapes, seed=0)
+        Check(path, model, specs, fixed, tolerance).run(runtime, read, binding.shapes, seed=0)
     except Refused as reason:
-        return [f"onnxruntime does not run this file ({reason}), so the reading is not checked against it"]
-    larger = _other_sizes(specs, binding, fixed)
-    if larger is None:
-        return ["checked against onnxruntime"]
-    try:
-        second = again(larger)
-        check.run(runtime, second, larger.shapes, seed=1)
-    except (RecertError, Refused) as error:
-        if isinstance(error, SelfCheckFailed):
+        refused = f"onnxruntime does not run this file ({reason})"
+        rewritten = equivalent(model)
+        if rewritten is None:
+            return Verdict(False, (f"{refused}, so the reading is not checked against it",))
+        model, change = rewritten
+        specs, fixed = declared(model), {k: np.asarray(v) for k, v in fixed.items()}
+        tolerance = max(tolerance, TOLERANCES["float32"])
+        judge = f"onnxruntime on an equivalent file ({change}), since {refused}"
+        try:
+            runtime = Runtime(model)
+            Check(path, model, specs, fixed, tolerance).run(runtime, read, binding.shapes, seed=0)
+        except Refused as second:
+            return Verdict(False, (f"{refused}, nor an equivalent one ({second}); the reading is not checked",))
+    check = Check(path, model, specs, fixed, tolerance)
+    return Verdict(True, (f"checked against {judge}{_second_sizes(check, runtime, binding, again)}",))
+
+
+def _second_sizes(
+    check: Check, runtime: Runtime, binding: Binding, again: Callable[[Binding], Interpreted]
+) -> str:
+    """Check with all free dimensions one larger; where that does not run, with each of them alone."""
+    if any(s.free and s.name in check.fixed for s in check.specs):
+        return ""
+    free = list(dict.fromkeys(_key(s, k) for s in check.specs for k in s.free))
+    attempts = [free] if len(free) < 2 else [free, *([key] for key in free)]
+    done: list[str] = []
+    for grown in attempts:
+        shapes = {
+            s.name: tuple(
+                n + (k in s.free and _key(s, k) in grown) for k, n in enumerate(binding.shapes[s.name])
+            )
+            for s in check.specs
+        }
+        try:
+            second = again(Binding(shapes, dict(binding.assumed_batch)))
+            check.run(runtime, second, shapes, seed=1)
+        except SelfCheckFailed:
             raise
-        return [f"checked against onnxruntime; not at a second size, which does not run ({error})"]
-    return ["checked against onnxruntime, also at a second size of its free dimensions"]
+        except (RecertError, Refused):
+            continue  # the file itself is made for one size
+        done += grown
+        if grown == free:
+            break
+    return f", also at a second size of {', '.join(done)}" if done else ""
 
 
-def _other_sizes(
-    specs: Sequence[InputSpec], binding: Binding, fixed: Mapping[str, np.ndarray]
-) -> Binding | None:
-    """Every free dimension one larger, equal names alike; None if there is none or a fixed input has one."""
-    if not any(s.free for s in specs) or any(s.free and s.name in fixed for s in specs):
-        return None
-    shapes = {s.name: tuple(n + (k in s.free) for k, n in enumerate(binding.shapes[s.name])) for s in specs}
-    return Binding(shapes, dict(binding.assumed_batch))
+def _key(spec: InputSpec, axis: int) -> str:
+    """Free dimensions of equal name are one dimension."""
+    return str(spec.dims[axis] or f"{spec.name}[{axis}]")
