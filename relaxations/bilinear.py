@@ -4,13 +4,14 @@ For fixed x the inner maximum depends on x through s = w(x) alone,
 
     H(s) = max over y of  scale·s·g(y) − b·y,
 
-a maximum of functions linear in s, hence *convex* in s.  On an interval of s its chord lies above it: for any slope β
-and α = max over both ends of H − β·s,  H(s) ≤ α + β·s.  So over one interval of x
+a maximum of functions linear in s, hence *convex* in s.  On an interval of s its chord lies above it: for any
+slope β and α = max over both ends of H − β·s,  H(s) ≤ α + β·s.  So over one interval of x
 
     max scale·w(x)·(g(y) − h) − a·x − b·y  ≤  α + max over x of (β − scale·h)·w(x) − a·x,
 
-which is the support of the curve w with another scale.  The error is quadratic in the length of the interval; the
-intervals with the greatest bound are cut again a few times.  Every stage is an upper bound, none a sample.
+which is the support of the curve w with another scale.  The error is quadratic in the length of the interval;
+the intervals with the greatest bound are cut again a few times.  Every stage is an upper bound, none a
+sample.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from relaxations.curves import Curve
+from relaxations.curves import Curve, between
 from relaxations.gate import Support
 
 PARTS = 8
@@ -58,15 +59,14 @@ def product_support(
             v[:, part].flatten(0, 1) for v in (nodes, s, inner) for part in (slice(None, -1), slice(1, None))
         )
         gap = s1 - s0
-        slope = torch.where(gap > 0, (inner1 - inner0) / gap.clamp(min=1e-300), 0.0).clamp(
-            -steepest, steepest
-        )
+        chord = torch.where(gap > 0, (inner1 - inner0) / gap.clamp(min=1e-300), 0.0)
+        slope = between(chord, -steepest, steepest)
         height = torch.maximum(inner0 - slope * s0, inner1 - slope * s1)
         outer = w.support(slope - scale * h, a, left, right)
         return _Intervals(height + outer.value, left, right, outer.at)
 
-    steepest = g.magnitude(y0, y1).amax() if y0.numel() else 1.0  # |H'(s)| ≤ max|g|
-    found = bound(w.nodes(x0, x1)[None])
+    steepest = g.magnitude(y0, y1)  # |H'(s)| ≤ max|g|
+    found = bound(w.nodes(x0, x1, PARTS)[None])
     total: Tensor | None = None
     for _ in range(ROUNDS):
         top = found.bound.topk(3, dim=0)

@@ -1,15 +1,17 @@
-"""The three questions that a verifier asks of a gate: planes, offsets for given slopes, and the image of a box."""
+"""The three questions that a verifier asks of a gate: planes, offsets for given slopes, and the image of a
+box."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from relaxations.errors import InvalidBox, UnknownGate
+from relaxations.errors import InvalidBox, OutsideDomain, UnknownGate
 from relaxations.gate import GATES, Gate
 from relaxations.rounding import margin
 from relaxations.slopes import minimum_volume, secant
@@ -20,8 +22,9 @@ CHUNK = 4096
 
 @dataclass(frozen=True)
 class Planes:
-    """For all p in the box:  Σₖ lower_slope[k]·pₖ + lower_offset ≤ g(p) ≤ Σₖ upper_slope[k]·pₖ + upper_offset,
-    over the reals.  Slopes are [k, *S], offsets [*S], for a gate of k operands over boxes [k, *S]."""
+    """For all p in the box:  Σₖ lower_slope[k]·pₖ + lower_offset ≤ g(p) ≤ Σₖ upper_slope[k]·pₖ +
+    upper_offset, over the reals.  Slopes are [k, *S], offsets [*S], for a gate of k operands over boxes [k,
+    *S]."""
 
     lower_slope: Tensor
     lower_offset: Tensor
@@ -35,18 +38,21 @@ def planes(
     upper: Tensor,
     parameters: Mapping[str, Any] | None = None,
     quality: Literal["tight", "fast"] = "tight",
+    lean: Sequence[float] | None = None,
 ) -> Planes:
     """A lower and an upper plane of `gate` over every box [lower, upper], each [k, *S].
 
-    `quality`: "tight" has nearly least volume, "fast" takes slopes in closed form.  Raises `InvalidBox` for
+    `quality`: "tight" has nearly least volume, "fast" takes slopes in closed form.  `lean` [k] shifts the point
+    of the box at which a tight plane is as close as can be (`relaxations.slopes.LEAN`).  Raises `InvalidBox` for
     lower > upper, NaN and infinite sides, `OutsideDomain` where the gate is not defined on the whole box,
     `UnknownGate` for a name or parameters that are not in the table.
     """
     gate, parameters = _resolved(gate, parameters)
     _check_box(gate, lower, upper)
+    _check_domain(gate, lower, upper, parameters)
     shape = lower.shape[1:]
     low, high = _flat_double(lower), _flat_double(upper)
-    choose = secant if quality == "fast" else minimum_volume
+    choose = secant if quality == "fast" else partial(minimum_volume, lean=lean)
     with torch.no_grad():
         parts = [
             torch.stack(choose(gate, l, u, parameters))
@@ -68,12 +74,13 @@ def offsets(
 ) -> tuple[Tensor, Tensor]:
     """The (lower, upper) offsets [*S] that make planes with the given slopes sound, whatever the slopes.
 
-    Slopes are [k, *R] where R broadcasts against S (many slopes for one box); the result has their common shape.
-    Differentiable in the slopes: by the envelope theorem the gradient of an offset is minus the place
+    Slopes are [k, *R] where R broadcasts against S (many slopes for one box); the result has their common
+    shape. Differentiable in the slopes: by the envelope theorem the gradient of an offset is minus the place
     where it is attained.  Errors as for `planes`.
     """
     gate, parameters = _resolved(gate, parameters)
     _check_box(gate, lower, upper)
+    _check_domain(gate, lower, upper, parameters)
     dtype = lower.dtype
     with torch.no_grad():
         sides = torch.broadcast_tensors(lower_slope, upper_slope, lower, upper)
@@ -98,19 +105,24 @@ def image(
 ) -> tuple[Tensor, Tensor]:
     """An interval (lo, hi), each [*S], that contains the gate's values over the box: exact up to rounding.
 
-    Where the gate is not defined on the whole box a side is infinite.  Errors as for `planes`.
+    Where the gate is not defined on the whole box it is (−∞, ∞).  Errors as for `planes`.
     """
     gate, parameters = _resolved(gate, parameters)
     _check_box(gate, lower, upper)
     with torch.no_grad():
-        low, high = gate.image(lower.double(), upper.double(), **parameters)
-        return _outward(low, high, lower.dtype)
+        lower, upper, dtype = lower.double(), upper.double(), lower.dtype
+        low, high = gate.image(lower, upper, **parameters)
+        if gate.inside is not None:
+            defined = gate.inside(lower, upper, **parameters)
+            low, high = torch.where(defined, low, -torch.inf), torch.where(defined, high, torch.inf)
+        return _outward(low, high, dtype)
 
 
 def _chunked(
     gate: Gate, scale: Tensor, slopes: Tensor, lower: Tensor, upper: Tensor, parameters: Mapping[str, Any]
 ) -> tuple[Tensor, Tensor]:
-    """Support values with their margins [2, *S], and the places [k, 2, *S], a cache-full of boxes at a time."""
+    """Support values with their margins [2, *S], and the places [k, 2, *S], a cache-full of boxes at a
+    time."""
     k, _, *shape = slopes.shape
     scale = scale.reshape(2, 1)
     pieces = [t.reshape(k, 2, -1).split(CHUNK, 2) for t in (slopes, lower, upper)]
@@ -161,6 +173,14 @@ def _check_box(gate: Gate, lower: Tensor, upper: Tensor) -> None:
     if not bool(((width >= 0) & (width < torch.inf)).all()):
         raise InvalidBox(
             f"gate '{gate.name}': every box needs finite lower ≤ upper; bound its operands first"
+        )
+
+
+def _check_domain(gate: Gate, lower: Tensor, upper: Tensor, parameters: Mapping[str, Any]) -> None:
+    if gate.inside is not None and not bool(gate.inside(lower, upper, **parameters).all()):
+        raise OutsideDomain(
+            f"gate '{gate.name}' is not defined on the whole of every box: they reach from "
+            f"{float(lower.min()):g} to {float(upper.max()):g}; tighten its operand's bounds or split the input"
         )
 
 

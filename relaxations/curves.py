@@ -1,18 +1,18 @@
-"""Functions of one variable that are convex, concave or linear piece by piece.
+"""Functions of one variable, and the bound of scale·g(x) − a·x on which everything else is built.
 
-For a piece [p, q] on which scale·g is convex, the maximum of scale·g(x) − a·x is at an end.  Where it is concave, any
-tangent bounds it: with r = scale·g'(t) − a at any t in [p, q],
+Where scale·g is convex the maximum over [p, q] is at an end.  Where it is concave, any tangent bounds it:
+with r = scale·g'(t) − a at any t in [p, q],
 
     max over [p, q] of scale·g(x) − a·x  ≤  scale·g(t) − a·t + max(r·(q − t), r·(p − t))
 
-whatever t is.  The closed form of t with scale·g'(t) = a makes r vanish up to rounding, so the bound
-is rigorous and tight: an inexact t costs tightness, never soundness.
+whatever t is.  The closed form of t with scale·g'(t) = a makes r vanish up to rounding, so the bound is
+rigorous and tight: an inexact t costs tightness, never soundness.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,24 +22,27 @@ from torch import Tensor
 from relaxations.gate import Gate, Support
 from relaxations.rounding import UNIT, margin
 
-GRID = 12
-"""Number of intervals into which `nodes` cuts the interesting part of an operand's range."""
+SLACK = 16
+"""Default bound, in units of u, on the relative error of a derivative: two library functions and a
+product."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A function of one variable with what bounds need.  `support` is as `Gate.support` without the operand axis;
-    `rises` says that the function is non-decreasing, so that it may be the outer factor of a product."""
+    """A function of one variable with what bounds need.
+
+    `image`, `support`, `magnitude` and `inside` are as in `Gate`, without the operand axis; `nodes` takes the
+    number of intervals as well.  `rises`: the function is non-decreasing, so that it may be the outer factor
+    of a product.
+    """
 
     function: Callable[..., Tensor]
     image: Callable[..., tuple[Tensor, Tensor]]
     support: Callable[..., Support]
     nodes: Callable[..., Tensor]
+    magnitude: Callable[..., Tensor]
+    inside: Callable[..., Tensor] | None = None
     rises: bool = False
-
-    def magnitude(self, lower: Tensor, upper: Tensor, **parameters: Any) -> Tensor:
-        low, high = self.image(lower, upper, **parameters)
-        return torch.maximum(low.abs(), high.abs())
 
 
 def gate_of(
@@ -47,14 +50,16 @@ def gate_of(
     name: str,
     *parameters: str,
     function: Callable[..., Tensor] | None = None,
-    example: Sequence[dict[str, Any]] = ({},),
+    example: Sequence[Mapping[str, Any]] = ({},),
+    intervals: int = 24,
 ) -> Gate:
-    """The one-operand gate of a curve; `function` where the traced form differs from the one that is evaluated."""
+    """The one-operand gate of a curve; `function` where the traced form differs from the evaluated one."""
 
     def support(scale: Tensor, slopes: Tensor, lower: Tensor, upper: Tensor, **values: Any) -> Support:
         found = curve.support(scale, slopes[0], lower[0], upper[0], **values)
         return Support(found.value, found.at[None])
 
+    inside = curve.inside
     return Gate(
         name,
         1,
@@ -62,27 +67,69 @@ def gate_of(
         function or curve.function,
         lambda lower, upper, **values: curve.image(lower[0], upper[0], **values),
         support,
-        lambda lower, upper, **values: (curve.nodes(lower[0], upper[0], **values),),
+        lambda lower, upper, **values: (curve.nodes(lower[0], upper[0], intervals, **values),),
         lambda lower, upper, **values: curve.magnitude(lower[0], upper[0], **values),
+        None if inside is None else lambda lower, upper, **values: inside(lower[0], upper[0], **values),
         tuple(example),
     )
 
 
-def even_nodes(lower: Tensor, upper: Tensor, core: float = math.inf, count: int = GRID) -> Tensor:
-    """Both ends, and `count` − 1 values spread evenly over the part of the range inside [−core, core]."""
+def between(x: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    """x moved into [lower, upper]."""
+    return torch.minimum(torch.maximum(x, lower), upper)
+
+
+def even_nodes(lower: Tensor, upper: Tensor, intervals: int, core: float = math.inf) -> Tensor:
+    """Both ends, and `intervals` − 1 values spread evenly over the part of the range inside [−core, core]."""
     low, high = lower.clamp(-core, core), upper.clamp(-core, core)
-    steps = torch.arange(1, count, dtype=lower.dtype, device=lower.device) / count
-    steps = steps.reshape(-1, *[1] * lower.dim())
-    inner = torch.minimum(low + (high - low) * steps, high)
+    steps = torch.arange(1, intervals, dtype=lower.dtype, device=lower.device) / intervals
+    inner = torch.minimum(low + (high - low) * steps.reshape(-1, *[1] * lower.dim()), high)
     return torch.cat([lower[None], inner, upper[None]])
 
 
-def tangent_bound(
-    value: Tensor, residual: Tensor, slack: Tensor, at: Tensor, lower: Tensor, upper: Tensor
+def best(*candidates: tuple[Tensor, Tensor]) -> Support:
+    """The greatest of several (value, place)."""
+    value, at = candidates[0]
+    for other, place in candidates[1:]:
+        better = other > value
+        value, at = torch.maximum(other, value), torch.where(better, place, at)
+    return Support(value, at)
+
+
+def tangent(
+    function: Callable[[Tensor], Tensor],
+    derivative: Callable[[Tensor], Tensor],
+    scale: Tensor,
+    slope: Tensor,
+    at: Tensor,
+    lower: Tensor,
+    upper: Tensor,
+    slack: float = SLACK,
+    noise: float = 0.0,
 ) -> Tensor:
-    """The inequality of the module docstring; `slack` bounds the rounding error of `residual`."""
-    right, left = upper - at, at - lower
-    return value + torch.maximum((residual + slack) * right, (slack - residual) * left)
+    """The inequality above, r widened by its own rounding error."""
+    steepness = scale * derivative(at)
+    error = (slack * UNIT) * (steepness.abs() + slope.abs())
+    if noise:
+        error = error + (noise * UNIT) * scale.abs()
+    residual = steepness - slope
+    beyond = torch.maximum((residual + error) * (upper - at), (error - residual) * (at - lower))
+    return scale * function(at) - slope * at + beyond
+
+
+def quotient(slope: Tensor, scale: Tensor) -> Tensor:
+    """slope / scale, the derivative wanted; where scale = 0 any number does, for then an end is optimal."""
+    return slope / torch.where(scale == 0, 1.0, scale)
+
+
+def ends(function: Callable[[Tensor], Tensor], scale: Tensor, slope: Tensor, *at: Tensor) -> Support:
+    """The greatest value at the given places."""
+    return best(*((scale * function(x) - slope * x, x) for x in at))
+
+
+def largest(lower: Tensor, upper: Tensor) -> Tensor:
+    """max |x| over [lower, upper]."""
+    return torch.maximum(lower.abs(), upper.abs())
 
 
 def s_shaped(
@@ -90,8 +137,9 @@ def s_shaped(
     derivative: Callable[[Tensor], Tensor],
     inverse: Callable[[Tensor], Tensor],
     core: float,
+    slack: float = SLACK,
 ) -> Curve:
-    """An increasing function, convex left of 0 and concave right of it, with g'(−x) = g'(x).
+    """An increasing odd function plus a constant, convex left of 0 and concave right of it.
 
     `inverse(q)`: the x ≥ 0 with g'(x) = q, total: 0 where q ≥ g'(0), large where q ≤ 0.
     """
@@ -103,90 +151,44 @@ def s_shaped(
     def support(scale: Tensor, slope: Tensor, lower: Tensor, upper: Tensor) -> Support:
         # scale·g is concave on the half line where sign(scale)·x ≥ 0, convex on the other
         rises = scale >= 0
-        middle = torch.minimum(torch.maximum(torch.zeros_like(lower), lower), upper)
+        middle = between(torch.zeros_like(lower), lower, upper)
         left, right = torch.where(rises, middle, lower), torch.where(rises, upper, middle)
-        root = inverse(slope / torch.where(scale == 0, 1.0, scale))
-        at = torch.minimum(torch.maximum(torch.where(rises, root, -root), left), right)
-        steepness = scale * derivative(at)
-        slack = (16 * UNIT) * (steepness.abs() + slope.abs())
-        inner = tangent_bound(scale * function(at) - slope * at, steepness - slope, slack, at, left, right)
-        return best(
-            (inner, at),
-            (scale * function(lower) - slope * lower, lower),
-            (scale * function(upper) - slope * upper, upper),
-        )
+        root = inverse(quotient(slope, scale))
+        at = between(torch.where(rises, root, -root), left, right)
+        inner = tangent(function, derivative, scale, slope, at, left, right, slack)
+        end = ends(function, scale, slope, lower, upper)
+        return best((inner, at), end)
 
-    return Curve(function, image, support, lambda lower, upper: even_nodes(lower, upper, core), rises=True)
+    def magnitude(lower: Tensor, upper: Tensor) -> Tensor:
+        return largest(function(lower), function(upper))
 
+    def nodes(lower: Tensor, upper: Tensor, intervals: int) -> Tensor:
+        return even_nodes(lower, upper, intervals, core)
 
-def best(*candidates: tuple[Tensor, Tensor]) -> Support:
-    """The greatest of (value, place)."""
-    value, at = candidates[0]
-    value, at = torch.broadcast_tensors(value, at)
-    for other, place in candidates[1:]:
-        better = other > value
-        value, at = torch.where(better, other, value), torch.where(better, place, at)
-    return Support(value, at)
+    return Curve(function, image, support, nodes, magnitude, rises=True)
 
 
-@dataclass(frozen=True)
-class Piece:
-    """g on [lower, upper]: `curvature` +1 convex, −1 concave, 0 linear.  A curved piece has a `derivative` and its
-    `inverse`, total: where q is no value of the derivative, any number on the side that saturates it."""
-
-    lower: float
-    upper: float
-    curvature: int
-    function: Callable[[Tensor], Tensor]
-    derivative: Callable[[Tensor], Tensor] | None = None
-    inverse: Callable[[Tensor], Tensor] | None = None
-
-
-def piece_support(piece: Piece, scale: Tensor, slope: Tensor, lower: Tensor, upper: Tensor) -> Support:
-    """The support over the part of [lower, upper] inside the piece, −∞ where there is none."""
-    left, right = lower.clamp(piece.lower, piece.upper), upper.clamp(piece.lower, piece.upper)
-    found = best(
-        (scale * piece.function(left) - slope * left, left),
-        (scale * piece.function(right) - slope * right, right),
-    )
-    if piece.curvature and piece.derivative is not None and piece.inverse is not None:
-        root = piece.inverse(slope / torch.where(scale == 0, 1.0, scale))
-        at = torch.minimum(torch.maximum(root, left), right)
-        steepness = scale * piece.derivative(at)
-        slack = (16 * UNIT) * (steepness.abs() + slope.abs())
-        inner = tangent_bound(
-            scale * piece.function(at) - slope * at, steepness - slope, slack, at, left, right
-        )
-        found = best(found, (torch.where(scale * piece.curvature < 0, inner, -torch.inf), at))
-    present = (lower <= piece.upper) & (upper >= piece.lower)
-    return Support(torch.where(present, found.value, -torch.inf), found.at)
-
-
-def piecewise(
+def curve_from_support(
     function: Callable[..., Tensor],
-    pieces: Callable[..., Sequence[Piece]],
-    core: float = math.inf,
+    support: Callable[..., Support],
+    nodes: Callable[..., Tensor],
+    magnitude: Callable[..., Tensor] | None = None,
+    inside: Callable[..., Tensor] | None = None,
     rises: bool = False,
 ) -> Curve:
-    """A curve from its pieces, whose ends meet: `pieces(**parameters)` from left to right.
+    """A curve whose image is its support for the slope 0."""
 
-    At a jump both one-sided values count, which is what a bound of the closure needs.
-    """
-
-    def support(scale: Tensor, slope: Tensor, lower: Tensor, upper: Tensor, **parameters: Any) -> Support:
-        found = [piece_support(piece, scale, slope, lower, upper) for piece in pieces(**parameters)]
-        return best(*((s.value, s.at) for s in found))
-
-    def image(lower: Tensor, upper: Tensor, **parameters: Any) -> tuple[Tensor, Tensor]:
+    def extremes(lower: Tensor, upper: Tensor, **parameters: Any) -> tuple[Tensor, Tensor]:
         one, zero = torch.ones_like(lower), torch.zeros_like(lower)
         low = -support(-one, zero, lower, upper, **parameters).value
-        high = support(one, zero, lower, upper, **parameters).value
-        return low - margin(low.abs()), high + margin(high.abs())
+        return low, support(one, zero, lower, upper, **parameters).value
 
-    def nodes(lower: Tensor, upper: Tensor, **parameters: Any) -> Tensor:
-        knots = [piece.lower for piece in pieces(**parameters) if math.isfinite(piece.lower)]
-        places = even_nodes(lower, upper, core)
-        kinks = [torch.minimum(torch.maximum(torch.full_like(lower, k), lower), upper)[None] for k in knots]
-        return torch.cat([places[:-1], *kinks, places[-1:]])
+    def size(lower: Tensor, upper: Tensor, **parameters: Any) -> Tensor:
+        return largest(*extremes(lower, upper, **parameters))
 
-    return Curve(function, image, support, nodes, rises)
+    def image(lower: Tensor, upper: Tensor, **parameters: Any) -> tuple[Tensor, Tensor]:
+        low, high = extremes(lower, upper, **parameters)
+        error = margin((magnitude or size)(lower, upper, **parameters))
+        return low - error, high + error
+
+    return Curve(function, image, support, nodes, magnitude or size, inside, rises)

@@ -1,7 +1,7 @@
 """What a gate is to this package: its function, and a rigorous way to maximise it minus a linear function.
 
-One principle carries everything: *any slope is sound, the offset makes it so*.  For a gate g over a box and any
-slopes a
+One principle carries everything: *any slope is sound, the offset makes it so*.  For a gate g over a box and
+any slopes a
 
     upper offset  c⁺(a) = max g(p) − a·p         lower offset  c⁻(a) = min g(p) − a·p = −max −g(p) + a·p
 
@@ -10,7 +10,7 @@ so soundness lives in one function per gate, its *support*.  Slopes may come fro
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -29,14 +29,18 @@ class Support(NamedTuple):
 class Gate:
     """One row of the table `GATES`.
 
-    `function(*operands, **parameters)`    the gate itself in plain torch operations: it is traced to make the
-                                           pattern that a graph is matched with, it is the semantics, and the oracle of the tests
-    `image(lower, upper, **parameters)`    (least, greatest) value over the box, up to the margin
-    `support(scale, slopes, lower, upper, **parameters)`   see `Support`; scale is a tensor that broadcasts to [*S]
-    `nodes(lower, upper, **parameters)`    per operand [m, *S]: values at which the minimum-volume problem samples the
-                                           gate, first and last the ends of the box.  They decide tightness, never soundness
-    `magnitude(lower, upper, **parameters)`  bound on the intermediate values of `function` over the box, for the margin
-    `example`                              parameter values that the tests use
+    `function(*operands, **parameters)`  the gate in plain torch operations: traced, it is the pattern that a
+    graph
+        is matched with; it is the semantics, and the oracle of the tests.
+    `image(lower, upper, **parameters)`  least and greatest value over the box, up to the margin.
+    `support(scale, slopes, lower, upper, **parameters)`  see `Support`; `scale` is ±1 and broadcasts to [*S].
+    `nodes(lower, upper, **parameters)`  per operand [m, *S]: values at which the minimum-volume problem
+    samples
+        the gate, the first and last being the ends of the box.  They decide tightness, never soundness.
+    `magnitude(lower, upper, **parameters)`  bound on the intermediate values of `function`, for the margin.
+    `inside(lower, upper, **parameters)`  boolean [*S]: the box lies in the gate's domain; None: it always
+    does.
+    `example`  parameter values that the tests use.
     """
 
     name: str
@@ -47,7 +51,8 @@ class Gate:
     support: Callable[..., Support]
     nodes: Callable[..., tuple[Tensor, ...]]
     magnitude: Callable[..., Tensor]
-    example: tuple[dict[str, Any], ...] = ({},)
+    inside: Callable[..., Tensor] | None = None
+    example: tuple[Mapping[str, Any], ...] = ({},)
 
 
 GATES: dict[str, Gate] = {}

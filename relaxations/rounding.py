@@ -5,10 +5,10 @@ Model of arithmetic.  u = 2⁻⁵³.  `+ − × ÷ √` are correctly rounded: r
 below the normal range err by less than `TINY`.
 
 Every support value of this package is a sum of at most eight terms, each a product of at most four computed
-factors, and each term is bounded by the *magnitude*  M = max|g| + Σₖ |aₖ| max|pₖ|  of the gate over its box.  A
-term therefore errs by at most (4 · 8u + 4u)M before, and 8u · M more in being summed, so by (36 + 8)uM; two
-levels of such sums are nested at most (a chord over support values of the inner variable), which
-gives 2 · 44uM < 128uM.  `margin` returns twice that, to absorb its own rounding and that of M.
+factors, and each term is bounded by the *magnitude*  M = max|g| + Σₖ |aₖ| max|pₖ|  of the gate over its box.
+A term therefore errs by at most (4 · 8u + 4u)M before, and 8u · M more in being summed, so by (36 + 8)uM; two
+levels of such sums are nested at most (a chord over support values of the inner variable), which gives 2 ·
+44uM < 128uM.  `margin` returns twice that, to absorb its own rounding and that of M.
 """
 
 from __future__ import annotations

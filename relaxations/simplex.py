@@ -1,13 +1,14 @@
 """The minimum-volume problem over finitely many points, thousands of instances at once.
 
-The least volume between a plane a·p + c ≥ g(p) and g over a box is reached by the least height of the plane at
-the box's centre m (the volume is area × height − const):
+The least volume between a plane a·p + c ≥ g(p) and g over a box is reached by the least height of the plane
+at the box's centre m (the volume is area × height − const):
 
     minimise a·m + c   subject to   a·pᵢ + c ≥ gᵢ  for the points pᵢ,
 
-a linear program in k + 1 unknowns.  Its dual says: write m as a convex combination of points of the graph, as high as
-possible.  The revised simplex method keeps k + 1 points whose simplex contains m, the plane through them,
-and exchanges one point for the most violated one; the height at m never falls.  All instances make their steps together.
+a linear program in k + 1 unknowns.  Its dual says: write m as a convex combination of points of the graph, as
+high as possible.  The revised simplex method keeps k + 1 points whose simplex contains m, the plane through
+them, and exchanges one point for the most violated one; the height at m never falls.  All instances make
+their steps together.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ def start(values: Tensor) -> Basis:
 def exchange(basis: Basis, points: Tensor, values: Tensor, target: Tensor, steps: int) -> Basis:
     """At most `steps` exchanges against `points` [k, *M or broadcast, G] with `values` [*M, G].
 
-    `target` [k] is m in the coordinates of the points (the centre, shifted a little off symmetry: where m lies on a face
-    of the simplex an exchange may leave the height as it is).
+    `target` [k] is m in the coordinates of the points (the centre, shifted a little off symmetry: where m
+    lies on a face of the simplex an exchange may leave the height as it is).
     """
     size = basis.plane.shape[0]
     points = points.expand(size - 1, *values.shape)

@@ -1,5 +1,31 @@
 """One small file for each gate or family; importing it fills the table `GATES`."""
 
-from relaxations.gates import blend, linear, products, relu, sigmoid, tanh
+from relaxations.gates import (
+    blend,
+    erf,
+    exponential,
+    extremes,
+    periodic,
+    powers,
+    products,
+    relu,
+    sigmoid,
+    softsign,
+    swish,
+    tanh,
+)
 
-__all__ = ["blend", "linear", "products", "relu", "sigmoid", "tanh"]
+__all__ = [
+    "blend",
+    "erf",
+    "exponential",
+    "extremes",
+    "periodic",
+    "powers",
+    "products",
+    "relu",
+    "sigmoid",
+    "softsign",
+    "swish",
+    "tanh",
+]

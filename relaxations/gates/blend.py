@@ -1,7 +1,7 @@
 """The GRU blend  σ(−z)·tanh(b) + σ(z)·h,  jointly in its three operands.
 
-With x = −z it is  σ(x)·(tanh(b) − h) + h,  linear in h for fixed (z, b): the greatest value of the blend minus a
-linear function has h at an end, and for either end it is a product of two curves.
+With x = −z it is  σ(x)·(tanh(b) − h) + h,  linear in h for fixed (z, b): the greatest value of the blend
+minus a linear function has h at an end, and for either end it is a product of two curves.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from relaxations.gate import Gate, Support, register
 from relaxations.gates.sigmoid import SIGMOID
 from relaxations.gates.tanh import TANH
 from relaxations.rounding import margin
+
+INTERVALS = 8
 
 
 def blend(z: Tensor, b: Tensor, h: Tensor) -> Tensor:
@@ -41,8 +43,8 @@ def support(scale: Tensor, slopes: Tensor, lower: Tensor, upper: Tensor) -> Supp
 
 def nodes(lower: Tensor, upper: Tensor) -> tuple[Tensor, ...]:
     return (
-        SIGMOID.nodes(lower[0], upper[0]),
-        TANH.nodes(lower[1], upper[1]),
+        SIGMOID.nodes(lower[0], upper[0], INTERVALS),
+        TANH.nodes(lower[1], upper[1], INTERVALS),
         torch.stack([lower[2], upper[2]]),
     )
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from relaxations.bilinear import product_image, product_support, scaled_support
 from relaxations.curves import Curve
 from relaxations.gate import Gate, Support, register
-from relaxations.gates.linear import IDENTITY
+from relaxations.gates.relu import IDENTITY
 from relaxations.gates.sigmoid import SIGMOID
 from relaxations.gates.tanh import TANH
 from relaxations.rounding import margin
 
+INTERVALS = 8
 
-def product_gate(name: str, w: Curve, g: Curve, function) -> Gate:
+
+def product_gate(name: str, w: Curve, g: Curve, function: Callable[..., Tensor]) -> Gate:
     """w(x)·g(y)."""
 
     def image(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
@@ -28,7 +32,7 @@ def product_gate(name: str, w: Curve, g: Curve, function) -> Gate:
     def nodes(lower: Tensor, upper: Tensor) -> tuple[Tensor, ...]:
         ends = torch.stack([lower, upper], 1)
         return tuple(
-            ends[j] if curve is IDENTITY else curve.nodes(lower[j], upper[j])
+            ends[j] if curve is IDENTITY else curve.nodes(lower[j], upper[j], INTERVALS)
             for j, curve in enumerate((w, g))
         )
 

@@ -1,0 +1,25 @@
+"""softsign: x / (1 + |x|), whose slope 1 / (1 + |x|)² is q at |x| = 1/√q − 1."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from relaxations.curves import gate_of, s_shaped
+from relaxations.gate import register
+
+
+def softsign(x: Tensor) -> Tensor:
+    return x / (1 + torch.abs(x))
+
+
+def derivative(x: Tensor) -> Tensor:
+    return 1 / (1 + torch.abs(x)) ** 2
+
+
+def inverse(q: Tensor) -> Tensor:
+    return torch.rsqrt(q.clamp(1e-300, 1.0)) - 1
+
+
+SOFTSIGN = s_shaped(softsign, derivative, inverse, core=12.0)
+register(gate_of(SOFTSIGN, "softsign"))
