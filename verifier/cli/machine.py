@@ -1,0 +1,30 @@
+"""From options to `Settings`: the device, the precision, the threads."""
+
+from __future__ import annotations
+
+from verifier.cli.options import Device, Precision
+from verifier.verify import Settings
+
+
+def settings(
+    device: Device, dtype: Precision = Precision.float64, threads: int | None = None, seed: int = 0
+) -> Settings:
+    """Prepare torch and return the settings of this run. Raises `BadInput` where the machine cannot do it."""
+    import torch
+
+    from parsers.errors import BadInput
+
+    if threads is not None:
+        if threads < 1:
+            raise BadInput(f"--threads {threads}: give at least 1, or leave it out for all of them")
+        torch.set_num_threads(threads)
+    if seed < 0:
+        raise BadInput(f"--seed {seed}: give a number from 0 up")
+    present = torch.cuda.is_available()
+    if device is Device.cuda and not present:
+        raise BadInput(
+            f"--device cuda: torch {torch.__version__} sees no CUDA device; use --device cpu, or install"
+            " a CUDA build of torch on a machine with a GPU"
+        )
+    chosen = "cuda" if present and device is not Device.cpu else "cpu"
+    return Settings(dtype=dtype.value, device=chosen, seed=seed)

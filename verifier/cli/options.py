@@ -1,0 +1,96 @@
+"""Arguments and options that several commands share, each declared once."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Device(StrEnum):
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Precision(StrEnum):
+    float64 = "float64"
+    float32 = "float32"
+
+
+Model = Annotated[Path, typer.Argument(help="An ONNX file.", metavar="MODEL", show_default=False)]
+Data = Annotated[
+    Path,
+    typer.Argument(
+        help="A .npz file: `inputs` (N samples), `labels`, and `lengths` where samples are padded.",
+        metavar="DATA.npz",
+        show_default=False,
+    ),
+]
+Norm = Annotated[
+    str, typer.Option("--norm", help="The norm: inf, 2, 1 or any number from 1 up.", metavar="inf|2|1|P")
+]
+Clip = Annotated[
+    tuple[float, float] | None,
+    typer.Option("--clip", help="Inputs stay in the range LO … HI.", metavar="LO HI", show_default=False),
+]
+Frames = Annotated[
+    str | None,
+    typer.Option(
+        "--frames",
+        help="What may change, e.g. 0:5 for frames 0 to 4; see the README.",
+        metavar="SPEC",
+        show_default=False,
+    ),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", help="Take only the first N samples.", metavar="N", show_default=False),
+]
+Json = Annotated[
+    Path | None,
+    typer.Option(
+        "--json",
+        help="Write one JSON object a line; - writes to standard output.",
+        metavar="FILE",
+        show_default=False,
+    ),
+]
+Timeout = Annotated[
+    float | None, typer.Option("--timeout", help="Seconds for each sample.", metavar="S", show_default=False)
+]
+QueryTimeout = Annotated[
+    float | None,
+    typer.Option("--timeout", help="Seconds for the query, with start-up.", metavar="S", show_default=False),
+]
+DeviceName = Annotated[
+    Device, typer.Option("--device", help="Where to compute bounds; auto takes CUDA if there is some.")
+]
+DtypeName = Annotated[
+    Precision, typer.Option("--dtype", help="Arithmetic of the bounds; sound in both, tighter in float64.")
+]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", help="CPU threads; all by default.", metavar="N", show_default=False),
+]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of the attack's random starts.", metavar="N")]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        help="The classifier's output, where the model has several.",
+        metavar="NAME",
+        show_default=False,
+    ),
+]
+Bind = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--bind",
+        help="Size of a free dimension (time=20), or shape of an input (x=1x20x12).",
+        metavar="NAME=SIZE",
+        show_default=False,
+    ),
+]

@@ -1,0 +1,68 @@
+"""Exit statuses, and how a command that cannot go on says so."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from enum import IntEnum
+from typing import ParamSpec
+
+import typer
+
+P = ParamSpec("P")
+
+
+class Status(IntEnum):
+    """Exit status of the process. A verdict is a success, whichever it is."""
+
+    DONE = 0
+    BUG = 1  # a traceback: never on purpose
+    BAD_INPUT = 2
+    INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+    CLOSED_PIPE = 141  # 128 + SIGPIPE: whoever read the output has gone
+
+
+def say(text: str) -> None:
+    """A line for the reader at the terminal; standard output is for results alone."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def reports_errors(command: Callable[P, Status | None]) -> Callable[P, None]:
+    """Turn what `command` raises on purpose into one line on standard error and an exit status.
+
+    A list of problems gets one line each. Nothing else is caught: a bug shows its traceback.
+    """
+
+    @functools.wraps(command)
+    def run(*arguments: P.args, **options: P.kwargs) -> None:
+        from parsers.errors import RecertError, UnsupportedModel
+
+        try:
+            status = command(*arguments, **options) or Status.DONE
+        except UnsupportedModel as error:
+            for problem in error.problems:
+                say(f"recert: error: {_one_line(problem)}")
+            status = Status.BAD_INPUT
+        except RecertError as error:
+            say(f"recert: error: {_one_line(str(error))}")
+            status = Status.BAD_INPUT
+        except KeyboardInterrupt:
+            say("recert: interrupted")
+            status = Status.INTERRUPTED
+        except BrokenPipeError:
+            _silence_stdout()
+            status = Status.CLOSED_PIPE
+        raise typer.Exit(int(status))
+
+    return run
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _silence_stdout() -> None:
+    """Let the interpreter flush standard output at its end without a second complaint."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

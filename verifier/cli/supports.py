@@ -1,0 +1,45 @@
+"""`recert supports --CAPABILITY`: what can be verified, one entry a line, straight from the registries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+NEWEST_OPSET = 23  # the last whose changes to every operator were gone through
+
+
+def _operators() -> list[str]:
+    from parsers.onnx.registry import onnx_operators
+
+    return onnx_operators()
+
+
+def _opsets() -> list[str]:
+    import onnx
+
+    from parsers.onnx.read import OLDEST_OPSET
+
+    return [str(OLDEST_OPSET), str(min(NEWEST_OPSET, onnx.defs.onnx_opset_version()))]
+
+
+CAPABILITIES: Mapping[str, Callable[[], list[str]]] = {
+    "--onnx-operators": _operators,
+    "--onnx-opset-versions": _opsets,
+    "--onnx-element-types": lambda: ["float32", "real"],  # the rounding model is onnxruntime's float32
+    "--vnnlib-versions": lambda: ["1.0", "2.0"],
+    "--hidden-node-theories": lambda: ["NH"],
+    "--multiple-input-output-theories": lambda: ["SIO", "MIO"],
+    "--multiple-network-theories": lambda: ["SNET"],
+    "--multiple-node-comparison-theories": lambda: ["SNC", "MNC"],
+    "--arithmetic-complexity-theories": lambda: ["BND", "OUTC", "LIN"],
+    "--optimised-disjunctive-reasoning": lambda: ["false"],
+    "--serialise-assignments": lambda: ["false"],
+}
+
+
+def entries(capability: str) -> list[str]:
+    """The lines to print. Raises `BadInput` for an unknown capability."""
+    if capability not in CAPABILITIES:
+        from parsers.errors import BadInput
+
+        raise BadInput(f"no capability '{capability}'; ask for one of {', '.join(CAPABILITIES)}")
+    return CAPABILITIES[capability]()
