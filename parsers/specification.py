@@ -4,9 +4,10 @@ A `Specification` describes the *violation*. `sat` means that some input and its
 the `cases`, `unsat` that none does; a specification without cases is `unsat` whatever the network is.
 
 Two readings of a decimal. The literal 0.1 is no float32. A typed query means its rounding to the declared
-type, a `real` query the decimal itself, and tools differ. Everything here is safe for both: boxes and
-constraints are widened to contain either reading, so `unsat` holds for both; a witness must lie in the box
-as the type rounds it and must satisfy every other comparison in both readings.
+type, a `real` query the decimal itself, and tools differ. What is rounded is the constant of a comparison
+when all its terms stand on one side, for a bound on one input element when solved for that element.
+Everything here is safe for both readings: boxes and constraints are widened to contain either, so `unsat`
+holds for both; a witness lies in the box as the type rounds it and satisfies every other comparison in both.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ class Specification:
 
     @cached_property
     def _layout(self) -> Layout:
-        return Layout.of(self.network_inputs, self.network_outputs, self.rounds_literals)
+        scalars = self.version == "1.0" and not self.bound
+        return Layout.of(self.network_inputs, self.network_outputs, self.rounds_literals, scalars)
 
     @property
     def rounds_literals(self) -> bool:

@@ -11,9 +11,9 @@ import numpy as np
 
 from parsers.errors import BadQuery
 from parsers.query.formula import Comparison
-from parsers.query.layout import DOUBLE, Layout
+from parsers.query.layout import Layout
 from parsers.query.normal_form import Clause, Limit, NormalForm, tighter
-from parsers.query.rounding import downward, nearest, upward
+from parsers.query.rounding import DOUBLE, downward, following, nearest, upward
 
 Array = np.ndarray
 
@@ -62,23 +62,35 @@ class Case:
 def cases_of(normal: NormalForm, layout: Layout) -> tuple[Case, ...]:
     """One `Case` for each alternative of `normal` whose box has a point.
 
-    Raises `BadQuery` where an input element has no upper or no lower bound.
+    Raises `BadQuery` where an input element has no upper or no lower bound. Everything is rounded in a few
+    calls for all alternatives together: a query may have ten thousand of them, each with one or two bounds.
     """
     if not normal.alternatives:
         return ()
-    base = normal.base
     _refuse_unbounded(normal, layout)
-    shared = Ends.unbounded(layout.input_size)
-    shared.fill(layout, base.lower.keys() & base.upper.keys(), base.lower, base.upper)
-    shared_region = shared.region(layout)
-    shared_constraints = tuple(_constraint(layout, c) for c in base.comparisons)
+    shared = np.array([[-np.inf], [np.inf], [-np.inf], [np.inf]]).repeat(layout.input_size, axis=1)
+    base = normal.base
+    both = [i for i in base.lower if i in base.upper]
+    shared[:, both] = _ends(layout, both, [base.lower[i] for i in both], [base.upper[i] for i in both])
+    shared_region = _region(layout, shared)
+    touched = [[*clause.lower.keys() | clause.upper.keys()] for clause in normal.alternatives]
+    limits = [_limits(base, c, i) for c, own in zip(normal.alternatives, touched, strict=True) for i in own]
+    ends = _ends(layout, [i for own in touched for i in own], *([pair[k] for pair in limits] for k in (0, 1)))
+    constraints = _constraints(
+        layout, [c for clause in (base, *normal.alternatives) for c in clause.comparisons]
+    )
     cases: list[Case] = []
-    for clause in normal.alternatives:
-        touched = clause.lower.keys() | clause.upper.keys()
-        region = _narrowed(layout, shared, base, clause, touched) if touched else shared_region
+    start = 0
+    for clause, elements in zip(normal.alternatives, touched, strict=True):
+        region = shared_region
+        if elements:
+            own = shared.copy()
+            own[:, elements] = ends[:, start : start + len(elements)]
+            start += len(elements)
+            region = _region(layout, own)
         if region is not None:
-            own = tuple(_constraint(layout, c) for c in clause.comparisons)
-            cases.append(Case(region.boxes, shared_constraints + own, region.witnesses))
+            comparisons = (*base.comparisons, *clause.comparisons)
+            cases.append(Case(region.boxes, tuple(constraints[id(c)] for c in comparisons), region.witnesses))
     return tuple(cases)
 
 
@@ -115,37 +127,13 @@ class Region:
     witnesses: Mapping[str, Box] | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Ends:
-    """Interval ends, one entry for each input element: of the boxes, and of what a witness may be."""
-
-    lower: Array
-    upper: Array
-    first: Array
-    last: Array
-
-    @staticmethod
-    def unbounded(count: int) -> Ends:
-        return Ends(*(np.full(count, end) for end in (-np.inf, np.inf, -np.inf, np.inf)))
-
-    def fill(
-        self, layout: Layout, elements: set[int], lower: Mapping[int, Limit], upper: Mapping[int, Limit]
-    ) -> None:
-        """Set the ends of `elements`, all of which have both limits."""
-        for place, dtype in enumerate(layout.types):
-            mine = [i for i in elements if layout.type_of[i] == place]
-            ends = _whole_ends if dtype.kind in "iu" else _float_ends
-            values = ends(dtype, [lower[i] for i in mine], [upper[i] for i in mine], layout.rounds)
-            for table, entries in zip((self.lower, self.upper, self.first, self.last), values, strict=True):
-                table[mine] = entries
-
-    def region(self, layout: Layout) -> Region | None:
-        """The ends as boxes of the inputs' shapes; None where a box is empty."""
-        if not np.all(self.lower <= self.upper):
-            return None
-        possible = bool(np.all(self.first <= self.last))
-        witnesses = _by_tensor(layout, self.first, self.last) if possible else None
-        return Region(_by_tensor(layout, self.lower, self.upper), witnesses)
+def _region(layout: Layout, ends: Array) -> Region | None:
+    """(lower, upper, first, last) of all input elements, as boxes of the inputs' shapes; None where empty."""
+    lower, upper, first, last = ends
+    if not np.all(lower <= upper):
+        return None
+    witnesses = _by_tensor(layout, first, last) if np.all(first <= last) else None
+    return Region(_by_tensor(layout, lower, upper), witnesses)
 
 
 def _by_tensor(layout: Layout, lower: Array, upper: Array) -> dict[str, Box]:
@@ -156,15 +144,24 @@ def _by_tensor(layout: Layout, lower: Array, upper: Array) -> dict[str, Box]:
     return boxes
 
 
-def _narrowed(layout: Layout, shared: Ends, base: Clause, clause: Clause, touched: set[int]) -> Region | None:
-    """The region of `base` ∧ `clause`, where `clause` bounds the elements `touched`."""
-    ends = Ends(shared.lower.copy(), shared.upper.copy(), shared.first.copy(), shared.last.copy())
-    lower = {i: tighter(base.lower.get(i), clause.lower.get(i), 1) for i in touched}
-    upper = {i: tighter(base.upper.get(i), clause.upper.get(i), -1) for i in touched}
-    known_lower = {i: limit for i, limit in lower.items() if limit is not None}
-    known_upper = {i: limit for i, limit in upper.items() if limit is not None}
-    ends.fill(layout, touched, known_lower, known_upper)
-    return ends.region(layout)
+def _limits(base: Clause, clause: Clause, element: int) -> tuple[Limit, Limit]:
+    """Both limits of an element in `base` ∧ `clause`, which are known to exist."""
+    lower = tighter(base.lower.get(element), clause.lower.get(element), 1)
+    upper = tighter(base.upper.get(element), clause.upper.get(element), -1)
+    assert lower is not None
+    assert upper is not None
+    return lower, upper
+
+
+def _ends(layout: Layout, elements: Sequence[int], lower: Sequence[Limit], upper: Sequence[Limit]) -> Array:
+    """Four rows (lower, upper, first, last) for input `elements` between these limits."""
+    ends = np.empty((4, len(elements)))
+    types = layout.type_of[np.array(elements, np.intp)]
+    for place, dtype in enumerate(layout.types):
+        mine = np.flatnonzero(types == place).tolist()
+        rounded = _whole_ends if dtype.kind in "iu" else _float_ends
+        ends[:, mine] = rounded(dtype, [lower[i] for i in mine], [upper[i] for i in mine], layout.rounds)
+    return ends
 
 
 def _float_ends(
@@ -180,7 +177,7 @@ def _float_ends(
     low_open = np.array([limit.strict for limit in lower], bool)
     high_open = np.array([limit.strict for limit in upper], bool)
     low_near, high_near = nearest(low, dtype)[0], nearest(high, dtype)[0]
-    after, before = _step(low_near, dtype, np.inf), _step(high_near, dtype, -np.inf)
+    after, before = following(low_near, dtype, np.inf), following(high_near, dtype, -np.inf)
     first = np.where(low_open, after, upward(low, dtype)[0])
     last = np.where(high_open, before, downward(high, dtype)[0])
     if rounds:
@@ -194,10 +191,6 @@ def _float_ends(
         np.maximum(first, -most),
         np.minimum(last, most),
     )
-
-
-def _step(x: Array, dtype: np.dtype, toward: float) -> Array:
-    return np.nextafter(x.astype(dtype), dtype.type(toward)).astype(np.float64)
 
 
 def _whole_ends(
@@ -221,32 +214,41 @@ def _whole_ends(
 # --- constraints -------------------------------------------------------------------------------------
 
 
-def _constraint(layout: Layout, comparison: Comparison) -> LinearConstraint:
-    """`comparison` (`<=` or `<`) in float64.
+def _constraints(layout: Layout, comparisons: Sequence[Comparison]) -> dict[int, LinearConstraint]:
+    """Each of `comparisons` (`<=` or `<`) in float64, by its identity.
 
     Coefficients that are no float64 become whole numbers where a common denominator is small enough: a
     positive factor changes nothing. The constant is rounded downward, below the exact one and below its
-    rounding to the elements' type, so that the constraint is implied by both readings of its decimals.
+    roundings to the float types, so that the constraint is implied by both readings of its decimals.
     """
-    scale = Fraction(1)
-    if any(Fraction(float(q)) != q for q in comparison.terms.values()):
-        common = math.lcm(*(q.denominator for q in comparison.terms.values()))
-        if all(abs(q * common) <= EXACT for q in comparison.terms.values()):
-            scale = Fraction(common)
-    rounded = nearest([comparison.constant], layout.rounding)[0][0]
-    constant = comparison.constant
-    if math.isfinite(rounded):
-        constant = min(constant, Fraction(float(rounded)))
+    distinct = list({id(c): c for c in comparisons}.values())
+    scales = [_scale(c) for c in distinct]
+    low = [c.constant for c in distinct]
+    for dtype in layout.floats:
+        rounded = nearest([c.constant for c in distinct], dtype)[0].tolist()
+        low = [min(q, Fraction(r)) if math.isfinite(r) else q for q, r in zip(low, rounded, strict=True)]
+    constants = downward([q * scale for q, scale in zip(low, scales, strict=True)], DOUBLE)[0].tolist()
+    return {
+        id(c): _constraint(layout, c, scale, constant)
+        for c, scale, constant in zip(distinct, scales, constants, strict=True)
+    }
+
+
+def _scale(comparison: Comparison) -> Fraction:
+    factors = comparison.terms.values()
+    if all((q.denominator == 1 and abs(q) <= EXACT) or Fraction(float(q)) == q for q in factors):
+        return Fraction(1)
+    common = math.lcm(*(q.denominator for q in factors))
+    return Fraction(common if all(abs(q * common) <= EXACT for q in factors) else 1)
+
+
+def _constraint(layout: Layout, comparison: Comparison, scale: Fraction, constant: float) -> LinearConstraint:
     coefficients: dict[str, Array] = {}
-    exact = True
+    error = 0.0
     for element, factor in comparison.terms.items():
         tensor, offset = layout.place(element)
         row = coefficients.setdefault(tensor.name, np.zeros(tensor.shape))
         row.reshape(-1)[offset] = value = float(factor * scale)
-        exact = exact and Fraction(value) == factor * scale
-    return LinearConstraint(
-        coefficients,
-        float(downward([constant * scale], DOUBLE)[0][0]),
-        comparison.relation == "<",
-        0.0 if exact else float(np.finfo(np.float64).eps),
-    )
+        if Fraction(value) != factor * scale:
+            error = float(np.finfo(np.float64).eps)
+    return LinearConstraint(coefficients, constant, comparison.relation == "<", error)

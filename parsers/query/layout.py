@@ -10,16 +10,15 @@ import numpy as np
 
 from parsers.ir import Value
 
-DOUBLE = np.dtype(np.float64)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layout:
     """Element numbers run through the inputs and then the outputs, tensor after tensor, row-major.
 
     `types` are the element types of the inputs, each once, and `type_of[i]` is the place in `types` of input
-    element i. `rounding` is the coarsest float type in sight: what a constant between tensors is rounded to.
-    `rounds` tells whether decimals mean their rounding to the element type.
+    element i. `floats` are the float types in sight: what a constant that compares tensors may be rounded to.
+    `rounds` tells whether decimals mean their rounding to the element type, `scalars` whether the query has a
+    variable for each element.
     """
 
     inputs: tuple[Value, ...]
@@ -27,25 +26,26 @@ class Layout:
     starts: tuple[int, ...]
     types: tuple[np.dtype, ...]
     type_of: np.ndarray
-    rounding: np.dtype
+    floats: tuple[np.dtype, ...]
     rounds: bool
+    scalars: bool
 
     @staticmethod
-    def of(inputs: Sequence[Value], outputs: Sequence[Value], rounds: bool) -> Layout:
+    def of(inputs: Sequence[Value], outputs: Sequence[Value], rounds: bool, scalars: bool) -> Layout:
         tensors = (*inputs, *outputs)
         sizes = [math.prod(v.shape) for v in tensors]
         dtypes = [np.dtype("float32" if v.dtype == "real" else v.dtype) for v in tensors]
         types = tuple(dict.fromkeys(dtypes[: len(inputs)]))
         places = np.array([types.index(t) for t in dtypes[: len(inputs)]], np.intp)
-        floats = [t for t in dtypes if t.kind == "f"] or [DOUBLE]
         return Layout(
             tuple(inputs),
             tuple(outputs),
             (0, *np.cumsum(sizes).tolist()),
             types,
             np.repeat(places, sizes[: len(inputs)]),
-            min(floats, key=lambda t: t.itemsize),
+            tuple(dict.fromkeys(t for t in dtypes if t.kind == "f")),
             rounds,
+            scalars,
         )
 
     @property
@@ -66,8 +66,10 @@ class Layout:
         return self.tensors[at], element - self.starts[at]
 
     def name(self, element: int) -> str:
-        """`tensor[i,j]`, for messages."""
+        """`tensor[i,j]` or `X_0`, for messages."""
         tensor, offset = self.place(element)
+        if self.scalars:
+            return f"{tensor.name}_{offset}"
         if not tensor.shape:
             return tensor.name
         return f"{tensor.name}[{','.join(str(int(i)) for i in np.unravel_index(offset, tensor.shape))}]"

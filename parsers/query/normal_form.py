@@ -116,7 +116,8 @@ def bound_of(comparison: Comparison, inputs: int) -> tuple[int, str, Limit] | No
         return None
     upper_or_lower = "<=" if factor > 0 else ">="
     relation = comparison.relation if comparison.relation in ("==", "!=") else upper_or_lower
-    return element, relation, Limit(-comparison.constant / factor, comparison.relation == "<")
+    limit = -comparison.constant if factor == 1 else comparison.constant / -factor
+    return element, relation, Limit(limit, comparison.relation == "<")
 
 
 def _product(left: list[Clause], right: list[Clause]) -> list[Clause]:

@@ -13,6 +13,8 @@ import numpy as np
 
 Array = np.ndarray
 
+DOUBLE = np.dtype(np.float64)
+
 
 def nearest(exact: Sequence[Fraction], dtype: np.dtype) -> tuple[Array, Array]:
     """(x, s): x the values of float type `dtype` nearest to `exact`, held in float64; s = sign(x − exact).
@@ -22,14 +24,14 @@ def nearest(exact: Sequence[Fraction], dtype: np.dtype) -> tuple[Array, Array]:
     """
     double = np.array([_double(q) for q in exact], np.float64).reshape(len(exact))
     side = np.array([_sign(x, q) for x, q in zip(double.tolist(), exact, strict=True)], np.int8)
-    if dtype == np.float64:
+    if dtype == DOUBLE:
         return double, side
     with np.errstate(over="ignore"):
         single = double.astype(dtype)
     toward = np.where(side > 0, -np.inf, np.inf).astype(dtype)  # the exact value lies below x where s > 0
-    other = np.nextafter(single, toward).astype(np.float64)
     single = single.astype(np.float64)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
+        other = np.nextafter(single.astype(dtype), toward).astype(np.float64)
         half_way = (side != 0) & np.isfinite(other) & (np.abs(other - double) == np.abs(single - double))
     rounded = np.where(half_way, other, single)
     return rounded, np.where(rounded != double, np.sign(rounded - double), side).astype(np.int8)
@@ -38,14 +40,19 @@ def nearest(exact: Sequence[Fraction], dtype: np.dtype) -> tuple[Array, Array]:
 def downward(exact: Sequence[Fraction], dtype: np.dtype) -> tuple[Array, Array]:
     """(x, s): the largest values of `dtype` that are ≤ `exact`, in float64; s = 0 where equal, else −1."""
     x, side = nearest(exact, dtype)
-    below = np.nextafter(x.astype(dtype), dtype.type(-np.inf)).astype(np.float64)
-    return np.where(side > 0, below, x), -np.abs(side)
+    return np.where(side > 0, following(x, dtype, -np.inf), x), -np.abs(side)
 
 
 def upward(exact: Sequence[Fraction], dtype: np.dtype) -> tuple[Array, Array]:
     """(x, s): the smallest values of `dtype` that are ≥ `exact`, in float64; s = 0 where equal, else +1."""
     x, side = downward([-q for q in exact], dtype)
-    return -x, -side
+    return 0.0 - x, -side  # not −x: no negative zeros
+
+
+def following(x: Array, dtype: np.dtype, toward: float) -> Array:
+    """The next values of `dtype` after its values `x` in the direction of `toward`, in float64."""
+    with np.errstate(over="ignore"):
+        return np.nextafter(x.astype(dtype), dtype.type(toward)).astype(np.float64)
 
 
 def _double(exact: Fraction) -> float:

@@ -14,9 +14,9 @@ from parsers.query.rounding import nearest
 def satisfied(formula: Formula, layout: Layout, values: Sequence[float | int]) -> bool:
     """Truth of `formula` at `values`, one for each element of the inputs and then of the outputs.
 
-    Where literals round, a bound on a float input element is compared as its type rounds it, which the
-    bound's own decimal cannot contradict by more than that rounding, and every other comparison must hold
-    with its constant as written and with its constant rounded. Otherwise only what is written counts.
+    Where literals round, `x ⋈ literal` for a float input element x means the literal as x's type rounds it,
+    and every other comparison must hold both with its constant as written and with its constant rounded.
+    Otherwise only what is written counts.
     """
 
     def decide(comparison: Comparison) -> bool:
@@ -32,9 +32,10 @@ def satisfied(formula: Formula, layout: Layout, values: Sequence[float | int]) -
         total = sum((q * Fraction(values[i]) for i, q in comparison.terms.items()), Fraction(0))
         if not compare(total + comparison.constant, comparison.relation, 0):
             return False
-        if not layout.rounds:
-            return True
-        rounded = float(nearest([comparison.constant], layout.rounding)[0][0])
-        return compare(total, comparison.relation, -rounded)
+        roundings = layout.floats if layout.rounds else ()
+        return all(
+            compare(total, comparison.relation, -float(nearest([comparison.constant], dtype)[0][0]))
+            for dtype in roundings
+        )
 
     return holds(formula, decide)

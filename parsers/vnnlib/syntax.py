@@ -98,17 +98,26 @@ class _Walk:
     def _comparison(self, node: vnnlib.Comparison) -> Comparison:
         """left ⋈ right as left − right ⋈ 0; > and ≥ become < and ≤ of the negated difference."""
         sign, relation = _RELATIONS[type(node)]
+        if isinstance(node.lhs, vnnlib.Var) and isinstance(node.rhs, vnnlib.Literal):  # nearly all there are
+            number = self._number(node.rhs)
+            return Comparison(
+                {self._element(node.lhs): _SIGNS[sign]}, number if sign < 0 else -number, relation
+            )
         left, right = self._linear(node.lhs), self._linear(node.rhs)
         terms = {i: sign * q for i, q in left.terms.items()}
         for i, q in right.terms.items():
             terms[i] = terms.get(i, 0) - sign * q
-        constant = sign * (left.constant - right.constant)
-        return Comparison({i: q for i, q in terms.items() if q}, constant, relation)
+        terms = {i: q for i, q in terms.items() if q}
+        if not all(_SMALLEST <= abs(q) <= 1 / _SMALLEST for q in terms.values()):
+            raise BadQuery(
+                f"line {_line(node)}: a coefficient is out of float64's range; rescale the comparison"
+            )
+        return Comparison(terms, sign * (left.constant - right.constant), relation)
 
     def _linear(self, node: vnnlib.ArithExpr) -> _Linear:
         """Σ terms·elements + constant. A product of two expressions with variables is a problem."""
         if isinstance(node, vnnlib.Var):
-            return _Linear({self._element(node): Fraction(1)}, Fraction(0))
+            return _Linear({self._element(node): _SIGNS[1]}, Fraction(0))
         if isinstance(node, vnnlib.Literal):
             return _Linear({}, self._number(node))
         if isinstance(node, vnnlib.Negate):
@@ -168,6 +177,8 @@ def _sum(parts: Iterable[_Linear]) -> _Linear:
     return _Linear({i: q for i, q in terms.items() if q}, constant)
 
 
+_SMALLEST = Fraction(1, 2**1000)
+_SIGNS = {1: Fraction(1), -1: Fraction(-1)}
 _EXPONENT = re.compile(r"\d[eE][+-]?\d")
 _GRAMMAR = "check it against the standard's grammar"
 _RELATIONS: dict[type, tuple[int, Relation]] = {
@@ -198,7 +209,8 @@ def _diagnosis(report: str, text: str) -> str:
     """The parser's report as one line: a syntax error with the text there, or its list of type errors."""
     try:
         errors = json.loads(report)["errors"]
-        return listed([f"{_place(e)}{e['message'].rstrip('.')}: {_hint(e['hint'])}" for e in errors])
+        found = [f"{_place(e)}{e['message'].rstrip('.')}: {_hint(e['hint'])}" for e in errors]
+        return listed(list(dict.fromkeys(found)))
     except (ValueError, KeyError, TypeError):
         return _syntax_error(report, text)
 

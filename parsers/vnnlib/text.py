@@ -31,7 +31,7 @@ def load(path: Path) -> str:
         if data[:2] == b"\x1f\x8b":
             with gzip.open(path) as stream:
                 data = stream.read(MAX_BYTES + 1)
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise BadQuery(f"cannot be read ({reason}); give a VNN-LIB file, plain or gzipped") from None
     if len(data) > MAX_BYTES:

@@ -1,0 +1,145 @@
+"""The cases of a specification and its witness check mean what the formula means, at every point."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from query_formulas import bounded, formulas, points, truth, version_1, version_2
+
+from parsers.errors import BadQuery
+from parsers.query.formula import Comparison
+from parsers.query.normal_form import MAX_ALTERNATIVES, normal_form
+from parsers.specification import Case, Specification
+from parsers.vnnlib.read import specification
+
+SETTINGS = settings(derandomize=True, deadline=None, max_examples=250)
+
+
+def arrays_of(spec: Specification, point) -> tuple[dict, dict]:
+    numbers = np.array([float(q) for q in point], np.float32)
+    found: list[dict] = []
+    start = 0
+    for tensors in (spec.network_inputs, spec.network_outputs):
+        found.append({})
+        for tensor in tensors:
+            size = int(np.prod(tensor.shape, dtype=int))
+            found[-1][tensor.name] = numbers[start : start + size].reshape(tensor.shape)
+            start += size
+    return found[0], found[1]
+
+
+def inside(case: Case, boxes, inputs, outputs) -> bool:
+    values = {**inputs, **outputs}
+    if not all(np.all(b.lower <= values[v]) and np.all(values[v] <= b.upper) for v, b in boxes.items()):
+        return False
+    sums = (
+        sum(float(np.sum(a * values[v])) for v, a in c.coefficients.items()) + c.constant for c in case.constraints
+    )
+    return all(s < 0 if c.strict else s <= 0 for s, c in zip(sums, case.constraints, strict=True))
+
+
+def check(spec: Specification, formula, point) -> None:
+    inputs, outputs = arrays_of(spec, point)
+    expected = truth(formula, point)
+    assert spec.satisfied_by(inputs, outputs) == expected
+    contained = any(inside(case, case.boxes, inputs, outputs) for case in spec.cases)
+    witnessed = any(inside(c, c.witnesses, inputs, outputs) for c in spec.cases if c.witnesses)
+    assert contained or not expected  # a violation is in some case
+    assert witnessed == expected  # with the witnesses' box, strict bounds included, the cases are the formula
+
+
+@SETTINGS
+@given(formulas.map(bounded), points)
+def test_version_2_means_its_formula(formula, point) -> None:
+    check(specification(version_2(formula)), formula, point)
+
+
+@SETTINGS
+@given(formulas.map(bounded), points)
+def test_version_1_means_its_formula(formula, point) -> None:
+    check(specification(version_1(formula)), formula, point)
+
+
+def test_a_dropped_disjunct_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check above can fail: a normal form that forgets its last alternative does not pass it."""
+    from dataclasses import replace
+
+    from parsers.vnnlib import read
+
+    def forgetful(formula, inputs):
+        whole = normal_form(formula, inputs)
+        return replace(whole, alternatives=whole.alternatives[:-1])
+
+    monkeypatch.setattr(read, "normal_form", forgetful)
+    with pytest.raises(AssertionError):
+        test_version_2_means_its_formula()
+
+
+HEADER = """(vnnlib-version <2.0>)
+(declare-network N (declare-input X float32 [2]) (declare-output Y float32 [10]))
+(assert (and (>= X[0] 0.0) (<= X[0] 1.0) (>= X[1] 0.0) (<= X[1] 1.0)))
+"""
+
+
+def test_assertions_are_conjoined() -> None:
+    """Two disjunctions are four conjunctions of two, not a disjunction of four single constraints."""
+    spec = specification(
+        HEADER + "(assert (or (<= Y[0] 1.0) (<= Y[1] 2.0)))\n(assert (or (<= Y[2] 3.0) (<= Y[3] 4.0)))"
+    )
+    found = {tuple(sorted(-c.constant for c in case.constraints)) for case in spec.cases}
+    assert found == {(1.0, 3.0), (1.0, 4.0), (2.0, 3.0), (2.0, 4.0)}
+
+
+def test_a_classification_query_shares_one_box() -> None:
+    rivals = "".join(f"(>= Y[{i}] Y[0])" for i in range(1, 10))
+    spec = specification(HEADER + f"(assert (or {rivals}))")
+    assert len(spec.cases) == 9
+    assert len({id(case.boxes) for case in spec.cases}) == 1
+    assert all(len(case.constraints) == 1 for case in spec.cases)
+
+
+def test_disjoint_regions_do_not_multiply() -> None:
+    """Disjunctions over input regions are intersected as they are multiplied: 12 bits make 2, not 4096."""
+    halves = "(assert (or (and (<= X[0] 0.25) (<= Y[{0}] 0.0)) (and (>= X[0] 0.75) (<= Y[{0}] 1.0))))\n"
+    spec = specification(HEADER + "".join(halves.format(i % 10) for i in range(12)))
+    assert len(spec.cases) == 2
+
+
+def test_too_many_alternatives_are_refused() -> None:
+    either = "(assert (or (<= Y[0] 0.0) (>= Y[1] 1.0)))\n"
+    with pytest.raises(BadQuery, match=f"{MAX_ALTERNATIVES:,} alternatives"):
+        specification(HEADER + either * 20)
+
+
+@pytest.mark.parametrize(
+    ("assertion", "count"),
+    [
+        ("(assert (>= X[0] 2.0))", 0),
+        ("(assert (and (< X[0] 0.5) (> X[0] 0.5)))", 0),
+        ("(assert (< 1.0 0.0))", 0),
+        ("(assert (<= 0.0 1.0))", 1),
+        ("(assert (<= (- X[0] X[0]) 1.0))", 1),
+        ("(assert (or (>= X[0] 2.0) (<= Y[0] 0.0)))", 1),
+        ("(assert (!= Y[0] 0.5))", 2),
+        ("(assert (== Y[0] Y[1]))", 1),
+        ("(assert (!= X[0] 0.5))", 2),
+    ],
+)
+def test_number_of_cases(assertion: str, count: int) -> None:
+    assert len(specification(HEADER + assertion).cases) == count
+
+
+def test_comparison_of_inputs_and_outputs_is_one_constraint() -> None:
+    spec = specification(HEADER + "(assert (<= (+ Y[1] (* 0.5 X[1])) (- 2.0 X[0])))")
+    ((constraint,),) = (case.constraints for case in spec.cases)
+    assert constraint.coefficients["X"].tolist() == [1.0, 0.5]
+    assert constraint.coefficients["Y"].tolist() == [0, 1] + [0] * 8
+    assert constraint.constant == -2.0
+    assert not constraint.strict
+
+
+def test_constants_alone_are_decided() -> None:
+    from fractions import Fraction
+
+    assert not normal_form(Comparison({}, Fraction(1), "<="), 0).alternatives
