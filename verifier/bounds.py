@@ -211,8 +211,12 @@ class Bounds:
         operands = [known[id(form)] for form in step.operands]
         lower = torch.stack([interval.lower for interval, _ in operands])
         upper = torch.stack([interval.upper for interval, _ in operands])
-        lower, upper = self._finite(lower, upper)
+        lower, upper = self._without_lost(lower, upper, torch.isfinite(lower) & torch.isfinite(upper))
         low, high = image(step.gate, lower, upper, step.parameters)
+        bounded = torch.isfinite(low) & torch.isfinite(high)  # else overflowed, or outside of the gate's domain
+        if not bool(bounded.all()):
+            lower, upper = self._without_lost(lower, upper, bounded.unsqueeze(0))
+            low, high = image(step.gate, lower, upper, step.parameters)
         size = torch.maximum(low.abs(), high.abs())
         reach = [interval.magnitude for interval, _ in operands]
         gate_error = self.arithmetic.gate(step, reach, size)
@@ -226,13 +230,14 @@ class Bounds:
             self._relaxed[id(step), iteration] = site.relaxed()
         return Interval(low - gate_error, high + gate_error, torch.zeros_like(low))
 
-    def _finite(self, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
-        """Boxes [k, B, n] with those of lost instances replaced by a point; marks newly lost ones."""
-        broken = ~(torch.isfinite(lower) & torch.isfinite(upper)).all(0).all(-1)
+    def _without_lost(self, lower: Tensor, upper: Tensor, good: Tensor) -> tuple[Tensor, Tensor]:
+        """Boxes [k, B, n] where instances that are not `good` all over are replaced by the point 1, which lies in
+        the domain of every gate; they count as lost from now on."""
+        broken = ~good.all(0).all(-1)
         if not bool(broken.any()):
             return lower, upper
         self.lost = self.lost | broken
-        return lower.masked_fill(broken[:, None], 0.0), upper.masked_fill(broken[:, None], 0.0)
+        return lower.masked_fill(broken[:, None], 1.0), upper.masked_fill(broken[:, None], 1.0)
 
     def _scan(self, scan: ScanStep, block: Block, variables: Mapping[str, Interval]) -> dict[str, Interval]:
         body = scan.body

@@ -2,8 +2,8 @@
 
 Each rewriting is an identity over the reals, so bounds of the result are bounds of the original:
 
-    softmax(x)_i      = 1 / Σ_j exp(x_j − x_i)
-    log_softmax(x)_i  = −log Σ_j exp(x_j − x_i)
+    softmax(x)_i      = 1 / s_i,   s_i = 1 + relu(Σ_j exp(x_j − x_i) − 1)
+    log_softmax(x)_i  = −log s_i          (the sum is at least 1; the relu lets its bounds know)
     max over an axis  = a balanced tree of two-operand maxima
     x / y             = x · (1/y)                          where y is not constant
     X · Y             = Σ_k X_ik · Y_kj                    where neither matrix is constant
@@ -30,6 +30,13 @@ class _Writer:
     def shape(self, name: str) -> tuple[int, ...]:
         return self.values[name].shape
 
+    def constant(self, origin: Node, array: np.ndarray) -> str:
+        """A new constant."""
+        name = f"{origin.output}·{len(self.constants)}·constant"
+        self.values[name] = Value(name, array.shape, "float64")
+        self.constants[name] = array
+        return name
+
     def emit(self, origin: Node, op: str, *inputs: str, output: str = "", **attributes: object) -> str:
         """Append `op(*inputs, **attributes)`; a name is invented unless `output` gives one."""
         name = output or f"{origin.output}·{len(self.nodes)}"
@@ -40,7 +47,7 @@ class _Writer:
 
 
 def _pairwise_exponentials(write: _Writer, node: Node) -> str:
-    """s_i = Σ_j exp(x_j − x_i), in the shape of x."""
+    """s_i = 1 + relu(Σ_j exp(x_j − x_i) − 1), in the shape of x."""
     (x,) = node.inputs
     shape = write.shape(x)
     axis = int(node.attributes["axis"]) % len(shape)  # type: ignore[call-overload]
@@ -53,7 +60,9 @@ def _pairwise_exponentials(write: _Writer, node: Node) -> str:
         write.emit(node, "expand", as_j, shape=square),
         write.emit(node, "expand", as_i, shape=square),
     )
-    return write.emit(node, "sum", write.emit(node, "exp", difference), axes=(axis + 1,))
+    total = write.emit(node, "sum", write.emit(node, "exp", difference), axes=(axis + 1,))
+    one = write.constant(node, np.ones(()))
+    return write.emit(node, "add", write.emit(node, "relu", write.emit(node, "sub", total, one)), one)
 
 
 def _softmax(write: _Writer, node: Node) -> None:
