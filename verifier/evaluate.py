@@ -6,7 +6,8 @@ The graph's own shapes hold no instance axis. Each input may carry one more axis
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +65,11 @@ class Evaluator:
         outputs = self._run(tensors, batched)
         return dict(zip(self.graph.outputs, outputs, strict=True))
 
+    def flat(self, x: Tensor) -> Tensor:
+        """All outputs in order, flattened and joined [B, m], for all inputs in order, joined likewise [B, n]."""
+        outputs = self(split(self.graph.inputs, x))
+        return torch.cat([outputs[name].flatten(1) for name in self.graph.outputs], dim=1)
+
     def _convert(self, name: str, array: np.ndarray | Tensor) -> Tensor:
         tensor = torch.as_tensor(array, device=self.device)
         limit = _EXACT_INTEGERS[self.dtype]
@@ -79,6 +85,17 @@ class Evaluator:
             raise BadInput(f"inputs carry different numbers of instances: {sorted(counts)}")
         in_dims = tuple(0 if has else None for has in batched)
         return torch.func.vmap(self._program, in_dims=in_dims)(*tensors)
+
+
+def join(values: Sequence[Value], arrays: Inputs) -> Tensor:
+    """Arrays [B, *shape] by name to one float64 vector [B, n] for each instance, in the order of `values`."""
+    return torch.cat([torch.as_tensor(arrays[v.name]).double().flatten(1) for v in values], dim=1)
+
+
+def split(values: Sequence[Value], x: Tensor) -> dict[str, Tensor]:
+    """Vectors [B, n] to tensors [B, *shape] by name: the inverse of `join`."""
+    parts = x.split([math.prod(v.shape) for v in values], dim=1)
+    return {v.name: part.reshape(-1, *v.shape) for v, part in zip(values, parts, strict=True)}
 
 
 def _is_batched(value: Value, shape: tuple[int, ...]) -> bool:

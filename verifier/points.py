@@ -1,16 +1,19 @@
-"""Single points of a region: its far ends, the nearest to a given point, random ones, float32 ones.
+"""Single points of a region: its far ends, the nearest to a given point, random ones, representable ones.
 
 Points are [B, n], one for each instance; `region.repeat(k)` makes room for k of each. What is
-computed here may miss the region by a rounding error: `to_float32` and `Region.contains` have the last word.
+computed here may miss the region by a rounding error: `Region.contains` has the last word.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from parsers.ir import Value
 from verifier.dual import maximiser, norm
 from verifier.region import Region
 
@@ -77,18 +80,36 @@ def sample(region: Region, generator: torch.Generator) -> Tensor:
     return project(region, ball.scatter(scaled + ball.gather(ball.center), box))
 
 
-def to_float32(region: Region, x: Tensor) -> Tensor:
-    """x rounded to float32 towards the center, which stays in the region if x and a float32 center lie in it.
+def representable(region: Region, x: Tensor, inputs: Sequence[Value]) -> Tensor:
+    """x rounded to numbers of the inputs' own types, towards the center; float64 tensor [B, n].
 
-    A box may hold no float32 number at all, and x may be outside: check with `Region.contains`.
+    The result lies in the region if x and a representable center do: no entry moves away from the center.
+    A box may hold no representable number at all, and x may be outside: check with `Region.contains`.
     """
-    x, middle = x.double(), center(region).double()
-    rounded = x.float()
-    overshot = (rounded.double() - middle).abs() > (x - middle).abs()
-    rounded = torch.where(overshot, torch.nextafter(rounded, middle.float()), rounded)
-    exact = rounded.double()
-    above = torch.nextafter(rounded, torch.full_like(rounded, math.inf))
-    below = torch.nextafter(rounded, torch.full_like(rounded, -math.inf))
-    return torch.where(
-        exact < region.lower.double(), above, torch.where(exact > region.upper.double(), below, rounded)
-    )
+    parts = []
+    start = 0
+    origin = center(region)
+    for value in inputs:
+        here = slice(start, start + math.prod(value.shape))
+        bounds = (region.lower[:, here], region.upper[:, here], origin[:, here])
+        low, high, middle = (part.detach().double().cpu().numpy() for part in bounds)
+        wanted = x[:, here].detach().double().cpu().numpy()
+        parts.append(torch.from_numpy(_rounded(wanted, low, high, middle, np.dtype(value.dtype))))
+        start = here.stop
+    return torch.cat(parts, dim=1).to(x.device)
+
+
+def _rounded(
+    x: np.ndarray, low: np.ndarray, high: np.ndarray, middle: np.ndarray, dtype: np.dtype
+) -> np.ndarray:
+    if dtype.kind != "f":
+        return np.rint(x)
+    with np.errstate(
+        over="ignore"
+    ):  # beyond float16 the region has no representable point: infinity is outside
+        y = x.astype(dtype)
+        far = np.abs(y.astype(np.float64) - middle) > np.abs(x - middle)
+        y = np.where(far, np.nextafter(y, middle.astype(dtype)), y)
+        up, down = np.nextafter(y, dtype.type(np.inf)), np.nextafter(y, dtype.type(-np.inf))
+        exact = y.astype(np.float64)
+        return np.where(exact < low, up, np.where(exact > high, down, y)).astype(np.float64)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from parsers.errors import BadInput
+from parsers.ir import Value
 from verifier import points
 from verifier.dual import maximiser, norm, upper_value
 from verifier.region import Region, ball_region, box_region
@@ -155,9 +156,11 @@ def test_projection(p: float, shape: str, clip: bool) -> None:
     )
     near = points.project(region, far)
     torch.testing.assert_close(points.project(region, near), near, rtol=1e-12, atol=1e-14)
-    witness = points.to_float32(region, points.center(region) + (near - points.center(region)) * (1 - 1e-12))
-    assert witness.dtype == torch.float32
-    assert bool(region.contains(witness).all())
+    drawn_in = points.center(region) + (near - points.center(region)) * (1 - 1e-12)
+    for dtype in ("float32", "float64"):
+        witness = points.representable(region, drawn_in, [Value("x", (3, 4), dtype)])
+        assert np.array_equal(witness, witness.numpy().astype(dtype))
+        assert bool(region.contains(witness).all())
     inside = points.sample(region, torch.Generator().manual_seed(4))
     torch.testing.assert_close(points.project(region, inside), inside, rtol=1e-9, atol=1e-12)
     if p in (2.0, math.inf):  # the nearest point: no other may be nearer
@@ -236,9 +239,9 @@ def test_float32_witness_stays_in_odd_boxes() -> None:
     low = torch.tensor([[0.1, -0.3, 1 / 3, 0.7]], dtype=torch.float64)
     region = box_region(low, low + torch.tensor([1e-7, 0.6, 1.0, 0.0], dtype=torch.float64))
     for direction in (-torch.ones(1, 4), torch.ones(1, 4)):
-        witness = points.to_float32(region, points.corner(region, direction.double()))
-        exact = witness.double()[:, :3]
-        assert bool(((exact >= region.lower[:, :3]) & (exact <= region.upper[:, :3])).all())
+        witness = points.representable(region, points.corner(region, direction.double()), [Value("x", (4,))])
+        inside = (witness >= region.lower) & (witness <= region.upper)
+        assert inside[:, :3].all()
         assert not bool(region.contains(witness).any())  # 0.7 is no float32 number
 
 
