@@ -9,9 +9,10 @@ sixths of what `dynamo` writes.
 
 from __future__ import annotations
 
-import io
+import tempfile
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 
 import onnx
 import torch
@@ -59,20 +60,20 @@ def trained(name: str) -> Classifier:
 def export(spec: Export) -> onnx.ModelProto:
     network, x, free = trained(spec.network), torch.zeros(spec.shape), dict(spec.free)
     names = {"input_names": ["x"], "output_names": ["logits"], "opset_version": spec.opset}
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torchscript is deprecated; advice about batch sizes
+        path = Path(folder) / spec.file
         if spec.exporter == "torchscript":
             axes = {"x": free} | ({"logits": {0: "batch"}} if "batch" in free.values() else {})
-            torch.onnx.export(network, (x,), buffer, dynamo=False, dynamic_axes=axes, **names)
+            torch.onnx.export(network, (x,), path, dynamo=False, dynamic_axes=axes, **names)
         else:
             axes = {"x": {axis: torch.export.Dim(name) for axis, name in free.items()}}
             program = torch.onnx.export(
                 network, (x,), dynamo=True, dynamic_shapes=axes, verbose=False, **names
             )
             assert program is not None
-            program.save(buffer)
-    return onnx.load_from_string(buffer.getvalue())
+            program.save(path)
+        return onnx.load(path)
 
 
 def strip(model: onnx.ModelProto) -> onnx.ModelProto:

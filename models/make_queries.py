@@ -52,7 +52,7 @@ def logits(problem: Problem, x: Array) -> Iterator[Array]:
     """What each file of the subject makes of `x` (time, features)."""
     for network in problem.subject.networks:
         feed = {"x": x.astype(np.float32).reshape(problem.shape)}
-        yield session(HERE / network).run(None, feed)[0][0]
+        yield np.asarray(session(HERE / network).run(None, feed)[0])[0]
 
 
 def achieved(problem: Problem, x: Array) -> float:

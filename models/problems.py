@@ -51,8 +51,9 @@ def target(goal: int, classes: int) -> Violation:
 
 
 def decimal(value: float) -> str:
-    """Exact: a multiple of 2⁻¹² has at most twelve decimals."""
-    return f"{Decimal(value):f}"
+    """Exact: a multiple of 2⁻¹² has at most twelve decimals. 2.0 takes a bare 0 for an integer."""
+    digits = f"{Decimal(value):f}"
+    return digits if "." in digits else f"{digits}.0"
 
 
 def text(problem: Problem, version: int, verdict: str) -> str:

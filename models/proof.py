@@ -48,7 +48,8 @@ def read(path: Path) -> Weights:
     W, R, B = (constants[name][0] for name in core.input[1:4])
     transposed = any(a.name == "transB" and a.i for a in head.attribute)
     matrix = constants[head.input[1]] if transposed else constants[head.input[1]].T
-    return Weights(core.op_type, W, R, *np.split(B, 2), matrix, constants[head.input[2]])
+    Wb, Rb = np.split(B, 2)
+    return Weights(core.op_type, W, R, Wb, Rb, matrix, constants[head.input[2]])
 
 
 class Form:
