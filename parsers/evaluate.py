@@ -36,7 +36,7 @@ def trace_numpy(graph: Graph, inputs: Mapping[str, np.ndarray]) -> dict[str, np.
 
 
 def _run_scan(scan: Scan, values: dict[str, np.ndarray]) -> None:
-    """sᵗ⁺¹, yᵗ = body(sᵗ, xᵗ); frames from the last to the first with `reverse`, each yᵗ kept in its place."""
+    """sᵗ⁺¹, yᵗ = body(sᵗ, xᵗ); with `reverse` from the last frame to the first, each yᵗ in its place."""
     states = [values[n] for n in scan.initial]
     stacked: list[list[np.ndarray]] = [[] for _ in scan.stacked]
     steps = range(scan.length)

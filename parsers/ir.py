@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class Node:
     op: str
     inputs: tuple[str, ...]
     output: str
-    attributes: Mapping[str, object] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
     origin: str = ""
 
     @property
@@ -136,7 +137,8 @@ def validate(graph: Graph) -> Graph:
     for value in graph.inputs:
         define(value.name, "the input list")
         if graph.values[value.name] != value:
-            raise InvalidGraph(f"{graph.name}: input '{value.name}' is recorded as {graph.values[value.name]}")
+            recorded = graph.values[value.name]
+            raise InvalidGraph(f"{graph.name}: input '{value.name}' is recorded as {recorded}")
     for name, array in graph.constants.items():
         define(name, "the constants")
         if graph.shape(name) != array.shape:
@@ -163,11 +165,13 @@ def _validate_node(graph: Graph, node: Node, where: str) -> None:
     if primitive is None:
         raise InvalidGraph(f"{graph.name}: {where} is not a primitive")
     if set(node.attributes) != set(primitive.attributes):
-        raise InvalidGraph(
-            f"{graph.name}: {where} has attributes {sorted(node.attributes)}, wants {sorted(primitive.attributes)}"
-        )
+        has, wants = sorted(node.attributes), sorted(primitive.attributes)
+        raise InvalidGraph(f"{graph.name}: {where} has attributes {has}, wants {wants}")
     inputs = [graph.constants.get(name, graph.shape(name)) for name in node.inputs]
-    shape = infer_shape(node.op, inputs, node.attributes)
+    try:
+        shape = infer_shape(node.op, inputs, node.attributes)
+    except (ValueError, IndexError, TypeError) as error:
+        raise InvalidGraph(f"{graph.name}: {where} cannot take its inputs ({error})") from error
     if shape != graph.shape(node.output):
         raise InvalidGraph(f"{graph.name}: {where} makes {shape}, recorded as {graph.shape(node.output)}")
 
@@ -187,8 +191,9 @@ def _validate_scan(graph: Graph, scan: Scan, where: str) -> None:
     ]
     for outer, inner, time in wanted:
         if graph.shape(outer) != time + body.shape(inner):
+            inside = time + body.shape(inner)
             raise InvalidGraph(
-                f"{graph.name}: {where}: '{outer}' is {graph.shape(outer)}, its cell has {time + body.shape(inner)}"
+                f"{graph.name}: {where}: '{outer}' is {graph.shape(outer)}, its cell has {inside}"
             )
     for before, after in zip(scan.states_in, scan.states_out, strict=True):
         if body.shape(before) != body.shape(after):

@@ -59,8 +59,9 @@ def infer_shape(op: str, inputs: Sequence[Array | Shape], attributes: Mapping[st
     """Shape of the output: the primitive itself, run on zeros that take no memory."""
     arrays = [x if isinstance(x, np.ndarray) else np.broadcast_to(np.zeros(()), x) for x in inputs]
     if op == "matmul":  # the one primitive whose product would cost time
-        arrays = [np.broadcast_to(np.zeros(()), a.shape) for a in arrays]
         return _matmul_shape(arrays[0].shape, arrays[1].shape)
+    if PRIMITIVES[op].kind in ("additive", "bilinear", "quotient", "gate"):  # elementwise
+        return np.broadcast_shapes(*(a.shape for a in arrays))
     return apply(op, arrays, attributes).shape
 
 

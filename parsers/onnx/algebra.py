@@ -7,7 +7,7 @@ identities over the reals. A rule never changes a shape or drops an input that m
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from parsers.onnx.values import Const, Sym, Val, constant
 if TYPE_CHECKING:
     from parsers.onnx.builder import Builder
 
-Attributes = Mapping[str, object]
+Attributes = Mapping[str, Any]
 Rule = Callable[["Builder", tuple[Val, ...], Attributes], Val | None]
 RULES: dict[str, list[Rule]] = {}
 
@@ -53,7 +53,7 @@ def _kept(x: Val, *others: Val) -> Val | None:
 
 
 @rule("add")
-def add_zero(b: Builder, inputs: tuple[Val, ...], attributes: Attributes) -> Val | None:
+def add_zero(_b: Builder, inputs: tuple[Val, ...], _attributes: Attributes) -> Val | None:
     x, y = inputs
     if is_all(y, 0):
         return _kept(x, y)
@@ -61,13 +61,13 @@ def add_zero(b: Builder, inputs: tuple[Val, ...], attributes: Attributes) -> Val
 
 
 @rule("sub")
-def sub_zero(b: Builder, inputs: tuple[Val, ...], attributes: Attributes) -> Val | None:
+def sub_zero(_b: Builder, inputs: tuple[Val, ...], _attributes: Attributes) -> Val | None:
     x, y = inputs
     return _kept(x, y) if is_all(y, 0) else None
 
 
 @rule("mul")
-def mul_one_or_zero(b: Builder, inputs: tuple[Val, ...], attributes: Attributes) -> Val | None:
+def mul_one_or_zero(_b: Builder, inputs: tuple[Val, ...], _attributes: Attributes) -> Val | None:
     for x, y in (inputs, inputs[::-1]):
         if is_all(y, 1):
             return _kept(x, y)
@@ -77,13 +77,13 @@ def mul_one_or_zero(b: Builder, inputs: tuple[Val, ...], attributes: Attributes)
 
 
 @rule("div")
-def div_one(b: Builder, inputs: tuple[Val, ...], attributes: Attributes) -> Val | None:
+def div_one(_b: Builder, inputs: tuple[Val, ...], _attributes: Attributes) -> Val | None:
     x, y = inputs
     return _kept(x, y) if is_all(y, 1) else None
 
 
 @rule("matmul")
-def matmul_zero(b: Builder, inputs: tuple[Val, ...], attributes: Attributes) -> Val | None:
+def matmul_zero(_b: Builder, inputs: tuple[Val, ...], _attributes: Attributes) -> Val | None:
     if not any(is_all(x, 0) for x in inputs):
         return None
     x, y = (np.broadcast_to(np.zeros(()), v.shape) for v in inputs)
@@ -91,7 +91,7 @@ def matmul_zero(b: Builder, inputs: tuple[Val, ...], attributes: Attributes) -> 
 
 
 @rule("neg")
-def neg_neg(b: Builder, inputs: tuple[Val, ...], attributes: Attributes) -> Val | None:
+def neg_neg(b: Builder, inputs: tuple[Val, ...], _attributes: Attributes) -> Val | None:
     node = b.producer(inputs[0])
     return b.operands(node)[0] if node is not None and node.op == "neg" else None
 
@@ -100,7 +100,7 @@ def neg_neg(b: Builder, inputs: tuple[Val, ...], attributes: Attributes) -> Val 
 
 
 @rule("reshape", "expand")
-def same_shape(b: Builder, inputs: tuple[Val, ...], attributes: Attributes) -> Val | None:
+def same_shape(_b: Builder, inputs: tuple[Val, ...], attributes: Attributes) -> Val | None:
     return inputs[0] if inputs[0].shape == attributes["shape"] else None
 
 
@@ -115,20 +115,18 @@ def reshape_twice(b: Builder, inputs: tuple[Val, ...], attributes: Attributes) -
 @rule("transpose")
 def transpose_nothing(b: Builder, inputs: tuple[Val, ...], attributes: Attributes) -> Val | None:
     perm = attributes["perm"]
-    assert isinstance(perm, tuple)
     if perm == tuple(range(len(perm))):
         return inputs[0]
     node = b.producer(inputs[0])
     if node is None or node.op != "transpose":
         return None
     first = node.attributes["perm"]
-    assert isinstance(first, tuple)
     return b.transpose(b.operands(node)[0], [first[k] for k in perm])
 
 
 @rule("slice")
-def slice_all(b: Builder, inputs: tuple[Val, ...], attributes: Attributes) -> Val | None:
-    size = inputs[0].shape[int(str(attributes["axis"]))]
+def slice_all(_b: Builder, inputs: tuple[Val, ...], attributes: Attributes) -> Val | None:
+    size = inputs[0].shape[attributes["axis"]]
     whole = attributes["start"] == 0 and attributes["stop"] == size and attributes["step"] == 1
     return inputs[0] if whole else None
 
@@ -136,14 +134,14 @@ def slice_all(b: Builder, inputs: tuple[Val, ...], attributes: Attributes) -> Va
 @rule("take")
 def take_all(b: Builder, inputs: tuple[Val, ...], attributes: Attributes) -> Val | None:
     """All entries of an axis in order; or two picks along one axis as one."""
-    indices, axis = np.asarray(attributes["indices"]), int(str(attributes["axis"]))
+    indices, axis = np.asarray(attributes["indices"]), attributes["axis"]
     if indices.ndim == 1 and np.array_equal(indices, np.arange(inputs[0].shape[axis])):
         return inputs[0]
     node = b.producer(inputs[0])
     if node is None or node.op not in ("take", "slice") or node.attributes["axis"] != axis:
         return None
     if node.op == "slice":
-        start, step = int(str(node.attributes["start"])), int(str(node.attributes["step"]))
+        start, step = node.attributes["start"], node.attributes["step"]
         return b.take(b.operands(node)[0], start + step * indices, axis)
     first = np.asarray(node.attributes["indices"])
     return b.take(b.operands(node)[0], first[indices], axis) if first.ndim == 1 else None
@@ -151,7 +149,7 @@ def take_all(b: Builder, inputs: tuple[Val, ...], attributes: Attributes) -> Val
 
 @rule("concat")
 def concat_one(b: Builder, inputs: tuple[Val, ...], attributes: Attributes) -> Val | None:
-    axis = int(str(attributes["axis"]))
+    axis = attributes["axis"]
     parts = [x for x in inputs if x.shape[axis] > 0]
     if len(parts) == len(inputs):
         return inputs[0] if len(inputs) == 1 else None
@@ -159,14 +157,13 @@ def concat_one(b: Builder, inputs: tuple[Val, ...], attributes: Attributes) -> V
 
 
 @rule("pad")
-def pad_nothing(b: Builder, inputs: tuple[Val, ...], attributes: Attributes) -> Val | None:
+def pad_nothing(_b: Builder, inputs: tuple[Val, ...], attributes: Attributes) -> Val | None:
     pads = attributes["pads"]
-    assert isinstance(pads, tuple)
     return inputs[0] if all(p == (0, 0) for p in pads) else None
 
 
 @rule("sum", "reduce_max")
-def reduce_nothing(b: Builder, inputs: tuple[Val, ...], attributes: Attributes) -> Val | None:
+def reduce_nothing(_b: Builder, inputs: tuple[Val, ...], attributes: Attributes) -> Val | None:
     return inputs[0] if attributes["axes"] == () else None
 
 
@@ -183,7 +180,7 @@ def sigmoid_of(b: Builder, value: Val) -> Sym | None:
 
 
 @rule("sub")
-def one_minus_sigmoid(b: Builder, inputs: tuple[Val, ...], attributes: Attributes) -> Val | None:
+def one_minus_sigmoid(b: Builder, inputs: tuple[Val, ...], _attributes: Attributes) -> Val | None:
     """1 − σ(a) = σ(−a)"""
     x, y = inputs
     a = sigmoid_of(b, y)

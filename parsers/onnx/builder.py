@@ -9,6 +9,7 @@ body whose value outside is remembered in `captures`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -91,7 +92,7 @@ class Builder:
 
     # --- nodes -------------------------------------------------------------------------------------
 
-    def emit(self, op: str, *inputs: Val, dtype: str | None = None, **attributes: object) -> Val:
+    def emit(self, op: str, *inputs: Val, dtype: str | None = None, **attributes: Any) -> Val:
         """Apply one primitive. `dtype` of the result defaults to that of the last input."""
         dtype = dtype or inputs[-1].dtype
         if all(isinstance(x, Const) for x in inputs):
@@ -148,7 +149,12 @@ class Builder:
             states = len(node.initial)
             self.origin = node.origin
             finals, stacked = self.scan(
-                node.body, operands[:states], operands[states:], node.length, reverse=node.reverse, form=node.form
+                node.body,
+                operands[:states],
+                operands[states:],
+                node.length,
+                reverse=node.reverse,
+                form=node.form,
             )
             outputs = [*finals, *stacked]
         for name, value in zip(node.outputs, outputs, strict=True):

@@ -82,7 +82,8 @@ class Call:
         value = self[k]
         if not isinstance(value, Const):
             raise Unsupported(
-                f"{what} depends on the network's inputs", "only a constant can be read; fix that input to a value"
+                f"{what} depends on the network's inputs",
+                "only a constant can be read; fix that input to a value",
             )
         return value.array
 
@@ -122,14 +123,18 @@ class Call:
     def axis(self, axis: int, rank: int) -> int:
         """`axis` counted from the front."""
         if not -rank <= axis < rank:
-            raise Unsupported(f"axis {axis} is outside a tensor of rank {rank}", "the model is not valid ONNX")
+            raise Unsupported(
+                f"axis {axis} is outside a tensor of rank {rank}", "the model is not valid ONNX"
+            )
         return axis % rank if rank else 0
 
     def check_all_read(self) -> None:
         """Refuse what the reader did not look at."""
         unread = [a.name for a in self.node.attribute if a.name not in self._read_attributes]
         if unread:
-            raise Unsupported(f"attribute {', '.join(map(repr, unread))} is not read here", "export without it")
+            raise Unsupported(
+                f"attribute {', '.join(map(repr, unread))} is not read here", "export without it"
+            )
         ignored = [k for k, v in enumerate(self._inputs) if v is not None and k not in self._read_inputs]
         if ignored:
             raise Unsupported(f"input {ignored[0]} ('{self.node.input[ignored[0]]}') is not read here", "")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import onnx
 
 from parsers.errors import BadInput, UnboundDimension
+from parsers.onnx.problems import Unsupported
 from parsers.onnx.values import Shape, dtype_name
 
 Dimension = int | str | None  # a number, a name, or nothing at all
@@ -32,7 +33,7 @@ class InputSpec:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """Concrete shapes by input, and the input axes that were taken to be the batch (size 1 unless given)."""
+    """Concrete shapes by input, and the axes of inputs that were taken to be the batch, of size 1."""
 
     shapes: dict[str, Shape]
     assumed_batch: dict[str, int]
@@ -48,7 +49,7 @@ def declared(model: onnx.ModelProto) -> list[InputSpec]:
         kind = value.type.WhichOneof("value")
         if kind != "tensor_type":
             raise BadInput(
-                f"input '{value.name}' is a {(kind or 'value of no type').removesuffix('_type')}, not a tensor;"
+                f"input '{value.name}' is of type {(kind or 'nothing').removesuffix('_type')}, not a tensor;"
                 " only tensors can be fed"
             )
         tensor = value.type.tensor_type
@@ -57,7 +58,11 @@ def declared(model: onnx.ModelProto) -> list[InputSpec]:
                 f"input '{value.name}' has no declared rank; write its shape into the model"
             )
         dims = tuple(_dimension(d) for d in tensor.shape.dim)
-        specs.append(InputSpec(value.name, dtype_name(tensor.elem_type), dims))
+        try:
+            dtype = dtype_name(tensor.elem_type)
+        except Unsupported as problem:
+            raise BadInput(f"input '{value.name}' is {problem}") from problem
+        specs.append(InputSpec(value.name, dtype, dims))
     return specs
 
 
@@ -88,7 +93,7 @@ def bind(specs: Sequence[InputSpec], bindings: Bindings | None) -> Binding:
     shapes: dict[str, Shape] = {}
     assumed: dict[str, int] = {}
     for spec in specs:
-        shape = _shape(spec, given.get(spec.name), sizes, specs, assumed)
+        shape = _shape(spec, given.get(spec.name), sizes, assumed)
         shapes[spec.name] = shape
     return Binding(shapes, assumed)
 
@@ -109,7 +114,6 @@ def _shape(
     spec: InputSpec,
     given: Sequence[int] | int | None,
     sizes: Mapping[str, int],
-    specs: Sequence[InputSpec],
     assumed: dict[str, int],
 ) -> Shape:
     if given is not None:
@@ -118,9 +122,9 @@ def _shape(
     for k, d in enumerate(spec.dims):
         if isinstance(d, int):
             shape.append(d)
-        elif d in sizes:
+        elif d is not None and d in sizes:
             shape.append(sizes[d])
-        elif may_be_batch(spec, k, specs):
+        elif may_be_batch(spec, k):
             assumed[spec.name] = k
             shape.append(1)
         else:
@@ -132,14 +136,17 @@ def _shape(
     return tuple(shape)
 
 
-def may_be_batch(spec: InputSpec, axis: int, specs: Sequence[InputSpec]) -> bool:
+def may_be_batch(spec: InputSpec, axis: int) -> bool:
     """Can axis `axis` be the batch? By its name; or, nameless, as the only free axis and the first one."""
     d = spec.dims[axis]
     if d is not None and is_batch_name(d):
         return True
     machine_made = d is None or str(d).startswith("unk__")
-    return machine_made and axis == 0 and len(spec.dims) > 1 and not any(
-        isinstance(e, str) and is_batch_name(e) for e in spec.dims
+    return (
+        machine_made
+        and axis == 0
+        and len(spec.dims) > 1
+        and not any(isinstance(e, str) and is_batch_name(e) for e in spec.dims)
     )
 
 

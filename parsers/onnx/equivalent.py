@@ -1,4 +1,4 @@
-"""Models that onnxruntime refuses, rewritten into equivalent ones that it runs, so that a reading can be checked.
+"""Models that onnxruntime refuses, rewritten into equivalent ones that it runs: a judge for the reading.
 
 Two gaps of onnxruntime are bridged: recurrent operators with `layout=1`, which become `layout=0` between
 transposes, and recurrent operators in double precision, which become single precision.
@@ -17,7 +17,7 @@ OUTPUT_PERMS = {0: (2, 0, 1, 3), 1: (1, 0, 2), 2: (1, 0, 2)}
 
 
 def equivalent(model: onnx.ModelProto) -> tuple[onnx.ModelProto, str] | None:
-    """A model with the same function that onnxruntime may run, and what was rewritten; None where nothing was."""
+    """A model of the same function that onnxruntime may run, and what was rewritten; else None."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     changes = []

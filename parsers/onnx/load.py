@@ -45,12 +45,13 @@ def _bring_in_external_data(model: onnx.ModelProto, path: Path) -> None:
         source = (folder / info.location).resolve()
         if not source.is_relative_to(folder):
             raise UnreadableModel(
-                f"{path}: external data '{info.location}' of '{tensor.name}' lies outside the model's folder;"
-                " put the file beside the model"
+                f"{path}: external data '{info.location}' of '{tensor.name}' lies outside the model's"
+                " folder; put the file beside the model"
             )
         if not source.is_file():
             raise UnreadableModel(
-                f"{path}: external data '{info.location}' of '{tensor.name}' is missing; put it beside the model"
+                f"{path}: external data '{info.location}' of '{tensor.name}' is missing;"
+                " put it beside the model"
             )
         with source.open("rb") as file:
             file.seek(info.offset or 0)

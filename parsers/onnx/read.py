@@ -69,7 +69,9 @@ def _refuse_time(
         other = again(Binding({**binding.shapes, spec.name: shape}, {})).graph
     except RecertError:
         return  # made for a batch of one
-    if [s.length for s in other.scans()] != [s.length for s in graph.scans()] or len(other.nodes) != len(graph.nodes):
+    if [s.length for s in other.scans()] != [s.length for s in graph.scans()] or len(other.nodes) != len(
+        graph.nodes
+    ):
         raise UnboundDimension(
             f"axis {axis} of input {spec} is free and sets the number of steps; give its size with data or"
             f" --bind {spec.name}=N1xN2…"
@@ -78,7 +80,7 @@ def _refuse_time(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Interpreted:
-    """A graph and where each value of the file's main graph went: to a value of the graph or to a constant."""
+    """A graph, and what each value of the file's main graph became: a value of the graph or a constant."""
 
     graph: Graph
     origins: dict[str, str | np.ndarray]
@@ -96,7 +98,7 @@ def interpret(
     opsets = {("" if o.domain == "ai.onnx" else o.domain): o.version for o in model.opset_import}
     if 0 < opsets.get("", 0) < OLDEST_OPSET:
         raise UnsupportedModel(
-            [f"opset {opsets['']} predates {OLDEST_OPSET}; raise it with onnx.version_converter.convert_version"]
+            [f"opset {opsets['']} predates {OLDEST_OPSET}; raise it with onnx.version_converter"]
         )
     builder = Builder()
     reading = Reading(opsets, str(path.parent))
@@ -119,7 +121,9 @@ def interpret(
     names = [o.name for o in model.graph.output]
     odd = [n for n, v in zip(names, results, strict=True) if not isinstance(v, Sym | Const)]
     if odd:
-        raise UnsupportedModel([f"output '{odd[0]}' is a sequence: only tensors can be compared with a property"])
+        raise UnsupportedModel(
+            [f"output '{odd[0]}' is a sequence: only tensors can be compared with a property"]
+        )
     outputs: list[Val] = [v for v in results if isinstance(v, Sym | Const)]
     graph = builder.finish(model.graph.name or path.stem, outputs, names, reading.notes)
     graph = validate(prune(graph))

@@ -34,6 +34,41 @@ class OnnxOp:
 
 OPS: dict[tuple[str, str], OnnxOp] = {}
 
+_ROUNDS = (
+    "it rounds to 8-bit integers with a scale taken from its input, so it is not a continuous function",
+    "certify the model as it was before quantisation",
+)
+_RANDOM = ("its output is random", "export the model in eval mode")
+# Operators that no bound of a real function can cover, and why.
+UNREADABLE: dict[str, tuple[str, str]] = {
+    **dict.fromkeys(
+        (
+            "DynamicQuantizeLSTM",
+            "DynamicQuantizeLinear",
+            "MatMulInteger",
+            "DynamicQuantizeMatMul",
+            "QLinearMatMul",
+            "QuantizeLinear",
+            "DequantizeLinear",
+            "ConvInteger",
+            "QLinearConv",
+            "MatMulIntegerToFloat",
+        ),
+        _ROUNDS,
+    ),
+    **dict.fromkeys(
+        (
+            "RandomNormal",
+            "RandomNormalLike",
+            "RandomUniform",
+            "RandomUniformLike",
+            "Bernoulli",
+            "Multinomial",
+        ),
+        _RANDOM,
+    ),
+}
+
 
 def onnx_op(name: str, newest: int, domain: str = "") -> Callable[[Reader], Reader]:
     """Register the decorated function as the reader of `domain::name` up to definition `newest`."""
@@ -52,7 +87,9 @@ def lookup(domain: str, name: str, opset: int) -> OnnxOp:
     domain = "" if domain == "ai.onnx" else domain
     entry = OPS.get((domain, name))
     if entry is None:
-        raise Unsupported("this operator is not read", "see `recert supports --onnx-operators`")
+        raise Unsupported(
+            *UNREADABLE.get(name, ("this operator is not read", "see `recert supports --onnx-operators`"))
+        )
     if domain == "" and opset > onnx.defs.onnx_opset_version():
         raise Unsupported(
             f"opset {opset} is newer than the installed onnx ({onnx.__version__}) knows", "upgrade onnx"

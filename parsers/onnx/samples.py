@@ -18,7 +18,7 @@ def random_inputs(
     graph: Graph,
     rng: np.random.Generator,
 ) -> dict[str, np.ndarray]:
-    """One array per input: normal numbers, integers inside the tables they index, the fixed values as given."""
+    """One array per input: normal numbers, integers that suit their use, the fixed values as given."""
     inputs: dict[str, np.ndarray] = {}
     for spec in specs:
         if spec.name in fixed:
@@ -28,7 +28,9 @@ def random_inputs(
         elif spec.dtype == "bool":
             inputs[spec.name] = rng.integers(0, 2, size=shapes[spec.name]).astype(bool)
         else:
-            inputs[spec.name] = rng.choice(_integers(graph, spec.name), size=shapes[spec.name]).astype(spec.dtype)
+            inputs[spec.name] = rng.choice(_integers(graph, spec.name), size=shapes[spec.name]).astype(
+                spec.dtype
+            )
     return inputs
 
 
@@ -43,7 +45,6 @@ def _integers(graph: Graph, name: str) -> list[int]:
             continue
         if node.op == "lookup":
             axis = node.attributes["axis"]
-            assert isinstance(axis, int)
             rows.append(graph.shape(node.inputs[0])[axis])
         elif node.op == "equal":
             numbers = [graph.constants[n].reshape(-1) for n in node.inputs if n in graph.constants]

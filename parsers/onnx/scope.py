@@ -48,7 +48,9 @@ class Scope:
             if name in scope.values:
                 return scope.values[name]
             scope = scope.parent
-        raise Unsupported(f"value '{name}' is used but nothing produces it", "the exporter left a dangling tensor")
+        raise Unsupported(
+            f"value '{name}' is used but nothing produces it", "the exporter left a dangling tensor"
+        )
 
     def __contains__(self, name: str) -> bool:
         return name in self.values or (self.parent is not None and name in self.parent)
@@ -95,7 +97,7 @@ class Scope:
         call = Call(node, inputs, opset, self)
         try:
             results = entry.read(call)
-        except (ValueError, IndexError, TypeError) as error:
+        except (ValueError, IndexError, TypeError, OverflowError) as error:
             raise Unsupported(f"its shapes do not fit ({error})", "the model is not valid ONNX") from error
         results = results if isinstance(results, tuple) else (results,)
         call.check_all_read()
@@ -121,7 +123,9 @@ def in_order(graph: onnx.GraphProto, scope: Scope) -> list[onnx.NodeProto]:
             else:
                 late.append(node)
         if len(late) == len(waiting):
-            raise Unsupported(f"nodes of graph '{graph.name}' depend on each other in a circle", "export again")
+            raise Unsupported(
+                f"nodes of graph '{graph.name}' depend on each other in a circle", "export again"
+            )
         waiting = late
     if ordered != nodes:
         scope.reading.note(f"graph '{graph.name}' was not in topological order; its nodes were sorted")

@@ -131,7 +131,9 @@ def self_check(
             runtime = Runtime(model)
             Check(path, model, specs, fixed, tolerance).run(runtime, read, binding.shapes, seed=0)
         except Refused as second:
-            return Verdict(False, (f"{refused}, nor an equivalent one ({second}); the reading is not checked",))
+            return Verdict(
+                False, (f"{refused}, nor an equivalent one ({second}); the reading is not checked",)
+            )
     check = Check(path, model, specs, fixed, tolerance)
     return Verdict(True, (f"checked against {judge}{_second_sizes(check, runtime, binding, again)}",))
 

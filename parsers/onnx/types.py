@@ -31,12 +31,14 @@ def check_types(node: onnx.NodeProto, inputs: Sequence[Any | None], opset: int) 
             if not slot.is_homogeneous:
                 continue
         elif k >= len(formal):
-            raise Unsupported(f"it has {len(inputs)} inputs, the standard gives it {len(formal)}", "export again")
+            raise Unsupported(
+                f"it has {len(inputs)} inputs, the standard gives it {len(formal)}", "export again"
+            )
         if "(" in slot.type_str:  # a fixed type, not a variable that inputs share
             continue
         first = seen.setdefault(slot.type_str, value.dtype)
         if first != value.dtype:
             raise Unsupported(
-                f"its inputs mix {first} and {value.dtype}, which the standard forbids and onnxruntime refuses",
+                f"its inputs mix {first} and {value.dtype}, which the standard forbids",
                 "cast them to one type before exporting",
             )

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from parsers.onnx.builder import Builder
 from parsers.onnx.call import Call
 from parsers.onnx.lift.roll import inline, roll, runs
 from parsers.onnx.lift.stack import stack
@@ -18,18 +17,22 @@ from parsers.onnx.values import Any, Const, Sym, Val, constant
 
 @onnx_op("Loop", newest=25)
 def loop(op: Call) -> tuple[Any, ...]:
-    """Inputs M (trip count), cond, carried values; outputs the last carried values, then stacked scan outputs."""
+    """Inputs M (trip count), cond, carried values; outputs the last carried values, then scan outputs."""
     body = op.subgraph("body")
     count = None if op.get(0) is None else int(op.known(0, "the trip count").reshape(-1)[0])
     condition = True if op.get(1) is None else truth(op[1])
     initial = [op.any(k) for k in range(2, len(op))]
     carried = [v for v in initial if v is not None]
     if len(carried) != len(body.input) - 2:
-        raise Unsupported(f"{len(carried)} carried values, its body takes {len(body.input) - 2}", "export again")
+        raise Unsupported(
+            f"{len(carried)} carried values, its body takes {len(body.input) - 2}", "export again"
+        )
     names = [i.name for i in body.input]
 
-    def feed(b: Builder, t: int, go: Any, values: Sequence[Any]) -> dict[str, Any]:
-        return dict(zip(names, [constant(np.asarray(t), "int64"), constant(np.asarray(go)), *values], strict=True))
+    def feed(t: int, values: Sequence[Any]) -> dict[str, Any]:
+        return dict(
+            zip(names, [constant(np.asarray(t), "int64"), constant(np.asarray(True)), *values], strict=True)
+        )
 
     def results(outputs: list[Any]) -> tuple[Any | None, list[Any], list[Any]]:
         return outputs[0], outputs[1 : 1 + len(carried)], outputs[1 + len(carried) :]
@@ -50,13 +53,25 @@ def scan(op: Call) -> tuple[Any, ...]:
     backward = op.get_attr("scan_input_directions", [0] * n)
     out_axes = op.get_attr("scan_output_axes", [0] * k_out)
     out_backward = op.get_attr("scan_output_directions", [0] * k_out)
-    return scanned(op, states, sequences, [op.axis(a, len(s.shape)) for a, s in zip(axes, sequences, strict=True)],
-                   backward, out_axes, out_backward)
+    return scanned(
+        op,
+        states,
+        sequences,
+        [op.axis(a, len(s.shape)) for a, s in zip(axes, sequences, strict=True)],
+        backward,
+        out_axes,
+        out_backward,
+    )
 
 
 def scanned(
-    op: Call, states: list[Val], sequences: list[Val], axes: list[int], backward: list[int],
-    out_axes: list[int], out_backward: list[int],
+    op: Call,
+    states: list[Val],
+    sequences: list[Val],
+    axes: list[int],
+    backward: list[int],
+    out_axes: list[int],
+    out_backward: list[int],
 ) -> tuple[Any, ...]:
     body = op.subgraph("body")
     names = [i.name for i in body.input]
@@ -65,7 +80,7 @@ def scanned(
         raise Unsupported(f"sequences of lengths {sorted(lengths)}", "give all sequences one length")
     (T,) = lengths
 
-    def feed(b: Builder, t: int, go: Any, values: Sequence[Any]) -> dict[str, Any]:
+    def feed(t: int, values: Sequence[Any]) -> dict[str, Any]:
         frames = [
             op.b.take(s, T - 1 - t if back else t, a)
             for s, a, back in zip(sequences, axes, backward, strict=True)
@@ -92,10 +107,7 @@ def _to_front(axis: int, rank: int) -> list[int]:
 def _scan_with_batch(op: Call) -> tuple[Any, ...]:
     """Version 8: input 0 may hold lengths; every batch element is scanned on its own along axis 1."""
     b, n = op.b, op.require("num_scan_inputs", int)
-    if op.get(0) is not None:
-        lens = op.known(0, "sequence_lens")
-    else:
-        lens = None
+    lens = None if op.get(0) is None else op.known(0, "sequence_lens")
     values = [op[k] for k in range(1, len(op))]
     states, sequences = values[: len(values) - n], values[len(values) - n :]
     if lens is not None and np.any(lens != sequences[0].shape[1]):
@@ -153,7 +165,9 @@ def iterate(it: Iteration) -> tuple[Any, ...]:
         for column, value in zip(parts, emitted, strict=True):
             column.append(value)
     if len(groups) > 1:
-        op.note(f"{origin}: its {len(steps)} iterations are not all alike; they were read as {len(groups)} parts")
+        op.note(
+            f"{origin}: its {len(steps)} iterations are not all alike; they were read as {len(groups)} parts"
+        )
     last = [current.get(k, v) for k, v in enumerate(known)]
     return (*last, *(b.concat(column, 0) for column in parts))
 

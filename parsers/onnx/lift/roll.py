@@ -111,7 +111,9 @@ def _match(p: Place, q: Place) -> bool:
     return same(p, q)
 
 
-def equal_attributes(m: Node, n: Node) -> bool:
+def equal_attributes(m: Node | Scan, n: Node | Scan) -> bool:
+    if not isinstance(m, Node) or not isinstance(n, Node):
+        return isinstance(m, Scan) and isinstance(n, Scan)
     return m.attributes.keys() == n.attributes.keys() and all(
         np.array_equal(np.asarray(m.attributes[k]), np.asarray(n.attributes[k])) for k in m.attributes
     )
@@ -125,7 +127,9 @@ def same_scan(m: Scan, n: Scan) -> bool:
 def same_graph(g: Graph, h: Graph) -> bool:
     if g.inputs != h.inputs or g.outputs != h.outputs or g.constants.keys() != h.constants.keys():
         return False
-    if len(g.nodes) != len(h.nodes) or any(not np.array_equal(g.constants[k], h.constants[k]) for k in g.constants):
+    if len(g.nodes) != len(h.nodes) or any(
+        not np.array_equal(g.constants[k], h.constants[k]) for k in g.constants
+    ):
         return False
     for m, n in zip(g.nodes, h.nodes, strict=True):
         if m.inputs != n.inputs or m.outputs != n.outputs:
@@ -170,8 +174,10 @@ def inline(b: Builder, step: Step, states: dict[int, Val]) -> tuple[dict[int, Va
     return after, [value(view.value(v)) for v in step.outputs]
 
 
-def roll(b: Builder, steps: Sequence[Step], states: dict[int, Val], form: str) -> tuple[dict[int, Val], list[Val]]:
-    """One `Scan` for a run of compatible iterations; returns the states after it and each emitted value, stacked."""
+def roll(
+    b: Builder, steps: Sequence[Step], states: dict[int, Val], form: str
+) -> tuple[dict[int, Val], list[Val]]:
+    """One `Scan` for a run of compatible iterations: the states after it, and what it emits, stacked."""
     views = [_View(s) for s in steps]
     first = views[0]
     body = Builder(b)
@@ -210,11 +216,13 @@ def roll(b: Builder, steps: Sequence[Step], states: dict[int, Val], form: str) -
         places = [[v.name(v.nodes[j].inputs[i]) for v in views] for i in range(len(node.inputs))]
         values = [around(p) for p in places]
         flat = [v for v in values if v is not None]
-        varies = any(isinstance(v.nodes[j], Node) and not equal_attributes(node, v.nodes[j]) for v in views)
+        varies = any(not equal_attributes(node, v.nodes[j]) for v in views)
         constant = len(flat) == len(values) and all(all(same(v[0], u) for u in v) for v in flat)
         if varies:
             b.origin = node.origin
-            outer[j] = [b.replay(v.nodes[j], [x[t] for x in flat], v.step.body)[0] for t, v in enumerate(views)]
+            outer[j] = [
+                b.replay(v.nodes[j], [x[t] for x in flat], v.step.body)[0] for t, v in enumerate(views)
+            ]
         elif constant and isinstance(node, Node):
             b.origin = node.origin
             outer[j] = b.replay(node, [x[0] for x in flat], first.step.body) * len(views)

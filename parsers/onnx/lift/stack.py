@@ -37,11 +37,8 @@ def _picked(b: Builder, value: Val) -> tuple[str, int, int] | None:
     if node is None or node.op not in ("take", "slice"):
         return None
     axis = node.attributes["axis"]
-    assert isinstance(axis, int)
     if node.op == "take":
         indices = np.asarray(node.attributes["indices"])
         return (node.inputs[0], axis, int(indices.reshape(()))) if indices.size == 1 else None
     start, stop = node.attributes["start"], node.attributes["stop"]
-    assert isinstance(start, int)
-    assert isinstance(stop, int)
     return (node.inputs[0], axis, start) if stop - start == 1 else None

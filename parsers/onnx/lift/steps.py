@@ -37,14 +37,14 @@ class Step:
 class Iteration:
     """A loop to be read.
 
-    `feed(t, condition, carried)` gives the body's inputs; `results(outputs)` splits its outputs into
+    `feed(t, carried)` gives the body's inputs; `results(outputs)` splits its outputs into
     (condition or None, next carried values, emitted values). `count` is the number of iterations where known.
     """
 
     op: Call
     body: onnx.GraphProto
     initial: list[Any]
-    feed: Callable[[Builder, int, Any, Sequence[Any]], dict[str, Any]]
+    feed: Callable[[int, Sequence[Any]], dict[str, Any]]
     results: Callable[[list[Any]], tuple[Any | None, list[Any], list[Any]]]
     count: int | None
     condition: bool
@@ -102,7 +102,7 @@ def read_body(
 ) -> tuple[Any | None, list[Any], list[Any]]:
     """One reading of the body's nodes into `builder`."""
     scope = Scope(loop.op.scope.reading, builder, loop.op.scope)
-    scope.values.update(loop.feed(builder, t, True, carried))
+    scope.values.update(loop.feed(t, carried))
     before = len(scope.reading.problems)
     outputs = scope.read(loop.body)
     if any(isinstance(v, Poison) for v in outputs) or len(scope.reading.problems) > before:

@@ -7,7 +7,7 @@ import pkgutil
 
 
 def load() -> None:
-    """Import every file of this package, the recurrent operators and the loops, which fills `parsers.onnx.registry.OPS`."""
+    """Fill `parsers.onnx.registry.OPS`: import this package, the recurrent operators and the loops."""
     import parsers.onnx.lift as lift
     import parsers.onnx.recurrent as recurrent
 

@@ -54,7 +54,7 @@ def elu(op: Call) -> Val:
     return op.b.emit("elu", op[0], alpha=op.get_attr("alpha", 1.0))
 
 
-@onnx_op("Celu", newest=12)
+@onnx_op("Celu", newest=28)
 def celu(op: Call) -> Val:
     return op.b.emit("celu", op[0], alpha=op.get_attr("alpha", 1.0))
 

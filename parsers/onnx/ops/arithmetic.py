@@ -35,7 +35,7 @@ def div(op: Call) -> Val:
     return op.b.div(op[0], op[1])
 
 
-@onnx_op("Mod", newest=13)
+@onnx_op("Mod", newest=28)
 def mod(op: Call) -> Val:
     x, y = op.known(0, "a dividend"), op.known(1, "a divisor")
     fmod = op.get_attr("fmod", 0)
@@ -125,6 +125,8 @@ def cum_sum(op: Call) -> Val:
         ones = ones[::-1, ::-1]
     perm = [k for k in range(rank) if k != axis] + [axis]
     if isinstance(x, Const) and not is_float(x.dtype):
-        return constant(np.moveaxis(np.moveaxis(x.array, axis, -1) @ ones.astype(np.int64), -1, axis), x.dtype)
+        return constant(
+            np.moveaxis(np.moveaxis(x.array, axis, -1) @ ones.astype(np.int64), -1, axis), x.dtype
+        )
     product = op.b.matmul(op.b.transpose(x, perm), constant(ones, x.dtype))
     return op.b.transpose(product, np.argsort(perm))

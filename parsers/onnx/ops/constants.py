@@ -18,7 +18,9 @@ def constant_(op: Call) -> Val:
         return given
     if op.has("value_float") or op.has("value_floats"):
         many = op.get_attr("value_floats", [0.0])
-        return constant(np.asarray(op.get_attr("value_float", 0.0) if op.has("value_float") else many), "float32")
+        return constant(
+            np.asarray(op.get_attr("value_float", 0.0) if op.has("value_float") else many), "float32"
+        )
     if op.has("value_int") or op.has("value_ints"):
         many = op.get_attr("value_ints", [0])
         return constant(np.asarray(op.get_attr("value_int", 0) if op.has("value_int") else many), "int64")
@@ -54,7 +56,7 @@ def constant_of_shape(op: Call) -> Val:
 
 @onnx_op("Range", newest=27)
 def range_(op: Call) -> Val:
-    start, limit, delta = (op.known(k, "the range").reshape(()) for k in range(3))
+    start, limit, delta = (op.known(k, "the range").reshape(-1)[0] for k in range(3))
     return constant(np.arange(start, limit, delta), op[0].dtype)
 
 
@@ -71,7 +73,7 @@ def non_zero(op: Call) -> Val:
     return constant(np.asarray(np.nonzero(op.known(0, "which entries are non-zero"))), "int64")
 
 
-@onnx_op("Cast", newest=25)
+@onnx_op("Cast", newest=28)
 def cast(op: Call) -> Val:
     if op.has("saturate"):
         op.get_attr("saturate", 1)  # speaks of float8 only, which `convert` refuses
@@ -92,7 +94,9 @@ def cast_like(op: Call) -> Val:
 def convert(op: Call, x: Val, dtype: str) -> Val:
     """`x` as another element type, over the reals: only a rounding to integers changes numbers."""
     if "float8" in dtype or "float4" in dtype:
-        raise Unsupported(f"a cast to {dtype} rounds too coarsely to be treated as exact", "export in float32")
+        raise Unsupported(
+            f"a cast to {dtype} rounds too coarsely to be treated as exact", "export in float32"
+        )
     if is_float(dtype) and is_float(x.dtype) and dtype in ("float16", "bfloat16"):
         op.note(f"casts to {dtype} are read as exact; the file as it runs rounds there")
     if isinstance(x, Const):
@@ -100,11 +104,15 @@ def convert(op: Call, x: Val, dtype: str) -> Val:
             return constant(x.array != 0, "bool")
         if is_float(dtype):
             return constant(x.array.astype(np.float64), dtype)
-        return constant(np.trunc(x.array.astype(np.float64)).astype(np.int64) if is_float(x.dtype) else x.array, dtype)
+        return constant(
+            np.trunc(x.array.astype(np.float64)).astype(np.int64) if is_float(x.dtype) else x.array, dtype
+        )
     if dtype == "bool" and x.dtype != "bool":
         return op.b.sub(op.b.number(1, x), op.b.emit("equal", x, op.b.number(0, x), dtype=dtype))
     if is_float(x.dtype) and not is_float(dtype) and dtype != "bool":
-        raise Unsupported(f"a cast of a computed {x.dtype} to {dtype} rounds", "no bound goes through rounding")
+        raise Unsupported(
+            f"a cast of a computed {x.dtype} to {dtype} rounds", "no bound goes through rounding"
+        )
     return Sym(x.name, x.shape, dtype, x.owner)
 
 

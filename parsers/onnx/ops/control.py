@@ -17,7 +17,9 @@ def if_(op: Call) -> tuple[Any, ...]:
     then, other = op.subgraph("then_branch"), op.subgraph("else_branch")
     if isinstance(condition, Const):  # the branch not taken is not looked at
         return tuple(_inline(op, then if condition.array.reshape(-1)[0] else other))
-    return tuple(_selected(op, condition, *pair) for pair in zip(_try(op, then), _try(op, other), strict=True))
+    return tuple(
+        _selected(op, condition, *pair) for pair in zip(_try(op, then), _try(op, other), strict=True)
+    )
 
 
 def _inline(op: Call, graph: onnx.GraphProto) -> list[Any]:

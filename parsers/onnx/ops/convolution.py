@@ -19,7 +19,7 @@ from parsers.onnx.values import Val, constant
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Where windows of `kernel` lie on a padded input: `indices` (positions, kernel size) into its flat axes."""
+    """Where windows lie on a padded input: `indices` (positions, kernel size) into its flat axes."""
 
     pads: tuple[tuple[int, int], ...]
     out: tuple[int, ...]
@@ -119,7 +119,9 @@ def average_pool(op: Call) -> Val:
     total = b.sum(gathered(op, x, w), (3,))
     if op.get_attr("count_include_pad", 0):
         if op.get_attr("ceil_mode", 0):
-            raise Unsupported("ceil_mode together with count_include_pad", "runtimes disagree on it; use floor")
+            raise Unsupported(
+                "ceil_mode together with count_include_pad", "runtimes disagree on it; use floor"
+            )
         counts = np.full(w.indices.shape[0], w.indices.shape[1])
     else:
         inside = np.pad(np.ones(x.shape[2:]), w.pads)

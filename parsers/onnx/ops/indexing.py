@@ -7,7 +7,7 @@ import numpy as np
 from parsers.onnx.call import Call
 from parsers.onnx.problems import Unsupported
 from parsers.onnx.registry import onnx_op
-from parsers.onnx.values import Const, Sequence, Val, is_float
+from parsers.onnx.values import Const, Sequence, Val, constant, is_float
 
 
 @onnx_op("Concat", newest=13)
@@ -98,7 +98,9 @@ def gather(op: Call) -> Val:
     size = x.shape[axis]
     if isinstance(indices, Const):
         if np.any(indices.array < -size) or np.any(indices.array >= size):
-            raise Unsupported(f"an index is outside an axis of size {size}", "bind the dimension to its real size")
+            raise Unsupported(
+                f"an index is outside an axis of size {size}", "bind the dimension to its real size"
+            )
         return op.b.take(x, np.where(indices.array < 0, indices.array + size, indices.array), axis)
     if isinstance(x, Const) and not is_float(indices.dtype):
         return op.b.emit("lookup", x, indices, dtype=x.dtype, axis=axis)
@@ -109,10 +111,10 @@ def gather(op: Call) -> Val:
 def gather_elements(op: Call) -> Val:
     x, indices = op[0], op.known(1, "the index")
     axis = op.axis(op.get_attr("axis", 0), len(x.shape))
-    grid = list(np.indices(indices.shape))
-    grid[axis] = np.where(indices < 0, indices + x.shape[axis], indices)
-    return op.b.take(op.b.reshape(x, (-1,) if not x.shape else (int(np.prod(x.shape)),)),
-                     np.ravel_multi_index(tuple(grid), x.shape), 0)
+    wrapped = np.where(indices < 0, indices + x.shape[axis], indices)
+    grid = [wrapped if k == axis else places for k, places in enumerate(np.indices(indices.shape))]
+    flat = op.b.reshape(x, (int(np.prod(x.shape)),))
+    return op.b.take(flat, np.ravel_multi_index(tuple(grid), x.shape), 0)
 
 
 @onnx_op("GatherND", newest=13)
@@ -153,8 +155,6 @@ def pad(op: Call) -> Val:
         if value == 0.0 or padded is x:
             return padded
         frame = np.pad(np.zeros(x.shape), pads, constant_values=value)
-        from parsers.onnx.values import constant
-
         return op.b.add(padded, constant(frame, x.dtype))
     if mode not in ("edge", "reflect", "wrap"):
         raise Unsupported(f"mode '{mode}'", "use constant, edge, reflect or wrap")
@@ -164,18 +164,16 @@ def pad(op: Call) -> Val:
     return x
 
 
-@onnx_op("ReverseSequence", newest=10)
+@onnx_op("ReverseSequence", newest=28)
 def reverse_sequence(op: Call) -> Val:
     """The first `sequence_lens[i]` frames of batch element i, backwards; the rest stays."""
     x, lens = op[0], op.integers(1, "sequence_lens")
     time, batch = op.get_attr("time_axis", 0), op.get_attr("batch_axis", 1)
     frames = x.shape[time]
-    order = np.tile(np.arange(frames), (x.shape[batch], 1))
-    for row, n in zip(order, lens, strict=True):
-        row[:n] = row[:n][::-1]
-    if np.all(order == order[0]):
-        return op.b.take(x, order[0], time)
-    lanes = [
-        op.b.take(op.b.slice(x, batch, k, k + 1), order[k], time) for k in range(x.shape[batch])
-    ]
+    if len(lens) != x.shape[batch] or any(not 0 <= n <= frames for n in lens):
+        raise Unsupported(f"sequence_lens {lens} for {x.shape}", "give 0 … frames for each batch element")
+    orders = [np.concatenate([np.arange(n)[::-1], np.arange(n, frames)]) for n in lens]
+    if len(set(lens)) == 1:
+        return op.b.take(x, orders[0], time)
+    lanes = [op.b.take(op.b.slice(x, batch, k, k + 1), order, time) for k, order in enumerate(orders)]
     return op.b.concat(lanes, batch)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import string
+
 from parsers.onnx.call import Call
 from parsers.onnx.problems import Unsupported
 from parsers.onnx.registry import onnx_op
@@ -28,17 +30,35 @@ def gemm(op: Call) -> Val:
     return b.add(product, b.mul(op[2], b.number(beta, product)))
 
 
-@onnx_op("Einsum", newest=12)
+@onnx_op("Einsum", newest=28)
 def einsum(op: Call) -> Val:
     """One or two operands without repeated letters, as transposes, a batched product and sums."""
-    equation = op.require("equation", str).replace(" ", "")
     xs = op.tensors()
-    if "->" not in equation or "." in equation or len(xs) > 2:
-        raise Unsupported(f"equation '{equation}'", "write it with '->', without '...', over one or two operands")
-    left, out = equation.split("->")
+    equation = op.require("equation", str).replace(" ", "")
+    left, arrow, out = equation.partition("->")
     terms = left.split(",")
+    if len(xs) > 2 or len(terms) != len(xs):
+        raise Unsupported(
+            f"equation '{equation}' over {len(xs)} operands", "write it over one or two operands"
+        )
+    # "..." stands for the dimensions without a letter, the same ones in every operand
+    rank = max(len(x.shape) - len(t.replace("...", "")) for x, t in zip(xs, terms, strict=True))
+    dots = string.ascii_uppercase[:rank]
+    if any("..." in t and len(x.shape) != len(t) - 3 + rank for x, t in zip(xs, terms, strict=True)):
+        raise Unsupported(
+            f"equation '{equation}' broadcasts its dots", "give all operands the same rank there"
+        )
+    terms = [t.replace("...", dots) for t in terms]
+    if not arrow:  # letters that occur once, in alphabetical order
+        letters = "".join(terms)
+        out = ("..." if "..." in left else "") + "".join(
+            sorted(c for c in set(letters) - set(dots) if letters.count(c) == 1)
+        )
+    out = out.replace("...", dots)
     if any(len(set(t)) != len(t) for t in (*terms, out)):
-        raise Unsupported(f"equation '{equation}' repeats a letter in one operand", "take the diagonal another way")
+        raise Unsupported(
+            f"equation '{equation}' repeats a letter in one operand", "take the diagonal another way"
+        )
     if len(xs) == 1:
         kept = [c for c in terms[0] if c in out]
         summed = op.b.sum(xs[0], [k for k, c in enumerate(terms[0]) if c not in out])
@@ -68,7 +88,9 @@ def _pair(op: Call, terms: list[str], out: str, xs: list[Val]) -> Val:
         x = b.transpose(x, [term.index(c) for group in groups for c in group])
         return b.reshape(x, [sizes[c] for c in batch] + [size(g) for g in groups[1:]])
 
-    product = b.matmul(arrange(xs[0], first, batch, rows, inner), arrange(xs[1], second, batch, inner, columns))
+    product = b.matmul(
+        arrange(xs[0], first, batch, rows, inner), arrange(xs[1], second, batch, inner, columns)
+    )
     product = b.reshape(product, [sizes[c] for c in (*batch, *rows, *columns)])
     order = [*batch, *rows, *columns]
     return b.transpose(product, [order.index(c) for c in out])

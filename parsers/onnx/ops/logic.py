@@ -90,8 +90,9 @@ def xor(op: Call) -> Val:
 
 @onnx_op("IsNaN", newest=20)
 def is_nan(op: Call) -> Val:
-    """Values are finite reals."""
-    return constant(np.zeros(op[0].shape, dtype=bool), "bool")
+    """False of everything computed: values are finite reals."""
+    x = op[0]
+    return constant(np.isnan(x.array) if isinstance(x, Const) else np.zeros(x.shape, dtype=bool), "bool")
 
 
 @onnx_op("Where", newest=16)

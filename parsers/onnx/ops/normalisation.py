@@ -32,32 +32,33 @@ def batch_normalization(op: Call) -> Val:
     return op.b.add(op.b.mul(x, constant(s.reshape(along), x.dtype)), shift)
 
 
-def standardised(b: Builder, x: Val, axes: list[int], epsilon: float) -> Val:
-    """(x − mean) / √(mean((x − mean)²) + ε) over `axes`."""
+def standardised(b: Builder, x: Val, axes: list[int], epsilon: float) -> tuple[Val, Val, Val]:
+    """y = (x − m) / d over `axes`, with m the mean and d = √(mean((x − m)²) + ε); returns y, m, d."""
     kept = [1 if k in axes else n for k, n in enumerate(x.shape)]
     n = b.number(math.prod(x.shape[a] for a in axes), x)
-    centred = b.sub(x, b.reshape(b.div(b.sum(x, axes), n), kept))
+    mean = b.reshape(b.div(b.sum(x, axes), n), kept)
+    centred = b.sub(x, mean)
     variance = b.reshape(b.div(b.sum(b.emit("pow", centred, exponent=2.0), axes), n), kept)
-    return b.div(centred, b.emit("sqrt", b.add(variance, b.number(epsilon, x))))
+    deviation = b.emit("sqrt", b.add(variance, b.number(epsilon, x)))
+    return b.div(centred, deviation), mean, deviation
 
 
 @onnx_op("LayerNormalization", newest=17)
-def layer_normalization(op: Call) -> Val:
-    x = op[0]
+def layer_normalization(op: Call) -> tuple[Val, ...]:
+    b, x = op.b, op[0]
     axis = op.axis(op.get_attr("axis", -1), len(x.shape))
     op.get_attr("stash_type", 1)  # the precision of the statistics; reals here
-    if op.wants(1) or op.wants(2):
-        raise Unsupported("the statistics are outputs", "remove those outputs")
-    y = standardised(op.b, x, list(range(axis, len(x.shape))), op.get_attr("epsilon", _EPSILON))
-    y = op.b.mul(y, op[1])
-    return y if op.get(2) is None else op.b.add(y, op[2])
+    y, mean, deviation = standardised(b, x, list(range(axis, len(x.shape))), op.get_attr("epsilon", _EPSILON))
+    y = b.mul(y, op[1])
+    y = y if op.get(2) is None else b.add(y, op[2])
+    return (y, mean, b.div(b.number(1, x), deviation)) if op.wants(1) or op.wants(2) else (y,)
 
 
 @onnx_op("InstanceNormalization", newest=22)
 def instance_normalization(op: Call) -> Val:
     b, x = op.b, op[0]
     along = (1, x.shape[1], *[1] * (len(x.shape) - 2))
-    y = standardised(b, x, list(range(2, len(x.shape))), op.get_attr("epsilon", _EPSILON))
+    y, _, _ = standardised(b, x, list(range(2, len(x.shape))), op.get_attr("epsilon", _EPSILON))
     return b.add(b.mul(y, b.reshape(op[1], along)), b.reshape(op[2], along))
 
 
@@ -69,7 +70,7 @@ def group_normalization(op: Call) -> Val:
     op.get_attr("stash_type", 1)
     C = x.shape[1]
     grouped = b.reshape(x, (x.shape[0], groups, C // groups, *x.shape[2:]))
-    y = standardised(b, grouped, list(range(2, len(grouped.shape))), epsilon)
+    y, _, _ = standardised(b, grouped, list(range(2, len(grouped.shape))), epsilon)
     if op.opset >= 21:
         along = (1, groups, C // groups, *[1] * (len(x.shape) - 2))
     else:

@@ -90,7 +90,9 @@ def reduce_prod(op: Call) -> Val:
 def arg_extreme(op: Call, function: str) -> Val:
     x = op[0]
     if not isinstance(x, Const):
-        raise Unsupported("the index of an extreme is not a real function", "take the scores before it as output")
+        raise Unsupported(
+            "the index of an extreme is not a real function", "take the scores before it as output"
+        )
     axis = op.axis(op.get_attr("axis", 0), len(x.shape))
     array = x.array if function == "max" else -x.array
     if op.get_attr("select_last_index", 0):

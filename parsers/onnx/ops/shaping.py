@@ -21,7 +21,8 @@ def reshape(op: Call) -> Val:
         wanted[wanted.index(-1)] = int(np.prod(x.shape)) // max(rest, 1)
     if int(np.prod(wanted)) != int(np.prod(x.shape)):
         raise Unsupported(
-            f"{x.shape} does not fit into {tuple(wanted)}", "the export fixed a dimension that is bound otherwise"
+            f"{x.shape} does not fit into {tuple(wanted)}",
+            "the export fixed a dimension that is bound otherwise",
         )
     return op.b.reshape(x, wanted)
 

@@ -61,10 +61,14 @@ def activations(op: Call, default: list[str], directions: int) -> list[list[Func
     functions that take them.
     """
     names = op.get_attr("activations", default * directions)
-    alphas, betas = iter(op.get_attr("activation_alpha", [0.0][:0])), iter(op.get_attr("activation_beta", [0.0][:0]))
+    alphas, betas = (
+        iter(op.get_attr("activation_alpha", [0.0][:0])),
+        iter(op.get_attr("activation_beta", [0.0][:0])),
+    )
     if len(names) != len(default) * directions:
         raise Unsupported(
-            f"{len(names)} activations where {len(default) * directions} are wanted", "the model is not valid ONNX"
+            f"{len(names)} activations where {len(default) * directions} are wanted",
+            "the model is not valid ONNX",
         )
     functions: list[Function] = []
     for name in names:

@@ -22,7 +22,7 @@ from parsers.onnx.values import Const, Sym, Val, constant
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """One direction: Wᵀ (I, gates·H), Rᵀ (H, gates·H), biases Wb, Rb (gates·H) or None, its functions f, g, h."""
+    """One direction: Wᵀ (I, gates·H), Rᵀ (H, gates·H), Wb and Rb (gates·H), P (3·H), functions f, g, h."""
 
     W: Val
     R: Val
@@ -54,7 +54,9 @@ class Weights:
 Cell = Callable[[Builder, Val, Sequence[Val], Weights], Sequence[Val]]
 
 
-def layer(op: Call, cell: Cell, gates: int, states: Sequence[str], default: list[str], flag: str) -> tuple[Val, ...]:
+def layer(
+    op: Call, cell: Cell, gates: int, states: Sequence[str], default: list[str], flag: str
+) -> tuple[Val, ...]:
     """Read one LSTM, GRU or RNN node: `(Y, Y_h)` and, for a cell with two states, `Y_c`.
 
     `states` are the letters of the cell's states, `default` its activations, `flag` the boolean attribute
@@ -70,7 +72,9 @@ def layer(op: Call, cell: Cell, gates: int, states: Sequence[str], default: list
         raise Unsupported(f"direction '{direction}'", "use forward, reverse or bidirectional")
     D, H = len(names[direction]), op[2].shape[2]
     if op.get_attr("hidden_size", H) != H:
-        raise Unsupported(f"hidden_size {op.get_attr('hidden_size', H)} but R has {H} columns", "export again")
+        raise Unsupported(
+            f"hidden_size {op.get_attr('hidden_size', H)} but R has {H} columns", "export again"
+        )
     _expect(op[1], (D, gates * H, I), "W")
     _expect(op[2], (D, gates * H, H), "R")
     bias, peephole = op.get(3), op.get(7) if len(states) == 2 else None
@@ -111,7 +115,9 @@ def layer(op: Call, cell: Cell, gates: int, states: Sequence[str], default: list
 
 def _expect(value: Val, shape: tuple[int, ...], name: str) -> None:
     if value.shape != shape:
-        raise Unsupported(f"{name} is {value.shape}, wanted {shape}", "the exporter wrote inconsistent weights")
+        raise Unsupported(
+            f"{name} is {value.shape}, wanted {shape}", "the exporter wrote inconsistent weights"
+        )
 
 
 def _initial(op: Call, given: Val | None, shape: tuple[int, int, int], batch_first: bool) -> Val:
@@ -144,14 +150,20 @@ class _Run:
             return self.scan(X, initial, mask)
         known = lengths.array.reshape(-1)
         if known.shape != (B,) or np.any(known < 1) or np.any(known > T):
-            raise Unsupported(f"sequence_lens {known.tolist()} for {B} sequences of {T} frames", "give 1 … T for each")
+            raise Unsupported(
+                f"sequence_lens {known.tolist()} for {B} sequences of {T} frames", "give 1 … T for each"
+            )
         Ys: list[Val] = []
         lasts: list[list[Val]] = []
         order: list[int] = []
         for length in np.unique(known):
             lanes = np.flatnonzero(known == length)
             order.extend(int(k) for k in lanes)
-            part = b.slice(b.take(X, lanes, 1), 0, 0, int(length)) if len(lanes) < B else b.slice(X, 0, 0, int(length))
+            part = (
+                b.slice(b.take(X, lanes, 1), 0, 0, int(length))
+                if len(lanes) < B
+                else b.slice(X, 0, 0, int(length))
+            )
             starts = [b.take(s, lanes, 0) if len(lanes) < B else s for s in initial]
             Y, last = self.scan(part, starts, None)
             Ys.append(b.pad(Y, ((0, T - int(length)), (0, 0), (0, 0))))
