@@ -32,7 +32,9 @@ terms = st.recursive(
     st.one_of(
         elements.map(lambda i: ("element", i)),
         eighths.map(lambda q: ("number", q)),
-        st.tuples(st.just("*"), st.tuples(st.just("number"), eighths), st.tuples(st.just("element"), elements)),
+        st.tuples(
+            st.just("*"), st.tuples(st.just("number"), eighths), st.tuples(st.just("element"), elements)
+        ),
     ),
     lambda inner: st.one_of(
         st.tuples(st.sampled_from("+-"), inner, inner),
@@ -41,11 +43,17 @@ terms = st.recursive(
     ),
     max_leaves=3,
 )
-bounds = st.tuples(st.sampled_from(sorted(OPERATORS)), elements.map(lambda i: ("element", i)), eighths.map(lambda q: ("number", q)))
+bounds = st.tuples(
+    st.sampled_from(sorted(OPERATORS)),
+    elements.map(lambda i: ("element", i)),
+    eighths.map(lambda q: ("number", q)),
+)
 comparisons = st.one_of(bounds, st.tuples(st.sampled_from(sorted(OPERATORS)), terms, terms))
 formulas = st.recursive(
     comparisons,
-    lambda inner: st.tuples(st.sampled_from(("and", "or")), st.lists(inner, min_size=1, max_size=3).map(tuple)),
+    lambda inner: st.tuples(
+        st.sampled_from(("and", "or")), st.lists(inner, min_size=1, max_size=3).map(tuple)
+    ),
     max_leaves=8,
 )
 points = st.tuples(*[eighths] * (INPUTS + OUTPUTS))
@@ -53,7 +61,11 @@ points = st.tuples(*[eighths] * (INPUTS + OUTPUTS))
 
 def bounded(formula):
     """`formula` inside a box of the inputs: −1 ≤ x ≤ 1."""
-    box = [(op, ("element", i), ("number", Fraction(end))) for i in range(INPUTS) for op, end in ((">=", -1), ("<=", 1))]
+    box = [
+        (op, ("element", i), ("number", Fraction(end)))
+        for i in range(INPUTS)
+        for op, end in ((">=", -1), ("<=", 1))
+    ]
     return ("and", (*box, formula))
 
 
@@ -74,9 +86,9 @@ def value(term, point):
 def truth(formula, point) -> bool:
     head, *rest = formula
     if head == "and":
-        return all([truth(part, point) for part in rest[0]])
+        return all(truth(part, point) for part in rest[0])
     if head == "or":
-        return any([truth(part, point) for part in rest[0]])
+        return any(truth(part, point) for part in rest[0])
     if head == "not":
         return not truth(rest[0], point)
     if head == "=>":

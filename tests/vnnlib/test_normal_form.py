@@ -34,7 +34,8 @@ def inside(case: Case, boxes, inputs, outputs) -> bool:
     if not all(np.all(b.lower <= values[v]) and np.all(values[v] <= b.upper) for v, b in boxes.items()):
         return False
     sums = (
-        sum(float(np.sum(a * values[v])) for v, a in c.coefficients.items()) + c.constant for c in case.constraints
+        sum(float(np.sum(a * values[v])) for v, a in c.coefficients.items()) + c.constant
+        for c in case.constraints
     )
     return all(s < 0 if c.strict else s <= 0 for s, c in zip(sums, case.constraints, strict=True))
 
