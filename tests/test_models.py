@@ -282,9 +282,8 @@ def test_no_sample_of_an_unsat_box_violates(network: str, name: str) -> None:
             assert margin(asked, logits(network, x)[0]) < -0.25
 
 
-@pytest.mark.parametrize("name", [name for _, name in UNSAT if "conjunction" in name])
-def test_a_conjunction_read_as_a_disjunction_would_be_sat(name: str) -> None:
-    network = next(network for network, query_name in UNSAT if query_name == name)
+@pytest.mark.parametrize(("network", "name"), [pair for pair in UNSAT if "conjunction" in pair[1]])
+def test_a_conjunction_read_as_a_disjunction_would_be_sat(network: str, name: str) -> None:
     asked = query(network, name)
     centre = ((asked.lower + asked.upper) / 2).astype(np.float32)
     y = logits(network, centre)[0]
