@@ -6,8 +6,8 @@ Everything between gates is affine, so the value that a gate reads is
 
 A form is built by pushing basis vectors through the primitives with their additive constants dropped
 (`_push`), so adding an affine primitive needs no adjoint rule: where a map is small it is tabulated, and
-where it is large its adjoint is derived by vector-Jacobian product. Alongside |M|, the same push with absolute
-constants, bounds every intermediate magnitude; the rounding margins of the engine come from it.
+where it is large its adjoint is derived by vector-Jacobian product. The same push with absolute constants
+gives |M|, which bounds every intermediate magnitude: the rounding margins of the engine come from it.
 """
 
 from __future__ import annotations
@@ -15,114 +15,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from parsers.ir import Graph, Node
+from verifier.linear import Dense, Diagonal, Identity, LinearMap, Operator
 from verifier.torch_ops import TORCH_OPS
 
 TABULATE_UP_TO = 1 << 22  # entries; a larger map stays an operator
 
-
-class LinearMap(Protocol):
-    """A linear map from a source of n entries to a target of m entries."""
-
-    def adjoint(self, A: Tensor) -> Tensor:
-        """A [..., m] ↦ A·M [..., n]."""
-        ...
-
-    def apply(self, x: Tensor) -> Tensor:
-        """x [..., n] ↦ M x [..., m]."""
-        ...
-
-    def apply_absolute(self, r: Tensor) -> Tensor:
-        """r ≥ 0 [..., n] ↦ a bound of |M| r [..., m], never below the sum of every product's magnitude."""
-        ...
-
-    def rows(self) -> Tensor:
-        """M as a table [m, n]."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Identity:
-    size: int
-    like: Tensor
-
-    def adjoint(self, A: Tensor) -> Tensor:
-        return A
-
-    def apply(self, x: Tensor) -> Tensor:
-        return x
-
-    def apply_absolute(self, r: Tensor) -> Tensor:
-        return r
-
-    def rows(self) -> Tensor:
-        return torch.eye(self.size, dtype=self.like.dtype, device=self.like.device)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Diagonal:
-    entries: Tensor  # [n]
-
-    def adjoint(self, A: Tensor) -> Tensor:
-        return A * self.entries
-
-    def apply(self, x: Tensor) -> Tensor:
-        return x * self.entries
-
-    def apply_absolute(self, r: Tensor) -> Tensor:
-        return r * self.entries.abs()
-
-    def rows(self) -> Tensor:
-        return torch.diag(self.entries)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Dense:
-    table: Tensor  # [m, n]
-    magnitude: Tensor  # [m, n], at least |table|: sums of absolute products where constants were composed
-
-    def adjoint(self, A: Tensor) -> Tensor:
-        return A @ self.table
-
-    def apply(self, x: Tensor) -> Tensor:
-        return x @ self.table.T
-
-    def apply_absolute(self, r: Tensor) -> Tensor:
-        return r @ self.magnitude.T
-
-    def rows(self) -> Tensor:
-        return self.table
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Operator:
-    """A map too large to tabulate; `linear` and `absolute` act on one flat vector of `size` entries."""
-
-    linear: Callable[[Tensor], Tensor]
-    absolute: Callable[[Tensor], Tensor]
-    size: int
-    target: int
-    like: Tensor
-
-    def adjoint(self, A: Tensor) -> Tensor:
-        origin = torch.zeros(self.size, dtype=self.like.dtype, device=self.like.device)
-        _, pull_back = torch.func.vjp(self.linear, origin)
-        flat = A.reshape(-1, self.target)
-        return torch.func.vmap(lambda a: pull_back(a)[0])(flat).reshape(*A.shape[:-1], self.size)
-
-    def apply(self, x: Tensor) -> Tensor:
-        return torch.func.vmap(self.linear)(x.reshape(-1, self.size)).reshape(*x.shape[:-1], self.target)
-
-    def apply_absolute(self, r: Tensor) -> Tensor:
-        return torch.func.vmap(self.absolute)(r.reshape(-1, self.size)).reshape(*r.shape[:-1], self.target)
-
-    def rows(self) -> Tensor:
-        return self.adjoint(torch.eye(self.target, dtype=self.like.dtype, device=self.like.device))
+Get = Callable[..., Tensor | None]  # (name, *, summand) → what has been pushed so far, None for zero
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -189,7 +92,10 @@ class AffineReader:
             inner = self._graph.shape(source)
             return lambda x: flat(self._push(nodes, {source: x.reshape(inner)}, absolute, False).get(name))
 
-        terms = {s: self._linear_map(map_of(s, False), map_of(s, True), prod(self._graph.shape(s)), size) for s in sources}
+        terms = {
+            s: self._linear_map(map_of(s, False), map_of(s, True), prod(self._graph.shape(s)), size)
+            for s in sources
+        }
         bias = flat(self._push(nodes, {}, False, True).get(name, self._constants.get(name)))
         magnitude = flat(self._push(nodes, {}, True, True).get(name, _absolute(self._constants.get(name))))
         depth = 2 + sum(self._roundings(node) for node in nodes)
@@ -233,7 +139,11 @@ class AffineReader:
             return None
         if n == m and torch.equal(table, basis) and torch.equal(magnitude, basis):
             return Identity(n, self._like)
-        if n == m and torch.equal(table.abs(), magnitude) and torch.equal(table, torch.diag(table.diagonal())):
+        if (
+            n == m
+            and torch.equal(table.abs(), magnitude)
+            and torch.equal(table, torch.diag(table.diagonal()))
+        ):
             return Diagonal(table.diagonal().contiguous())
         return Dense(table, magnitude)
 
@@ -263,7 +173,7 @@ class AffineReader:
 
     # Each rule returns None for zero. `get(name, summand=True)` is None where the linear part is zero.
 
-    def _linear(self, node: Node, get: Callable[..., Tensor | None], absolute: bool) -> Tensor | None:
+    def _linear(self, node: Node, get: Get, _absolute: bool) -> Tensor | None:
         inputs = [get(name, summand=True) for name in node.inputs]
         if all(x is None for x in inputs):
             return None
@@ -273,7 +183,7 @@ class AffineReader:
         ]
         return TORCH_OPS[node.op](*filled, **node.attributes)
 
-    def _additive(self, node: Node, get: Callable[..., Tensor | None], absolute: bool) -> Tensor | None:
+    def _additive(self, node: Node, get: Get, absolute: bool) -> Tensor | None:
         shape = self._graph.shape(node.output)
         total: Tensor | None = None
         for k, name in enumerate(node.inputs):
@@ -285,13 +195,13 @@ class AffineReader:
             total = signed if total is None else total + signed
         return total
 
-    def _bilinear(self, node: Node, get: Callable[..., Tensor | None], absolute: bool) -> Tensor | None:
+    def _bilinear(self, node: Node, get: Get, _absolute: bool) -> Tensor | None:
         factors = [get(name, summand=name not in self._constants) for name in node.inputs]
         if any(x is None for x in factors):
             return None
         return TORCH_OPS[node.op](*factors, **node.attributes)
 
-    def _select(self, node: Node, get: Callable[..., Tensor | None], absolute: bool) -> Tensor | None:
+    def _select(self, node: Node, get: Get, _absolute: bool) -> Tensor | None:
         condition = self._constants[node.inputs[0]]
         shape = self._graph.shape(node.output)
         chosen = [get(name, summand=True) for name in node.inputs[1:]]

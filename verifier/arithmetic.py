@@ -43,7 +43,7 @@ def gamma(n: float, unit: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Arithmetic:
-    """The rounding model of one run: the engine's `dtype`, and whether the deployed float32 file is covered."""
+    """The rounding model of one run: the engine's `dtype`, and whether the file's own float32 is covered."""
 
     dtype: torch.dtype = torch.float64
     deployed: bool = True

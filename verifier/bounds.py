@@ -192,13 +192,20 @@ class Bounds:
         ]
 
     def _operands(
-        self, block: Block, stage: Stage, variables: dict[str, Interval], scan: ScanStep | None, iteration: int
+        self,
+        block: Block,
+        stage: Stage,
+        variables: dict[str, Interval],
+        scan: ScanStep | None,
+        iteration: int,
     ) -> dict[int, tuple[Interval, Tensor]]:
         known = {id(form): self._interval(block, form, variables) for form in stage.forms}
         open_forms = [f for f in stage.forms if not (known[id(f)][0].tight or known[id(f)][0].is_point())]
         if not (self._backward and open_forms):
             return known
-        lower, upper = self._bound_forms(open_forms, [known[id(f)][0].error for f in open_forms], scan, iteration)
+        lower, upper = self._bound_forms(
+            open_forms, [known[id(f)][0].error for f in open_forms], scan, iteration
+        )
         for form, low, high in zip(open_forms, lower, upper, strict=True):
             interval, magnitude = known[id(form)]
             known[id(form)] = interval.intersect(low, high), magnitude
@@ -213,7 +220,9 @@ class Bounds:
         upper = torch.stack([interval.upper for interval, _ in operands])
         lower, upper = self._without_lost(lower, upper, torch.isfinite(lower) & torch.isfinite(upper))
         low, high = image(step.gate, lower, upper, step.parameters)
-        bounded = torch.isfinite(low) & torch.isfinite(high)  # else overflowed, or outside of the gate's domain
+        bounded = torch.isfinite(low) & torch.isfinite(
+            high
+        )  # else overflowed, or outside of the gate's domain
         if not bool(bounded.all()):
             lower, upper = self._without_lost(lower, upper, bounded.unsqueeze(0))
             low, high = image(step.gate, lower, upper, step.parameters)
@@ -231,8 +240,8 @@ class Bounds:
         return Interval(low - gate_error, high + gate_error, torch.zeros_like(low))
 
     def _without_lost(self, lower: Tensor, upper: Tensor, good: Tensor) -> tuple[Tensor, Tensor]:
-        """Boxes [k, B, n] where instances that are not `good` all over are replaced by the point 1, which lies in
-        the domain of every gate; they count as lost from now on."""
+        """Boxes [k, B, n] where instances that are not `good` all over become the point 1, which lies in the
+        domain of every gate; they count as lost from now on."""
         broken = ~good.all(0).all(-1)
         if not bool(broken.any()):
             return lower, upper
@@ -296,7 +305,7 @@ class Bounds:
         return list(lower.split(sizes, -1)), list(upper.split(sizes, -1))
 
     def _start(self, forms: list[AffineForm]) -> tuple[dict[str, Tensor], Tensor]:
-        """Rows [1, 2N, n] = [M; −M] over each variable that the forms read, and ±bias [1, 2N]; kept for reuse."""
+        """Rows [1, 2N, n] = [M; −M] over each variable that the forms read, and ±bias [1, 2N]; kept."""
         key = tuple(id(form) for form in forms)
         if key not in self._starts:
             total = sum(form.size for form in forms)

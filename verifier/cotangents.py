@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from verifier.affine import AffineForm, Dense
+from verifier.affine import AffineForm
+from verifier.linear import Dense
 
 
 class Cotangents:

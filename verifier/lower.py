@@ -113,7 +113,10 @@ def _matmul(write: _Writer, node: Node) -> None:
     left = write.emit(node, "reshape", x, shape=(*batch_x, rows, inner, 1))
     right = write.emit(node, "reshape", y, shape=(*batch_y, 1, inner, columns))
     products = write.emit(
-        node, "mul", write.emit(node, "expand", left, shape=full), write.emit(node, "expand", right, shape=full)
+        node,
+        "mul",
+        write.emit(node, "expand", left, shape=full),
+        write.emit(node, "expand", right, shape=full),
     )
     summed = write.emit(node, "sum", products, axes=(len(full) - 2,))
     write.emit(node, "reshape", summed, output=node.output, shape=write.shape(node.output))
@@ -142,9 +145,19 @@ def lower(graph: Graph) -> Graph:
             )  # fmt: skip
             continue
         rule, only_if_varying = _RULES.get(node.op, (None, False))
-        constant = node.inputs[-1] in graph.constants or (node.op == "matmul" and node.inputs[0] in graph.constants)
+        constant = node.inputs[-1] in graph.constants or (
+            node.op == "matmul" and node.inputs[0] in graph.constants
+        )
         if rule is None or (only_if_varying and constant):
             write.nodes.append(node)
         else:
             rule(write, node)
-    return Graph(graph.name, graph.inputs, write.constants, tuple(write.nodes), graph.outputs, write.values, graph.notes)
+    return Graph(
+        graph.name,
+        graph.inputs,
+        write.constants,
+        tuple(write.nodes),
+        graph.outputs,
+        write.values,
+        graph.notes,
+    )

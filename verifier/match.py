@@ -13,7 +13,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
-
 from parsers.ir import Node
 from parsers.primitives import PRIMITIVES
 from relaxations import GATES
@@ -43,7 +42,11 @@ class Symbol:
 
     @classmethod
     def __torch_function__(
-        cls, function: Callable[..., object], types: object, args: tuple[Symbol, ...] = (), kwargs: object = None
+        cls,
+        function: Callable[..., object],
+        types: object,
+        args: tuple[Symbol, ...] = (),
+        kwargs: object = None,
     ) -> Symbol:
         name = getattr(function, "__name__", "")
         if name not in PRIMITIVES or kwargs:
@@ -79,7 +82,9 @@ def patterns() -> tuple[tuple[str, Symbol], ...]:
     return tuple(sorted(traced, key=lambda item: -item[1].size()))
 
 
-def match(root: str, producer: Callable[[str], Node | None], is_constant: Callable[[str], bool]) -> Match | None:
+def match(
+    root: str, producer: Callable[[str], Node | None], is_constant: Callable[[str], bool]
+) -> Match | None:
     """The largest composite gate whose expression computes the value `root`, or None.
 
     `producer(name)` is the primitive node that makes a value (None for inputs and constants). Operands
@@ -117,5 +122,3 @@ def _unify(
         for child, name in zip(expression.children, order, strict=True):
             partial = [extended for b in partial for extended in _unify(child, name, b, producer)]
         yield from partial
-
-

@@ -90,7 +90,7 @@ class Block:
 def compile_program(
     graph: Graph, *, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
 ) -> Block:
-    """Compile `graph` for the bound engine. Raises `UnsupportedModel` naming every node without a relaxation."""
+    """Compile `graph` for the bound engine. Raises `UnsupportedModel` with every node that has no bound."""
     problems: list[str] = []
     block = _compile(lower(graph), 0, dtype, torch.device(device), problems)
     if problems:
@@ -98,7 +98,9 @@ def compile_program(
     return block
 
 
-def _compile(graph: Graph, states: int, dtype: torch.dtype, device: torch.device, problems: list[str]) -> Block:
+def _compile(
+    graph: Graph, states: int, dtype: torch.dtype, device: torch.device, problems: list[str]
+) -> Block:
     producer = {node.output: node for node in graph.nodes if isinstance(node, Node)}
     scan_of = {name: node for node in graph.nodes if isinstance(node, Scan) for name in node.outputs}
     inputs = {value.name for value in graph.inputs}
@@ -132,7 +134,7 @@ def _compile(graph: Graph, states: int, dtype: torch.dtype, device: torch.device
     reader = AffineReader(graph, producer, is_variable, dtype=dtype, device=device)
     forms: dict[tuple[str, tuple[int, ...]], AffineForm] = {}
     steps: list[GateStep | ScanStep] = []
-    level_of: dict[str, int] = {name: 0 for name in inputs}
+    level_of: dict[str, int] = dict.fromkeys(inputs, 0)
     placed: set[str] = set()
 
     def form(name: str, shape: tuple[int, ...] | None = None) -> AffineForm:
@@ -152,13 +154,23 @@ def _compile(graph: Graph, states: int, dtype: torch.dtype, device: torch.device
             scan = scan_of[name]
             body = _compile(scan.body, len(scan.initial), dtype, device, problems)
             if any(isinstance(step, ScanStep) for step in body.steps):
-                problems.append(f"Scan '{scan.origin}': a recurrence inside a recurrence; unroll the inner one")
+                problems.append(
+                    f"Scan '{scan.origin}': a recurrence inside a recurrence; unroll the inner one"
+                )
             initial = tuple(form(v) for v in scan.initial)
             sequences = tuple(form(v) for v in scan.sequences)
             depth = level(initial + sequences) + 1
             steps.append(
                 ScanStep(
-                    body, initial, sequences, scan.finals, scan.stacked, scan.length, scan.reverse, depth, scan.origin
+                    body,
+                    initial,
+                    sequences,
+                    scan.finals,
+                    scan.stacked,
+                    scan.length,
+                    scan.reverse,
+                    depth,
+                    scan.origin,
                 )
             )
             placed.update(scan.outputs)

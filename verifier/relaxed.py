@@ -20,7 +20,7 @@ from relaxations import Planes
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RelaxedGate:
-    """Slopes [B, 1, n] per operand and offsets [B, n, 1]; the operands' biases are folded into the offsets."""
+    """Slopes [B, 1, n] per operand, offsets [B, n, 1]; the operands' biases are folded into the offsets."""
 
     middle: tuple[Tensor, ...]
     radius: tuple[Tensor, ...]
@@ -36,9 +36,13 @@ class RelaxedGate:
 
 
 def relax(
-    planes: Planes, biases: list[Tensor], magnitudes: list[Tensor], errors: list[Tensor], gate_error: Tensor | float,
+    planes: Planes,
+    biases: list[Tensor],
+    magnitudes: list[Tensor],
+    errors: list[Tensor],
+    gate_error: Tensor | float,
     relative: float,
-) -> RelaxedGate:  # fmt: skip
+) -> RelaxedGate:
     """Fold biases and rounding into the planes of a gate.
 
     `biases` [n] of the operands' affine forms; `magnitudes` [B, n] ≥ the sum of all absolute terms of an

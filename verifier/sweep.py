@@ -29,7 +29,7 @@ class Sweep:
         self._planes = planes
 
     def from_program(self, rows: Mapping[str, Tensor], constant: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows [B, R, n] over variables of the program ↦ (coefficients [B, R, N] of all inputs, constant [B, R])."""
+        """Rows [B, R, n] over variables ↦ (coefficients [B, R, N] of all inputs, constant [B, R])."""
         cotangents = Cotangents(self._program.fused)
         for name, A in rows.items():
             cotangents.put(name, A)

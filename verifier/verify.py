@@ -59,8 +59,8 @@ class MarginBounds:
 
 @dataclass(frozen=True, slots=True)
 class ProofResult:
-    """`proved`: no input of the case's boxes satisfies all its constraints; `bound` is the best lower bound of
-    the constraint that refutes it (> 0 iff proved)."""
+    """`proved`: no input of the case's boxes satisfies all its constraints; `bound` is the best lower bound
+    of the constraint that refutes it (> 0 iff proved)."""
 
     proved: bool
     bound: float
@@ -101,7 +101,9 @@ class Verifier:
         if int(labels.min()) < 0 or int(labels.max()) >= classes:
             raise BadInput(f"a label is outside of 0 … {classes - 1}, the network's classes")
         eye = torch.eye(classes, dtype=self._dtype, device=self._device)
-        others = torch.stack([torch.arange(classes, device=self._device)[torch.arange(classes) != k] for k in range(classes)])
+        others = torch.stack(
+            [torch.arange(classes, device=self._device)[torch.arange(classes) != k] for k in range(classes)]
+        )
         rows = eye[labels].unsqueeze(1) - eye[others[labels]]  # [B, K−1, K]
         found, method, finished = self._minimise(region, Objective(rows), deadline, progress)
         per_class = torch.full((len(labels), classes), math.inf, dtype=self._dtype, device=self._device)
@@ -115,8 +117,12 @@ class Verifier:
         It is enough that one of them is violated everywhere: min of its left side > 0 (≥ 0 if it is strict).
         """
         region = box_region(
-            torch.as_tensor(np.concatenate([case.boxes[v.name].lower.reshape(-1) for v in self.graph.inputs])),
-            torch.as_tensor(np.concatenate([case.boxes[v.name].upper.reshape(-1) for v in self.graph.inputs])),
+            torch.as_tensor(
+                np.concatenate([case.boxes[v.name].lower.reshape(-1) for v in self.graph.inputs])
+            ),
+            torch.as_tensor(
+                np.concatenate([case.boxes[v.name].upper.reshape(-1) for v in self.graph.inputs])
+            ),
         )
         if not case.constraints:
             return ProofResult(False, -math.inf, "none", True)
@@ -124,8 +130,12 @@ class Verifier:
         outputs = list(self.graph.outputs)
         rows_in = self._rows(case, inputs, {v.name: v.shape for v in self.graph.inputs})
         rows_out = self._rows(case, outputs, {name: self.graph.shape(name) for name in outputs})
-        constants = torch.tensor([c.constant for c in case.constraints], dtype=self._dtype, device=self._device)
-        digits = torch.tensor([c.coefficient_error for c in case.constraints], dtype=self._dtype, device=self._device)
+        constants = torch.tensor(
+            [c.constant for c in case.constraints], dtype=self._dtype, device=self._device
+        )
+        digits = torch.tensor(
+            [c.coefficient_error for c in case.constraints], dtype=self._dtype, device=self._device
+        )
         objective = Objective(
             rows_out, rows_in if bool(rows_in.any()) else None, digits if bool(digits.any()) else None
         )
@@ -138,7 +148,10 @@ class Verifier:
     def _rows(self, case: Case, names: Sequence[str], shapes: Mapping[str, tuple[int, ...]]) -> Tensor:
         rows = [
             np.concatenate(
-                [np.asarray(c.coefficients.get(n, np.zeros(shapes[n])), dtype=np.float64).reshape(-1) for n in names]
+                [
+                    np.asarray(c.coefficients.get(n, np.zeros(shapes[n])), dtype=np.float64).reshape(-1)
+                    for n in names
+                ]
             )
             for c in case.constraints
         ]
@@ -167,6 +180,11 @@ class Verifier:
         if bool((swept > target).all()) or self.settings.slope_steps == 0:
             return swept, "backward", True
         best = optimise_slopes(
-            bounds, objective, steps=self.settings.slope_steps, target=target, deadline=limit, progress=progress
+            bounds,
+            objective,
+            steps=self.settings.slope_steps,
+            target=target,
+            deadline=limit,
+            progress=progress,
         )
         return torch.maximum(swept, best), "backward+slopes", time.monotonic() <= limit

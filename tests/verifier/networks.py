@@ -14,7 +14,7 @@ _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
 
 class Writer:
-    """Collects nodes and float32 initializers of one model with input x [T, 1, FEATURES] and output scores."""
+    """Collects the nodes and float32 initializers of one model with input x [T, 1, FEATURES]."""
 
     def __init__(self, seed: int, scale: float = 1.0) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -36,7 +36,9 @@ class Writer:
         self.nodes.append(helper.make_node(op, list(inputs), names, name=names[0], **attributes))
         return names
 
-    def recurrent(self, op: str, x: str, features: int, direction: str = "forward", **attributes: object) -> str:
+    def recurrent(
+        self, op: str, x: str, features: int, direction: str = "forward", **attributes: object
+    ) -> str:
         """A layer with its outputs side by side: [T, 1, directions·HIDDEN]."""
         directions = 2 if direction == "bidirectional" else 1
         gates = _GATES[op]
@@ -102,7 +104,9 @@ def _attention(write: Writer) -> str:
 def _residual_relu(write: Writer) -> str:
     """Every frame's scores averaged, through a ReLU and with a skip from the inputs' last frame."""
     states = write.recurrent("LSTM", "x", FEATURES)
-    (hidden,) = write.node("Relu", write.node("MatMul", states, write.weight(HIDDEN, HIDDEN, fan_in=HIDDEN))[0])
+    (hidden,) = write.node(
+        "Relu", write.node("MatMul", states, write.weight(HIDDEN, HIDDEN, fan_in=HIDDEN))[0]
+    )
     (mean,) = write.node("ReduceMean", hidden, axes=[0], keepdims=0)
     (skip,) = write.node("MatMul", write.last("x"), write.weight(FEATURES, HIDDEN, fan_in=FEATURES))
     return write.head(write.node("Add", mean, skip)[0], HIDDEN)

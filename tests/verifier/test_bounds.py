@@ -1,4 +1,4 @@
-"""Bounds of whole networks hold against search, by every method, in every norm; and a wrong plane is caught."""
+"""Bounds of whole networks hold against search, by every method, in every norm; a wrong plane is caught."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def _prepared(name: str, folder: Path, **options: float) -> tuple[Graph, Block]:
 
 
 def _data(count: int = 2, seed: int = 1) -> Tensor:
-    return torch.as_tensor(np.random.default_rng(seed).normal(size=(count, FRAMES * FEATURES)).astype(np.float32))
+    return torch.as_tensor(
+        np.random.default_rng(seed).normal(size=(count, FRAMES * FEATURES)).astype(np.float32)
+    )
 
 
 def _rows(region: Region) -> Tensor:
@@ -70,7 +72,9 @@ def test_other_norms_and_clipping(name: str, p: float, folder: Path) -> None:
     graph, program = _prepared(name, folder)
     x = _data().clamp(-1, 1)
     group = torch.full((FRAMES * FEATURES,), -1)
-    group[FEATURES : 3 * FEATURES] = torch.arange(2).repeat_interleave(FEATURES)  # frames 1 and 2, a ball each
+    group[FEATURES : 3 * FEATURES] = torch.arange(2).repeat_interleave(
+        FEATURES
+    )  # frames 1 and 2, a ball each
     region = ball_region(x, 0.4, p, clip=(-1.0, 1.0), group=group)
     _assert_holds(graph, region, Bounds(program, region, REAL).minimum(Objective(_rows(region))))
 
@@ -115,7 +119,9 @@ def test_bounds_shrink_with_the_region(folder: Path) -> None:
     x = _data()
     before = None
     for eps in (0.3, 0.1, 0.03, 0.01):
-        lower = Bounds(program, ball_region(x, eps, torch.inf), REAL).minimum(Objective(BOTH_SIGNS.unsqueeze(0)))
+        lower = Bounds(program, ball_region(x, eps, torch.inf), REAL).minimum(
+            Objective(BOTH_SIGNS.unsqueeze(0))
+        )
         assert before is None or bool((lower >= before - 1e-9).all())
         before = lower
 
@@ -146,10 +152,14 @@ def test_a_wrong_plane_is_caught(name: str, folder: Path, monkeypatch: pytest.Mo
     graph, program = _prepared(name, folder)
     honest = verifier.bounds.planes
 
-    def wrong(gate, lower, upper, parameters=None):  # noqa: ANN001, ANN202
+    def wrong(gate, lower, upper, parameters=None):
         planes = honest(gate, lower, upper, parameters)
         centre = (lower + upper) / 2
-        gap = ((planes.upper_slope - planes.lower_slope) * centre).sum(0) + planes.upper_offset - planes.lower_offset
+        gap = (
+            ((planes.upper_slope - planes.lower_slope) * centre).sum(0)
+            + planes.upper_offset
+            - planes.lower_offset
+        )
         return replace(
             planes, lower_offset=planes.lower_offset + gap / 3, upper_offset=planes.upper_offset - gap / 3
         )
