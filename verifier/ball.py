@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -13,23 +12,44 @@ from verifier.dual import norm, relative_margin
 
 
 @dataclass(frozen=True, eq=False)
-class Ball:
-    """‖(x − center)_g‖_p ≤ radius_g for each group g of entries.
+class Groups:
+    """A partition of some of n entries: `of_entry` [n] holds the group of each, −1 for those in none.
 
-    `center` [B, n], `radius` [B, G], `p` ≥ 1 or inf, `group` [n]: the group of each entry, −1 for entries
-    that the ball does not constrain.
+    `members` [G, S] lists the entries of each group, short groups filled up with −1.
+    """
+
+    of_entry: Tensor
+    members: Tensor
+
+    @staticmethod
+    def of(of_entry: Tensor) -> Groups:
+        lists = [torch.nonzero(of_entry == g).flatten() for g in range(int(of_entry.max()) + 1)]
+        members = torch.nn.utils.rnn.pad_sequence(lists, batch_first=True, padding_value=-1)
+        return Groups(of_entry, members)
+
+    def to(self, device: str | torch.device) -> Groups:
+        return Groups(self.of_entry.to(device), self.members.to(device))
+
+
+@dataclass(frozen=True, eq=False)
+class Ball:
+    """‖(x − center)_g‖_p ≤ radius_g for each group g of entries; entries in no group are not constrained.
+
+    `center` [B, n], `radius` [B, G], `p` ≥ 1 or inf.
     """
 
     center: Tensor
     radius: Tensor
     p: float
-    group: Tensor
+    groups: Groups
 
-    @cached_property
+    @property
+    def group(self) -> Tensor:
+        return self.groups.of_entry
+
+    @property
     def members(self) -> Tensor:
-        """Entries of each group [G, S], short groups filled up with −1."""
-        groups = [torch.nonzero(self.group == g).flatten() for g in range(self.radius.shape[1])]
-        return torch.nn.utils.rnn.pad_sequence(groups, batch_first=True, padding_value=-1)
+        return self.groups.members
 
     def gather(self, x: Tensor) -> Tensor:
         """x [..., n] by group: [..., G, S], zero where a group is short."""
@@ -62,7 +82,7 @@ class Ball:
         moved = self.gather((self.center.double() - center.double()).abs())
         slack = norm(moved, self.p) * (1 + 2 * relative_margin(moved.shape[-1], torch.float64))
         radius = torch.where(slack > 0, step(self.radius + slack, 1), self.radius)
-        return Ball(center.to(device), outward(radius, dtype, 1).to(device), self.p, self.group.to(device))
+        return Ball(center.to(device), outward(radius, dtype, 1).to(device), self.p, self.groups.to(device))
 
 
 def step(x: Tensor, sign: int) -> Tensor:

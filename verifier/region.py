@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from parsers.errors import BadInput
-from verifier.ball import Ball, outward, step
+from verifier.ball import Ball, Groups, outward, step
 from verifier.dual import relative_margin, unclipped_value, upper_value
 
 
@@ -189,8 +189,9 @@ def ball_region(
             value = float(x[outside][0])
             raise BadInput(f"the data leave the range of --clip {low:g} {high:g}: one value is {value:.9g}")
         lower, upper = lower.clamp(min=low), upper.clamp(max=high)
-    radii = radius.unsqueeze(-1).expand(-1, int(group.max()) + 1)
-    return Region(lower, upper, Ball(x, radii, float(p), group))
+    groups = Groups.of(group)
+    radii = radius.unsqueeze(-1).expand(-1, len(groups.members))
+    return Region(lower, upper, Ball(x, radii, float(p), groups))
 
 
 def _check_ball(x: Tensor, radius: Tensor, p: float, group: Tensor) -> None:

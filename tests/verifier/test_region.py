@@ -17,6 +17,7 @@ from torch import Tensor
 from parsers.errors import BadInput
 from parsers.ir import Value
 from verifier import points
+from verifier.ball import Groups
 from verifier.dual import maximiser, norm, upper_value
 from verifier.region import Region, ball_region, box_region
 
@@ -24,7 +25,7 @@ NORMS = [1.0, 1.01, 1.5, 2.0, 3.0, 10.0, math.inf]
 SHAPES = {
     "whole": torch.zeros(12, dtype=torch.int64),
     "frames": torch.arange(12) // 4,
-    "uneven": torch.tensor([0, 0, 0, 0, 0, 1, -1, 1, -1, 2, -1, 1]),
+    "uneven": torch.tensor([0, 0, 0, 0, 0, 1, -1, 1, -1, 3, -1, 1]),  # group 2 is empty
 }
 
 
@@ -251,7 +252,11 @@ def test_broken_bounds_are_caught() -> None:
     rows = rows_for(region, 20)
     ball = region.ball
     assert ball is not None
-    whole = Region(region.lower, region.upper, replace(ball, group=torch.zeros(12, dtype=torch.int64)))
+    whole = Region(
+        region.lower,
+        region.upper,
+        replace(ball, radius=ball.radius[:, :1], groups=Groups.of(torch.zeros(12).long())),
+    )
     assert bool((whole.minimum(rows) > reached(region, rows) + 1e-3).any())
     smaller = Region(region.lower, region.upper, replace(ball, radius=ball.radius * 0.999))
     assert bool((smaller.minimum(rows) > reached(region, rows) + 1e-9).any())
