@@ -148,12 +148,12 @@ def validate(graph: Graph) -> Graph:
         for name in node.inputs:
             if name not in defined:
                 raise InvalidGraph(f"{graph.name}: {where} uses '{name}' before it is defined")
+        for name in node.outputs:
+            define(name, where)
         if isinstance(node, Node):
             _validate_node(graph, node, where)
         else:
             _validate_scan(graph, node, where)
-        for name in node.outputs:
-            define(name, where)
     for name in graph.outputs:
         if name not in defined:
             raise InvalidGraph(f"{graph.name}: output '{name}' is never defined")

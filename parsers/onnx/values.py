@@ -80,7 +80,14 @@ def constant(array: np.ndarray | float | int | bool, dtype: str | None = None) -
 
 def tensor(proto: onnx.TensorProto, folder: str) -> Const:
     """An initializer or a tensor attribute."""
-    return constant(onnx.numpy_helper.to_array(proto, folder), dtype_name(proto.data_type))
+    dtype = dtype_name(proto.data_type)
+    try:
+        array = onnx.numpy_helper.to_array(proto, folder)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise Unsupported(
+            f"the data of '{proto.name}' do not fit its shape ({error})", "export again"
+        ) from error
+    return constant(array, dtype)
 
 
 def dtype_name(elem_type: int) -> str:
