@@ -26,7 +26,15 @@ from parsers.query.layout import Layout
 from parsers.query.normal_form import NormalForm
 from parsers.query.witness import satisfied
 
-__all__ = ["Box", "Case", "LinearConstraint", "Specification", "Variable", "format_assignment"]
+__all__ = [
+    "Box",
+    "Case",
+    "LinearConstraint",
+    "Specification",
+    "Variable",
+    "assignment",
+    "format_assignment",
+]
 
 Array = np.ndarray
 
@@ -135,6 +143,17 @@ class Specification:
         return satisfied(self.formula, self._layout, [v.item() for v in (*x, *y)])
 
 
+def assignment(
+    spec: Specification, inputs: Mapping[str, Array], outputs: Mapping[str, Array]
+) -> dict[str, Array]:
+    """The values of the query's own variables, in the order of their declaration and in their shapes."""
+    values = _assigned(spec, inputs, outputs)
+    return {
+        v.name: np.array(values[v.name], np.result_type(*{x.dtype for x in values[v.name]})).reshape(v.shape)
+        for v in (*spec.inputs, *spec.outputs)
+    }
+
+
 def format_assignment(spec: Specification, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> str:
     """What follows the line `sat`, without a final newline.
 
@@ -142,21 +161,30 @@ def format_assignment(spec: Specification, inputs: Mapping[str, Array], outputs:
     value a line, row-major. Version 1, as the competition wants it: `((X_0 v)`, … , `(Y_0 v))`.
     A value has the fewest digits that parse back to the very same float.
     """
-    x = _flat("input", spec.network_inputs, inputs)
-    y = _flat("output", spec.network_outputs, outputs)
+    values = _assigned(spec, inputs, outputs)
     if spec.version == "1.0":
-        named = [
-            (f"{letter}_{i}", v) for letter, values in (("X", x), ("Y", y)) for i, v in enumerate(values)
-        ]
-        return "(" + "\n ".join(f"({name} {_digits(v)})" for name, v in named) + ")"
+        pairs = [f"({name}_{i} {_digits(v)})" for name, own in values.items() for i, v in enumerate(own)]
+        return "(" + "\n ".join(pairs) + ")"
     lines: list[str] = []
-    for variables, values in ((spec.inputs, x), (spec.outputs, y)):
+    for variable in (*spec.inputs, *spec.outputs):
+        lines.append(f"{variable.name} {variable.dtype} {_shape(variable.shape)}")
+        lines.extend(_digits(v) for v in values[variable.name])
+    return "\n".join(lines)
+
+
+def _assigned(
+    spec: Specification, inputs: Mapping[str, Array], outputs: Mapping[str, Array]
+) -> dict[str, list[np.generic]]:
+    found: dict[str, list[np.generic]] = {}
+    for variables, values in (
+        (spec.inputs, _flat("input", spec.network_inputs, inputs)),
+        (spec.outputs, _flat("output", spec.network_outputs, outputs)),
+    ):
         start = 0
         for variable in variables:
-            lines.append(f"{variable.name} {variable.dtype} {_shape(variable.shape)}")
-            lines.extend(_digits(v) for v in values[start : start + variable.size])
+            found[variable.name] = values[start : start + variable.size]
             start += variable.size
-    return "\n".join(lines)
+    return found
 
 
 def _flat(kind: str, tensors: Sequence[Value], arrays: Mapping[str, Array]) -> list[np.generic]:

@@ -17,10 +17,12 @@ MAX_BYTES = 1 << 30
 MAX_DEPTH = 200
 MAX_PROBLEMS = 5
 
-_COMMENT = re.compile(rb'"(?:[^"\\\n]|\\.)*"|;[^\n]*')
+QUOTED = r'"(?:[^"\\\n]|\\.)*"'  # the name of a hidden node, where `;`, `(` and `[` mean themselves
+_COMMENT = re.compile(QUOTED.encode() + rb"|;[^\n]*")
 _FOREIGN = re.compile(rb"[^\x20-\x7e\t\r\n]")
 _NUMBERS = re.compile(r"\s*(\d+\s*(,\s*\d+\s*)*)?")
-_QUOTED = re.compile(r'"(?:[^"\\\n]|\\.)*"')
+_QUOTED = re.compile(QUOTED)
+_OPENING = re.compile(rf"({QUOTED})|\((\s+)")
 _VERSION = re.compile(r"\s*\(\s*vnnlib-version\s*(<\s*(\d+)\.(\d+)\s*>)?")
 
 
@@ -72,11 +74,13 @@ def normalised(text: str) -> str:
 
     Minor versions add to the language and change nothing; what they add the parser refuses by itself.
     """
-    for brackets in re.finditer(r"\[([^\]\[()]*)\]?", _QUOTED.sub('""', text)):
+    bare = _QUOTED.sub('""', text)
+    for brackets in re.finditer(r"\[([^\]\[()]*)\]?", bare):
         if not _NUMBERS.fullmatch(brackets[1]):
-            at = line(_QUOTED.sub('""', text), brackets.start())
-            raise BadQuery(f"line {at}: '{brackets[0]}' is no list of indices; write [0,3] and the like")
-    text = re.sub(r"\((\s+)", r"\1(", text)
+            at = line(bare, brackets.start())
+            found = " ".join(brackets[0].split())[:40]
+            raise BadQuery(f"line {at}: '{found}' is no list of indices; write [0,3] and the like")
+    text = _OPENING.sub(lambda match: match[1] or f"{match[2]}(", text)
     match = _VERSION.match(text)
     return text[: match.start(1)] + "<2.0>" + text[match.end(1) :] if match and match[1] else text
 

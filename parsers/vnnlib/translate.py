@@ -16,9 +16,9 @@ from itertools import pairwise
 from typing import NoReturn
 
 from parsers.errors import BadQuery
-from parsers.vnnlib.text import listed
+from parsers.vnnlib.text import QUOTED, listed
 
-_TOKEN = re.compile(r"[()]|[^\s()]+|\n")
+_TOKEN = re.compile(rf'{QUOTED}|[()"\n]|[^\s()"]+')
 _VARIABLE = re.compile(r"([XY])_(0|[1-9]\d{0,8})")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?")
 _NEGATED = {"<=": ">", "<": ">=", ">=": "<", ">": "<=", "==": "!=", "!=": "=="}

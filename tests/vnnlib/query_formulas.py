@@ -1,10 +1,13 @@
-"""Random formulas with an evaluator of their own, written as VNN-LIB 2.0 and as 1.0."""
+"""Random formulas with an evaluator of their own, in both versions of VNN-LIB, and what reading must keep."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 
+import numpy as np
 from hypothesis import strategies as st
+
+from parsers.specification import Case, Specification
 
 INPUTS, OUTPUTS = 2, 2
 HEADER_2 = """(vnnlib-version <2.0>)
@@ -114,3 +117,37 @@ def version_2(formula) -> str:
 
 def version_1(formula) -> str:
     return HEADER_1 + f"(assert {written(formula, NAMES_1, '=')})\n"
+
+
+def arrays_of(spec: Specification, point) -> tuple[dict, dict]:
+    numbers = np.array([float(q) for q in point], np.float32)
+    found: list[dict] = []
+    start = 0
+    for tensors in (spec.network_inputs, spec.network_outputs):
+        found.append({})
+        for tensor in tensors:
+            size = int(np.prod(tensor.shape, dtype=int))
+            found[-1][tensor.name] = numbers[start : start + size].reshape(tensor.shape)
+            start += size
+    return found[0], found[1]
+
+
+def inside(case: Case, boxes, inputs, outputs) -> bool:
+    values = {**inputs, **outputs}
+    if not all(np.all(b.lower <= values[v]) and np.all(values[v] <= b.upper) for v, b in boxes.items()):
+        return False
+    sums = (
+        sum(float(np.sum(a * values[v])) for v, a in c.coefficients.items()) + c.constant
+        for c in case.constraints
+    )
+    return all(s < 0 if c.strict else s <= 0 for s, c in zip(sums, case.constraints, strict=True))
+
+
+def check(spec: Specification, formula, point) -> None:
+    inputs, outputs = arrays_of(spec, point)
+    expected = truth(formula, point)
+    assert spec.satisfied_by(inputs, outputs) == expected
+    contained = any(inside(case, case.boxes, inputs, outputs) for case in spec.cases)
+    witnessed = any(inside(c, c.witnesses, inputs, outputs) for c in spec.cases if c.witnesses)
+    assert contained or not expected  # a violation is in some case
+    assert witnessed == expected  # with the witnesses' box, strict bounds included, the cases are the formula

@@ -2,52 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
-from query_formulas import bounded, formulas, points, truth, version_1, version_2
 
 from parsers.errors import BadQuery
 from parsers.query.formula import Comparison
 from parsers.query.normal_form import MAX_ALTERNATIVES, normal_form
-from parsers.specification import Case, Specification
 from parsers.vnnlib.read import specification
+from tests.vnnlib.query_formulas import bounded, check, formulas, points, version_1, version_2
 
 SETTINGS = settings(derandomize=True, deadline=None, max_examples=250)
-
-
-def arrays_of(spec: Specification, point) -> tuple[dict, dict]:
-    numbers = np.array([float(q) for q in point], np.float32)
-    found: list[dict] = []
-    start = 0
-    for tensors in (spec.network_inputs, spec.network_outputs):
-        found.append({})
-        for tensor in tensors:
-            size = int(np.prod(tensor.shape, dtype=int))
-            found[-1][tensor.name] = numbers[start : start + size].reshape(tensor.shape)
-            start += size
-    return found[0], found[1]
-
-
-def inside(case: Case, boxes, inputs, outputs) -> bool:
-    values = {**inputs, **outputs}
-    if not all(np.all(b.lower <= values[v]) and np.all(values[v] <= b.upper) for v, b in boxes.items()):
-        return False
-    sums = (
-        sum(float(np.sum(a * values[v])) for v, a in c.coefficients.items()) + c.constant
-        for c in case.constraints
-    )
-    return all(s < 0 if c.strict else s <= 0 for s, c in zip(sums, case.constraints, strict=True))
-
-
-def check(spec: Specification, formula, point) -> None:
-    inputs, outputs = arrays_of(spec, point)
-    expected = truth(formula, point)
-    assert spec.satisfied_by(inputs, outputs) == expected
-    contained = any(inside(case, case.boxes, inputs, outputs) for case in spec.cases)
-    witnessed = any(inside(c, c.witnesses, inputs, outputs) for c in spec.cases if c.witnesses)
-    assert contained or not expected  # a violation is in some case
-    assert witnessed == expected  # with the witnesses' box, strict bounds included, the cases are the formula
 
 
 @SETTINGS

@@ -8,12 +8,20 @@ import pytest
 import vnnlib
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from query_formulas import HEADER_1, NAMES_1, bounded, formulas, points, truth, written
-from test_normal_form import check
 
 from parsers.errors import BadQuery
 from parsers.vnnlib.read import specification
 from parsers.vnnlib.translate import decimal, translate
+from tests.vnnlib.query_formulas import (
+    HEADER_1,
+    NAMES_1,
+    bounded,
+    check,
+    formulas,
+    points,
+    truth,
+    written,
+)
 
 negatable = st.recursive(
     formulas,
@@ -143,5 +151,5 @@ def test_refusals(query: str, message: str) -> None:
 
 
 def test_commands_without_meaning_are_passed_over() -> None:
-    silent = "(set-logic QF_LRA)(set-info :status sat)(check-sat)(get-model)(exit)"
+    silent = '(set-info :source ")) (; no comment")(set-logic QF_LRA)(check-sat)(get-model)(exit)'
     assert len(specification(TWO + "(assert (and (<= 0 X_0 1) (<= Y_0 2)))" + silent).cases) == 1

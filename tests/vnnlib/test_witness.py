@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from parsers.errors import BadInput, BadQuery
 from parsers.ir import Value
-from parsers.specification import Specification, format_assignment
+from parsers.specification import Specification, assignment, format_assignment
 from parsers.vnnlib.read import specification
 
 F32 = np.float32
@@ -161,6 +161,10 @@ def test_several_inputs_and_outputs_are_matched_in_order() -> None:
     assert bound.satisfied_by(inputs, outputs)
     printed = "A float32 [2,1]|0.0|1.0|B int64 []|2|P float32 []|1.5|Q float64 [1,2]|0.0|0.5"
     assert format_assignment(bound, inputs, outputs) == printed.replace("|", "\n")
+    found = assignment(bound, inputs, outputs)
+    assert list(found) == ["A", "B", "P", "Q"]
+    assert [a.shape for a in found.values()] == [(2, 1), (), (), (1, 2)]
+    assert [str(a.dtype) for a in found.values()] == ["float32", "int64", "float32", "float64"]
 
 
 @pytest.mark.parametrize(
