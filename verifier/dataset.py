@@ -107,10 +107,10 @@ def _read(path: Path) -> dict[str, Array]:
     if not path.is_file():
         raise BadInput(f"{path}: no such file")
     try:
-        file = np.load(path, allow_pickle=False)
-        if isinstance(file, np.ndarray):
-            raise BadInput(f"{path} is a single array; save with numpy.savez(path, inputs=…, labels=…)")
-        with file:
+        with path.open("rb") as stream:
+            file = np.load(stream, allow_pickle=False)
+            if isinstance(file, np.ndarray):
+                raise BadInput(f"{path} is a single array; save with numpy.savez(path, inputs=…, labels=…)")
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         reason = "it holds Python objects, which are never loaded" if "pickle" in str(error) else str(error)

@@ -112,8 +112,10 @@ def _descend(best: _Best, jobs: Jobs, rows: Tensor, generator: torch.Generator) 
         left = best.open(instance)
         if time.monotonic() > effort.deadline or not bool(left.any()):
             return
-        x, gradient, momentum = x.detach()[left], gradient[left], momentum[left]
-        instance, aim, region = instance[left], aim[left], region.select(left)
+        x = x.detach()
+        if not bool(left.all()):
+            x, gradient, momentum = x[left], gradient[left], momentum[left]
+            instance, aim, region = instance[left], aim[left], region.select(left)
         gradient = torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0)
         scale = gradient.abs().sum(dim=1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
         momentum = MOMENTUM * momentum + gradient / scale
@@ -138,8 +140,8 @@ class _Best:
         return (self.value > self.effort.enough)[instance.to(self.value.device)].to(instance.device)
 
     def keep(self, x: Tensor, value: Tensor, instance: Tensor) -> None:
-        """Take in points [r, n] and their values [r]; NaN counts for nothing."""
-        value = torch.where(value.isnan(), math.inf, value.double())
+        """Take in points [r, n] and their values [r]; NaN and infinity count for nothing."""
+        value = torch.where(value.isfinite(), value.double(), math.inf)
         order = value.argsort(descending=True, stable=True)  # the best point of an instance comes last
         for row in order[(value < self.value[instance])[order]].tolist():
             self.value[instance[row]], self.x[instance[row]] = value[row], x[row]
@@ -161,7 +163,7 @@ class _Best:
         witness = torch.where(exact.contains(witness).unsqueeze(1), witness, fallback)
         every = torch.arange(len(exact), device=self.evaluator.device)
         value = self._values(witness.to(self.evaluator.device, self.evaluator.dtype), every)
-        value = torch.where(exact.contains(witness).to(value.device) & ~value.isnan(), value, math.inf)
+        value = torch.where(exact.contains(witness).to(value.device) & value.isfinite(), value, math.inf)
         return AttackResult(value, witness, self.steps)
 
     def _values(self, x: Tensor, instance: Tensor) -> Tensor:
