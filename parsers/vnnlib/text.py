@@ -22,6 +22,7 @@ _COMMENT = re.compile(QUOTED.encode() + rb"|;[^\n]*")
 _FOREIGN = re.compile(rb"[^\x20-\x7e\t\r\n]")
 _NUMBERS = re.compile(r"\s*(\d+\s*(,\s*\d+\s*)*)?")
 _QUOTED = re.compile(QUOTED)
+_GLUED = re.compile(r"\((assert|declare-(?:network|input|hidden|output)|equal-to|isomorphic-to)[\w-]+")
 _OPENING = re.compile(rf"({QUOTED})|\((\s+)")
 _VERSION = re.compile(r"\s*\(\s*vnnlib-version\s*(<\s*(\d+)\.(\d+)\s*>)?")
 
@@ -80,6 +81,10 @@ def normalised(text: str) -> str:
             at = line(bare, brackets.start())
             found = " ".join(brackets[0].split())[:40]
             raise BadQuery(f"line {at}: '{found}' is no list of indices; write [0,3] and the like")
+    glued = _GLUED.search(bare)
+    if glued:
+        at = line(bare, glued.start())
+        raise BadQuery(f"line {at}: '{glued[0]}' is no command; put a blank after '{glued[1]}'")
     text = _OPENING.sub(lambda match: match[1] or f"{match[2]}(", text)
     match = _VERSION.match(text)
     return text[: match.start(1)] + "<2.0>" + text[match.end(1) :] if match and match[1] else text

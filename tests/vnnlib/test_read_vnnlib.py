@@ -105,6 +105,10 @@ def test_harmless_variants(variant: str, capfd: pytest.CaptureFixture[str]) -> N
             HEADER + "(assert " + "(and " * 99_999 + "(<= Y[0] 0.5)" + ")" * 99_999 + ")",
             "line 4: nested more than 200",
         ),
+        (
+            HEADER.replace("network N", "networkN"),
+            r"line 2: '\(declare-networkN' is no command; put a blank after",
+        ),
         # what it refuses
         (HEADER + "(assert (<= Y[0] 0.5)", r"ends before 1 `\(`"),
         (HEADER + "(assert (<= Y[0] 0.5)))", r"line 4: `\)` closes nothing"),
