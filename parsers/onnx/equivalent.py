@@ -68,7 +68,9 @@ def _single(graph: onnx.GraphProto) -> None:
 
     def tensor(t: onnx.TensorProto) -> None:
         if t.data_type == double:
-            t.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(t).astype(np.float32), t.name))
+            with np.errstate(over="ignore"):
+                rounded = numpy_helper.to_array(t).astype(np.float32)
+            t.CopyFrom(numpy_helper.from_array(rounded, t.name))
 
     for value in (*graph.input, *graph.output):
         if value.type.tensor_type.elem_type == double:

@@ -42,6 +42,8 @@ def _bring_in_external_data(model: onnx.ModelProto, path: Path) -> None:
         if not uses_external_data(tensor):
             continue
         info = ExternalDataInfo(tensor)
+        if not isinstance(info.location, str) or "\0" in info.location:
+            raise UnreadableModel(f"{path}: the external data of '{tensor.name}' have no proper location")
         source = (folder / info.location).resolve()
         if not source.is_relative_to(folder):
             raise UnreadableModel(

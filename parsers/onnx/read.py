@@ -127,7 +127,19 @@ def interpret(
     outputs: list[Val] = [v for v in results if isinstance(v, Sym | Const)]
     graph = builder.finish(model.graph.name or path.stem, outputs, names, reading.notes)
     graph = validate(prune(graph))
+    _refuse_infinite(graph)
     return Interpreted(graph, _origins(scope, builder, graph), reading.misplaced)
+
+
+def _refuse_infinite(graph: Graph) -> None:
+    """Bounds multiply weights with intervals: a NaN or an infinity among them has no meaning there."""
+    for name, array in graph.constants.items():
+        if not np.all(np.isfinite(array)):
+            raise UnsupportedModel(
+                [f"constant '{name}' holds NaN or infinity: give it finite numbers (for a mask, a large one)"]
+            )
+    for scan in graph.scans():
+        _refuse_infinite(scan.body)
 
 
 def _origins(scope: Scope, builder: Builder, graph: Graph) -> dict[str, str | np.ndarray]:

@@ -32,17 +32,14 @@ class Runtime:
         except Exception as error:  # onnxruntime's own exceptions share no useful base class
             raise Refused(_first_line(error)) from error
 
-    @property
-    def output_names(self) -> list[str]:
-        return [o.name for o in self._session.get_outputs()]
-
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        wanted = {i.name for i in self._session.get_inputs()}
         try:
+            wanted = {i.name for i in self._session.get_inputs()}
+            names = [o.name for o in self._session.get_outputs()]
             results = self._session.run(None, {k: v for k, v in inputs.items() if k in wanted})
         except Exception as error:
             raise Refused(_first_line(error)) from error
-        pairs: Sequence[tuple[str, object]] = list(zip(self.output_names, results, strict=True))
+        pairs: Sequence[tuple[str, object]] = list(zip(names, results, strict=True))
         return {name: np.asarray(array) for name, array in pairs if isinstance(array, np.ndarray)}
 
 
