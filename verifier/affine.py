@@ -43,6 +43,8 @@ class AffineForm:
     bias_magnitude: Tensor  # [size]
     depth: int
     has_bias: bool
+    dense: Mapping[str, Dense]  # the terms that cost a matrix product,
+    light: Mapping[str, LinearMap]  # and the others
 
     @property
     def source(self) -> str | None:
@@ -101,7 +103,11 @@ class AffineReader:
         depth = 2 + sum(self._roundings(node) for node in nodes)
         kept = {s: m for s, m in terms.items() if m is not None}
         has_bias = bool(magnitude.any())
-        return AffineForm(name, size, kept, bias.contiguous(), magnitude.contiguous(), depth, has_bias)
+        dense = {s: m for s, m in kept.items() if isinstance(m, Dense)}
+        light = {s: m for s, m in kept.items() if not isinstance(m, Dense)}
+        return AffineForm(
+            name, size, kept, bias.contiguous(), magnitude.contiguous(), depth, has_bias, dense, light
+        )
 
     def _affine_order(self, name: str) -> list[str]:
         """`name` and all it depends on up to the variables, in topological order, constants left out."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from relaxations import Planes
@@ -23,16 +24,20 @@ class RelaxedGate:
     """Slopes [B, 1, n] per operand, offsets [B, n, 1]; the operands' biases are folded into the offsets."""
 
     middle: tuple[Tensor, ...]
-    radius: tuple[Tensor, ...]
+    minus_radius: tuple[Tensor, ...]
     middle_offset: Tensor
-    radius_offset: Tensor
+    minus_radius_offset: Tensor
 
-    def pull(self, A: Tensor) -> tuple[list[Tensor], Tensor]:
-        """A [B, R, n] over the gate's output ↦ coefficients of each operand, and the constant [B, R]."""
-        magnitude = A.abs()
-        operands = [A * m - magnitude * r for m, r in zip(self.middle, self.radius, strict=True)]
-        constant = A @ self.middle_offset - magnitude @ self.radius_offset
-        return operands, constant.squeeze(-1)
+    def pull(self, A: Tensor, magnitude: Tensor, constant: Tensor) -> tuple[list[Tensor], Tensor]:
+        """A [B, R, n] over the gate's output, |A| and the constant [B, R, 1] ↦ coefficients of each operand
+        and the constant."""
+        operands = [
+            torch.addcmul(A * m, magnitude, r) for m, r in zip(self.middle, self.minus_radius, strict=True)
+        ]
+        if A.shape[0] == constant.shape[0] == self.middle_offset.shape[0]:
+            constant = torch.baddbmm(constant, A, self.middle_offset)
+            return operands, torch.baddbmm(constant, magnitude, self.minus_radius_offset)
+        return operands, constant + A @ self.middle_offset + magnitude @ self.minus_radius_offset
 
 
 def relax(
@@ -66,8 +71,8 @@ def relax(
         radius_offset = radius_offset + radius[k] * bias
     radius_offset = radius_offset + margin
     return RelaxedGate(
-        tuple(m.unsqueeze(-2) for m in middle),
-        tuple(r.unsqueeze(-2) for r in radius),
+        middle.unsqueeze(-2).unbind(),
+        (-radius).unsqueeze(-2).unbind(),
         middle_offset.unsqueeze(-1),
-        radius_offset.unsqueeze(-1),
+        -radius_offset.unsqueeze(-1),
     )

@@ -30,24 +30,19 @@ class Sweep:
 
     def from_program(self, rows: Mapping[str, Tensor], constant: Tensor) -> tuple[Tensor, Tensor]:
         """Rows [B, R, n] over variables ↦ (coefficients [B, R, N] of all inputs, constant [B, R])."""
-        cotangents = Cotangents(self._program.fused)
-        for name, A in rows.items():
-            cotangents.put(name, A)
-        return self._finish(cotangents, constant)
+        return self._finish(Cotangents(self._program.fused, rows), constant.unsqueeze(-1))
 
     def from_iteration(
         self, scan: ScanStep, iteration: int, rows: Mapping[str, Tensor], constant: Tensor
     ) -> tuple[Tensor, Tensor]:
         """The same for rows over variables of the body of `scan` at `iteration`."""
-        cotangents = Cotangents(scan.body.fused)
-        for name, A in rows.items():
-            cotangents.put(name, A)
+        cotangents = Cotangents(scan.body.fused, rows)
         outer = Cotangents(self._program.fused)
-        constant = self._scan(scan, iteration, cotangents, [], outer, constant)
+        constant = self._scan(scan, iteration, cotangents, [], outer, constant.unsqueeze(-1))
         return self._finish(outer, constant)
 
     def _finish(self, cotangents: Cotangents, constant: Tensor) -> tuple[Tensor, Tensor]:
-        constant = self._block(self._program, 0, cotangents, constant)
+        constant = self._block(self._program, 0, cotangents, constant).squeeze(-1)
         found = cotangents.take_all(self._program.inputs)
         parts = [
             constant.new_zeros(*constant.shape, self._program.variables[name]) if A is None else A
@@ -57,14 +52,16 @@ class Sweep:
         return torch.cat([A.expand(batch, -1, -1) for A in parts], dim=-1), constant
 
     def _block(self, block: Block, iteration: int, cotangents: Cotangents, constant: Tensor) -> Tensor:
-        """Carry `cotangents` from the variables of `block` to its inputs; returns the constant."""
+        """Carry `cotangents` from the variables of `block` to its inputs; constants are [B, R, 1] in here."""
+        held = magnitude = constant  # gates that are added up have the same coefficients
         for step in reversed(block.steps):
             if isinstance(step, GateStep):
                 A = cotangents.take(step.output)
                 if A is None:
                     continue
-                operands, offset = self._planes(step, iteration).pull(A)
-                constant = constant + offset
+                if A is not held:
+                    held, magnitude = A, A.abs()
+                operands, constant = self._planes(step, iteration).pull(A, magnitude, constant)
                 for form, coefficients in zip(step.operands, operands, strict=True):
                     cotangents.pull(form, coefficients)
             else:
@@ -138,7 +135,7 @@ def _pull(cotangents: Cotangents, form: AffineForm, A: Tensor | None, constant: 
     if A is None:
         return constant
     cotangents.pull(form, A)
-    return constant + A @ form.bias if form.has_bias else constant
+    return constant + A @ form.bias.unsqueeze(-1) if form.has_bias else constant
 
 
 def _assemble(frames: Mapping[int, Tensor], length: int) -> Tensor:
