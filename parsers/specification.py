@@ -12,6 +12,7 @@ holds for both; a witness lies in the box as the type rounds it and satisfies ev
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -54,7 +55,7 @@ class Variable:
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,4 +215,4 @@ def _shape(shape: Shape) -> str:
 
 
 def _size(value: Value) -> int:
-    return int(np.prod(value.shape, dtype=np.int64))
+    return math.prod(value.shape)

@@ -8,14 +8,16 @@ alternatives share: it is collected once, in `base`, and an alternative holds on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import NoReturn
 
 from parsers.errors import BadQuery
 from parsers.query.formula import And, Comparison, Formula, Relation, compare
 
 MAX_ALTERNATIVES = 50_000
+MAX_PAIRS = 100 * MAX_ALTERNATIVES  # tried in one product, most of them to be dropped
 ROUNDING = Fraction(1, 2**10)  # more than the relative spacing of float16, the coarsest type that is read
 
 
@@ -50,7 +52,7 @@ def normal_form(formula: Formula, inputs: int) -> NormalForm:
     Alternatives that contradict themselves or the base by their bounds alone are dropped, all along the
     way: products of input regions shrink as they are formed. Raises `BadQuery` past `MAX_ALTERNATIVES`.
     """
-    base, choices = _split(formula.parts if isinstance(formula, And) else (formula,), inputs)
+    base, choices = _split(_conjuncts(formula), inputs)
     if base is None:
         return NormalForm(Clause(), ())
     alternatives = [Clause()]
@@ -59,7 +61,15 @@ def normal_form(formula: Formula, inputs: int) -> NormalForm:
     return NormalForm(base, tuple(c for c in alternatives if _compatible(base, c)))
 
 
-def _split(parts: tuple[Formula, ...], inputs: int) -> tuple[Clause | None, list[list[Clause]]]:
+def _conjuncts(formula: Formula) -> Iterator[Formula]:
+    if isinstance(formula, And):
+        for part in formula.parts:
+            yield from _conjuncts(part)
+    else:
+        yield formula
+
+
+def _split(parts: Iterable[Formula], inputs: int) -> tuple[Clause | None, list[list[Clause]]]:
     """What all of `parts` say without a choice (None: a contradiction), and the choices that remain."""
     lower: dict[int, Limit] = {}
     upper: dict[int, Limit] = {}
@@ -82,7 +92,7 @@ def _clauses(formula: Formula, inputs: int) -> list[Clause]:
     if isinstance(formula, Comparison):
         return _atom(formula, inputs)
     if isinstance(formula, And):
-        base, choices = _split(formula.parts, inputs)
+        base, choices = _split(_conjuncts(formula), inputs)
         alternatives = [] if base is None else [base]
         for choice in choices:
             alternatives = _product(alternatives, choice)
@@ -122,6 +132,8 @@ def bound_of(comparison: Comparison, inputs: int) -> tuple[int, str, Limit] | No
 
 def _product(left: list[Clause], right: list[Clause]) -> list[Clause]:
     merged: list[Clause] = []
+    if len(left) * len(right) > MAX_PAIRS:
+        _refuse_size()
     for a in left:
         for b in right:
             both = _meet(a, b)
@@ -188,8 +200,12 @@ def _as(c: Comparison, relation: Relation) -> Comparison:
 
 def _capped(clauses: list[Clause]) -> list[Clause]:
     if len(clauses) > MAX_ALTERNATIVES:
-        raise BadQuery(
-            f"the query expands to more than {MAX_ALTERNATIVES:,} alternatives; "
-            "split its disjunctions over several queries"
-        )
+        _refuse_size()
     return clauses
+
+
+def _refuse_size() -> NoReturn:
+    raise BadQuery(
+        f"the query expands to more than {MAX_ALTERNATIVES:,} alternatives; "
+        "split its disjunctions over several queries"
+    )

@@ -20,6 +20,7 @@ from parsers.specification import ELEMENT_TYPES, Variable
 from parsers.vnnlib.text import listed
 
 MAX_DIGITS = 1000
+MAX_ELEMENTS = 1 << 24  # of one variable: a hundred times the largest image
 NAMES = {"Real": "real", "F16": "float16", "F32": "float32", "F64": "float64"}
 NAMES |= {
     f"{s}{bits}": f"{name}{bits}" for s, name in (("I", "int"), ("U", "uint")) for bits in (8, 16, 32, 64)
@@ -72,7 +73,12 @@ class _Walk:
                 if not dtype:
                     known = ", ".join(ELEMENT_TYPES)
                     self._refuse(f"the element type of {node.name} is not supported; use one of {known}")
-                found.append(Variable(node.name, dtype or "real", tuple(node.shape), network.name))
+                variable = Variable(node.name, dtype or "real", tuple(node.shape), network.name)
+                if variable.size > MAX_ELEMENTS:
+                    raise BadQuery(
+                        f"{node.name} is declared with {variable.size:,} elements; correct its shape"
+                    )
+                found.append(variable)
         return tuple(found)
 
     def _refuse(self, problem: str) -> None:

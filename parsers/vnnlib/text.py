@@ -19,7 +19,7 @@ MAX_PROBLEMS = 5
 
 QUOTED = r'"(?:[^"\\\n]|\\.)*"'  # the name of a hidden node, where `;`, `(` and `[` mean themselves
 _COMMENT = re.compile(QUOTED.encode() + rb"|;[^\n]*")
-_FOREIGN = re.compile(rb"[^\x20-\x7e\t\r\n]")
+_FOREIGN = re.compile(rb"[^\x20-\x7e\t\n]")
 _NUMBERS = re.compile(r"\s*(\d+\s*(,\s*\d+\s*)*)?")
 _QUOTED = re.compile(QUOTED)
 _GLUED = re.compile(r"\((assert|declare-(?:network|input|hidden|output)|equal-to|isomorphic-to)[\w-]+")
@@ -44,7 +44,12 @@ def load(path: Path) -> str:
 
 def decode(data: bytes) -> str:
     """`data` as text without comments, if it is such text that a query can be."""
-    data = data.removeprefix(b"\xef\xbb\xbf")
+    data = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
+    lone = data.find(b"\r")
+    if lone >= 0:  # a line end or not? what a comment hides depends on it
+        raise BadQuery(
+            f"line {_line(data, lone)}: a carriage return without line feed; save it with Unix line ends"
+        )
     bare = _COMMENT.sub(lambda match: match[0] if match[0].startswith(b'"') else b"", data)
     foreign = _FOREIGN.search(bare)
     if foreign:
@@ -52,7 +57,7 @@ def decode(data: bytes) -> str:
             f"line {_line(bare, foreign.start())}: byte 0x{foreign[0][0]:02x} belongs in no VNN-LIB file; "
             "write plain ASCII outside comments"
         )
-    text = bare.decode("ascii").replace("\r\n", "\n").replace("\r", "\n")
+    text = bare.decode("ascii")
     if not text.strip():
         raise BadQuery("is empty; a query needs declarations and assertions")
     _check_nesting(text)

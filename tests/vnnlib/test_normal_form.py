@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from fractions import Fraction
+
 import pytest
 from hypothesis import given, settings
 
 from parsers.errors import BadQuery
-from parsers.query.formula import Comparison
-from parsers.query.normal_form import MAX_ALTERNATIVES, normal_form
+from parsers.query.formula import Comparison, Formula
+from parsers.query.normal_form import MAX_ALTERNATIVES, NormalForm, normal_form
+from parsers.vnnlib import read
 from parsers.vnnlib.read import specification
 from tests.vnnlib.query_formulas import bounded, check, formulas, points, version_1, version_2
 
-SETTINGS = settings(derandomize=True, deadline=None, max_examples=250)
+SETTINGS = settings(derandomize=True, deadline=None, max_examples=150)
 
 
 @SETTINGS
@@ -26,19 +30,23 @@ def test_version_1_means_its_formula(formula, point) -> None:
     check(specification(version_1(formula)), formula, point)
 
 
-def test_a_dropped_disjunct_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The check above can fail: a normal form that forgets its last alternative does not pass it."""
-    from dataclasses import replace
+EITHER = bounded(
+    ("or", ((">=", ("element", 2), ("element", 3)), ("<", ("element", 2), ("number", Fraction(0)))))
+)
 
-    from parsers.vnnlib import read
 
-    def forgetful(formula, inputs):
+@pytest.mark.parametrize("point", [(0, 0, 1, 0), (0, 0, -1, 0)])
+def test_a_dropped_disjunct_is_noticed(monkeypatch: pytest.MonkeyPatch, point: tuple[int, ...]) -> None:
+    """The check above can fail: a normal form that forgets one of its alternatives does not pass it."""
+    check(specification(version_2(EITHER)), EITHER, point)
+
+    def forgetful(formula: Formula, inputs: int) -> NormalForm:
         whole = normal_form(formula, inputs)
-        return replace(whole, alternatives=whole.alternatives[:-1])
+        return replace(whole, alternatives=whole.alternatives[1:] if point[2] > 0 else whole.alternatives[:1])
 
     monkeypatch.setattr(read, "normal_form", forgetful)
     with pytest.raises(AssertionError):
-        test_version_2_means_its_formula()
+        check(specification(version_2(EITHER)), EITHER, point)
 
 
 HEADER = """(vnnlib-version <2.0>)
@@ -62,6 +70,21 @@ def test_a_classification_query_shares_one_box() -> None:
     assert len(spec.cases) == 9
     assert len({id(case.boxes) for case in spec.cases}) == 1
     assert all(len(case.constraints) == 1 for case in spec.cases)
+
+
+def test_a_box_inside_the_same_assertion_is_shared_too() -> None:
+    box = HEADER.split("(assert ")[1].rstrip()[:-1]
+    rivals = "".join(f"(>= Y[{i}] Y[0])" for i in range(1, 10))
+    spec = specification(HEADER.split("(assert ")[0] + f"(assert (and {box} (and (or {rivals}))))")
+    assert len({id(case.boxes) for case in spec.cases}) == 1
+
+
+def test_large_products_are_refused_at_once() -> None:
+    intervals = "".join(
+        f"(and (>= X[0] {i / 4000}) (<= X[0] {(i + 0.5) / 4000}) (<= Y[0] 0.0))" for i in range(4000)
+    )
+    with pytest.raises(BadQuery, match="alternatives"):
+        specification(HEADER + f"(assert (or {intervals}))" * 2)
 
 
 def test_disjoint_regions_do_not_multiply() -> None:
@@ -105,6 +128,4 @@ def test_comparison_of_inputs_and_outputs_is_one_constraint() -> None:
 
 
 def test_constants_alone_are_decided() -> None:
-    from fractions import Fraction
-
     assert not normal_form(Comparison({}, Fraction(1), "<="), 0).alternatives

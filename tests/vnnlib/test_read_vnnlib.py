@@ -109,6 +109,11 @@ def test_harmless_variants(variant: str, capfd: pytest.CaptureFixture[str]) -> N
             HEADER.replace("network N", "networkN"),
             r"line 2: '\(declare-networkN' is no command; put a blank after",
         ),
+        ("; old\r" + HEADER, "line 1: a carriage return without line feed; save it with Unix line ends"),
+        (
+            HEADER.replace("X float32 [2]", "X float32 [1000000000000]"),
+            "X is declared with 1,000,000,000,000 elements",
+        ),
         # what it refuses
         (HEADER + "(assert (<= Y[0] 0.5)", r"ends before 1 `\(`"),
         (HEADER + "(assert (<= Y[0] 0.5)))", r"line 4: `\)` closes nothing"),

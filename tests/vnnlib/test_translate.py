@@ -34,7 +34,7 @@ negatable = st.recursive(
 )
 
 
-@settings(derandomize=True, deadline=None, max_examples=150)
+@settings(derandomize=True, deadline=None, max_examples=100)
 @given(negatable.map(bounded), points)
 def test_negations_and_implications(formula, point) -> None:
     check(specification(HEADER_1 + f"(assert {written(formula, NAMES_1, '=')})"), formula, point)
