@@ -16,7 +16,7 @@ from relaxations.gate import GATES, Gate
 from relaxations.rounding import margin
 from relaxations.slopes import minimum_volume, secant
 
-CHUNK = 4096
+CHUNK = 1024
 """Boxes solved at once: as many as stay in the processor's cache."""
 
 
@@ -42,10 +42,11 @@ def planes(
 ) -> Planes:
     """A lower and an upper plane of `gate` over every box [lower, upper], each [k, *S].
 
-    `quality`: "tight" has nearly least volume, "fast" takes slopes in closed form.  `lean` [k] shifts the point
-    of the box at which a tight plane is as close as can be (`relaxations.slopes.LEAN`).  Raises `InvalidBox` for
-    lower > upper, NaN and infinite sides, `OutsideDomain` where the gate is not defined on the whole box,
-    `UnknownGate` for a name or parameters that are not in the table.
+    `quality`: "tight" has nearly least volume, "fast" takes slopes in closed form.  `lean` [k] shifts
+    the point of the box at which a tight plane is as close as can be (`relaxations.slopes.LEAN`).
+
+    Raises `InvalidBox` for lower > upper, NaN and infinite sides, `OutsideDomain` where the gate is not
+    defined on the whole box, `UnknownGate` for a name or parameters that are not in the table.
     """
     gate, parameters = _resolved(gate, parameters)
     _check_box(gate, lower, upper)
@@ -179,8 +180,8 @@ def _check_box(gate: Gate, lower: Tensor, upper: Tensor) -> None:
 def _check_domain(gate: Gate, lower: Tensor, upper: Tensor, parameters: Mapping[str, Any]) -> None:
     if gate.inside is not None and not bool(gate.inside(lower, upper, **parameters).all()):
         raise OutsideDomain(
-            f"gate '{gate.name}' is not defined on the whole of every box: they reach from "
-            f"{float(lower.min()):g} to {float(upper.max()):g}; tighten its operand's bounds or split the input"
+            f"gate '{gate.name}' is not defined on the whole of a box (all span {float(lower.min()):g} to "
+            f"{float(upper.max()):g}); tighten its operand's bounds or split the input"
         )
 
 

@@ -51,7 +51,7 @@ def gate_of(
     *parameters: str,
     function: Callable[..., Tensor] | None = None,
     example: Sequence[Mapping[str, Any]] = ({},),
-    intervals: int = 24,
+    intervals: int = 6,
 ) -> Gate:
     """The one-operand gate of a curve; `function` where the traced form differs from the evaluated one."""
 
@@ -81,7 +81,9 @@ def between(x: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
 
 def even_nodes(lower: Tensor, upper: Tensor, intervals: int, core: float = math.inf) -> Tensor:
     """Both ends, and `intervals` − 1 values spread evenly over the part of the range inside [−core, core]."""
-    low, high = lower.clamp(-core, core), upper.clamp(-core, core)
+    low, high = (between(torch.full_like(lower, side), lower, upper) for side in (-core, core))
+    apart = high > low
+    low, high = torch.where(apart, low, lower), torch.where(apart, high, upper)
     steps = torch.arange(1, intervals, dtype=lower.dtype, device=lower.device) / intervals
     inner = torch.minimum(low + (high - low) * steps.reshape(-1, *[1] * lower.dim()), high)
     return torch.cat([lower[None], inner, upper[None]])

@@ -31,7 +31,7 @@ class Piece:
     """g on [lower, upper]: `curvature` > 0 convex, < 0 concave, 0 linear.
 
     A curved piece has a `derivative` and its `inverse`: inverse(q) is the x of the piece with g'(x) = q.  It
-    is total: where there is none it gives a number on the side where g' comes nearest, never NaN.  The
+    is total: where there is none it gives ±∞ or a number on the side where g' comes nearest, never NaN.  The
     derivative errs by at most (slack·|g'| + noise)·u.
     """
 
@@ -99,6 +99,7 @@ def halving(
             middle = 0.5 * (left + right)
             high = (derivative(middle) > q) == (curvature > 0)  # the root lies left of the middle
             left, right = torch.where(high, left, middle), torch.where(high, middle, right)
-        return 0.5 * (left + right)
+        root = torch.where(right >= upper, torch.inf, 0.5 * (left + right))
+        return torch.where(left <= lower, -torch.inf, root)
 
     return inverse

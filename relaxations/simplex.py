@@ -1,85 +1,85 @@
 """The minimum-volume problem over finitely many points, thousands of instances at once.
 
-The least volume between a plane a·p + c ≥ g(p) and g over a box is reached by the least height of the plane
-at the box's centre m (the volume is area × height − const):
+The least volume between a plane a·p + c ≥ g(p) and g over a box is reached by the least height of the
+plane at the box's centre m (the volume is area × height − const):
 
     minimise a·m + c   subject to   a·pᵢ + c ≥ gᵢ  for the points pᵢ,
 
 a linear program in k + 1 unknowns.  Its dual says: write m as a convex combination of points of the graph, as
 high as possible.  The revised simplex method keeps k + 1 points whose simplex contains m, the plane through
 them, and exchanges one point for the most violated one; the height at m never falls.  All instances make
-their steps together.
+their steps together, on one small tableau each.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+TOLERANCE = 1e-9
+PIVOT = 1e-9
+
 
 class Basis(NamedTuple):
-    """`inverse` [k+1, k+1, *M] of the matrix with columns (pⱼ, 1); `plane` [k+1, *M] slopes and offset
-    through the basic points; `points` [k, k+1, *M] those points."""
+    """`tableau` [k+2, k+2, M]: row j ≤ k is row j of the inverse of the matrix with columns (pⱼ, 1), and then
+    the weight of pⱼ in m; the last row is the plane (slopes and offset) and its height at m.
+    `points` [k, k+1, M]: the basic points pⱼ."""
 
-    inverse: Tensor
-    plane: Tensor
+    tableau: Tensor
     points: Tensor
+
+    @property
+    def slopes(self) -> Tensor:
+        """[k, M]"""
+        return self.tableau[-1, :-2]
 
 
 def corners(k: int) -> list[tuple[float, ...]]:
-    """k + 1 corners of [−1, 1]^k whose simplex contains the centre."""
-    if k == 1:
-        return [(-1.0,), (1.0,)]
+    """k + 1 corners of [−1, 1]^k whose simplex contains the centre, and what lies beyond it for k = 2."""
     if k == 2:
         return [(1.0, -1.0), (-1.0, 1.0), (1.0, 1.0)]
     return [(1.0, 1.0, 1.0), (1.0, -1.0, -1.0), (-1.0, 1.0, -1.0), (-1.0, -1.0, 1.0)]
 
 
-def start(values: Tensor) -> Basis:
-    """The basis of `corners(k)`, `values` [k+1, *M] there."""
-    size = values.shape[0]
-    points = torch.tensor(corners(size - 1), dtype=values.dtype, device=values.device).T  # [k, k+1]
-    matrix = torch.cat([points, torch.ones_like(points[:1])])
-    spread = [1] * (values.dim() - 1)
-    inverse = torch.linalg.inv(matrix).reshape(size, size, *spread).expand(size, size, *values.shape[1:])
-    return Basis(
-        inverse,
-        (values[:, None] * inverse).sum(0),
-        points.reshape(size - 1, size, *spread).expand(size - 1, size, *values.shape[1:]),
-    )
+def start(values: Tensor, target: Tensor) -> Basis:
+    """The basis of `corners(k)` with `values` [k+1, M] there, for the target m [k]."""
+    size, count = values.shape
+    points = values.new_tensor(corners(size - 1)).T
+    inverse = torch.linalg.inv(torch.cat([points, torch.ones_like(points[:1])]))
+    rows = torch.cat([inverse, inverse @ torch.cat([target, torch.ones_like(target[:1])])[:, None]], 1)
+    tableau = torch.cat([rows[..., None].expand(size, size + 1, count), (rows.T @ values)[None]])
+    return Basis(tableau, points[..., None].expand(size - 1, size, count))
 
 
-def exchange(basis: Basis, points: Tensor, values: Tensor, target: Tensor, steps: int) -> Basis:
-    """At most `steps` exchanges against `points` [k, *M or broadcast, G] with `values` [*M, G].
-
-    `target` [k] is m in the coordinates of the points (the centre, shifted a little off symmetry: where m
-    lies on a face of the simplex an exchange may leave the height as it is).
-    """
-    size = basis.plane.shape[0]
-    points = points.expand(size - 1, *values.shape)
-    where = torch.cat([target, torch.ones_like(target[:1])]).reshape(1, size, *[1] * (values.dim() - 1))
-    tolerance = 1e-10 * (1 + values.abs().amax(-1))
-    inverse, plane, basic = basis
-    one_hot = torch.eye(size, dtype=values.dtype, device=values.device)
+def exchange(basis: Basis, points: Sequence[Tensor], values: Tensor, steps: int) -> Basis:
+    """At most `steps` exchanges against points whose k coordinates are `points` [M, G], with `values`
+    [M, G]."""
+    tableau, basic = basis
+    k, size = len(points), len(points) + 1
+    tolerance = TOLERANCE * values.abs().amax(1)
+    which = torch.arange(size, device=values.device)[:, None]
     for _ in range(steps):
-        gap = values - plane[-1, ..., None]
-        for j in range(size - 1):
-            gap = gap - plane[j, ..., None] * points[j]
-        violation, index = gap.max(-1)
-        active = violation > tolerance
+        excess = values - tableau[-1, k, :, None]
+        for j in range(k):
+            excess.addcmul_(points[j], tableau[-1, j, :, None], value=-1)
+        gap, index = excess.max(1)
+        active = gap > tolerance
         if not bool(active.any()):
             break
-        entering = points.gather(-1, index[..., None].expand(size - 1, *index.shape, 1))[..., 0]
-        enlarged = torch.cat([entering, torch.ones_like(entering[:1])])
-        direction = (inverse * enlarged).sum(1)
-        weights = (inverse * where).sum(1)
-        ratio = torch.where(direction > 1e-9, weights / direction, torch.inf)
-        leaving = one_hot[ratio.argmin(0)].movedim(-1, 0)  # [k+1, *M]
-        row = (leaving[:, None] * inverse).sum(0) / (leaving * direction).sum(0)
-        row = torch.where(active, row, 0.0)
-        inverse = inverse - (direction - leaving)[:, None] * row
-        plane = plane + violation * row
-        basic = torch.where((leaving > 0) & active, entering[:, None], basic)
-    return Basis(inverse, plane, basic)
+        entering = torch.stack([p.gather(1, index[:, None])[:, 0] for p in points])
+        column = torch.addcmul(tableau[:size, k], tableau[:size, 0], entering[0])
+        for j in range(1, k):
+            column.addcmul_(tableau[:size, j], entering[j])
+        # the largest step that keeps every weight in m positive:  weight − θ·column ≥ 0
+        ratio = torch.where(column > PIVOT, tableau[:size, -1] / column, torch.inf)
+        leaving = ratio.min(0, keepdim=True).indices
+        pivot = column.gather(0, leaving)[0]
+        row = tableau.gather(0, leaving[:, None].expand(1, size + 1, -1))[0] * (active / pivot)
+        leaves = (which == leaving) & active
+        change = torch.cat([column - leaves.to(column), -gap[None]])
+        tableau = torch.addcmul(tableau, change[:, None], row[None], value=-1)
+        basic = torch.where(leaves, entering[:, None], basic)
+    return Basis(tableau, basic)

@@ -1,124 +1,141 @@
 """Slopes of planes.  Any slope is sound; these are good.
 
 `minimum_volume` solves the linear program of `simplex` on a grid of the box, then once more on finer grids
-around the points where the plane touches.  `secant` is the closed form: the mean slope between opposite faces
-of the box.
+around the points where the plane touches.  For one operand the program is an upper hull, solved by looking at
+all pairs of nodes.  `secant` is the closed form: the mean slope between opposite faces of the box.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from relaxations.gate import Gate
+from relaxations.hull import hull
 from relaxations.simplex import corners, exchange, start
 
-COARSE_STEPS = 14
+FINE_LINE = (-0.75, -0.45, -0.2, 0.0, 0.2, 0.45, 0.75)
+FINE_GRID = (-0.5, -0.25, 0.0, 0.25, 0.5)
+COARSE_STEPS = 12
 FINE_STEPS = 6
 LEAST_WIDTH = 1e-6
 FEW = 5
+"""Operands in which a gate is piecewise linear have at most so many nodes, all of its kinks among them."""
 SHIFT = (1.7e-4, 1.1e-4, 0.7e-4)
+"""Moves the target off the faces of grid simplices, where an exchange may leave the height as it is."""
 LEAN: Mapping[int, tuple[float, ...]] = {1: (0.15,), 2: (0.02, 0.1), 3: (0.02, 0.1, 0.1)}
-"""By arity, how far the target lies from the centre towards the corner where the gate is extreme, in half-widths.
+"""By arity, how far the target lies from the centre towards the corner where the gate is extreme, in
+half-widths.
 
 A lower plane matters where the objective is least, which is where this gate is low: its best height is wanted
-a little towards the low corner, an upper plane's towards the high one.  It also decides between planes of equal
-volume, of which a product has a whole segment: x·y is bounded from above by y̅x + x̲y and by y̲x + x̅y, equal at
-the centre.  The values of a recurrent cell (second and third operands) run with the objective more than their
-gates (first operand) do, hence they lean further."""
+a little towards the low corner, an upper plane's towards the high one.  It also decides between planes of
+equal volume, of which a product has a whole segment: x·y is bounded from above by y̅x + x̲y and by y̲x + x̅y,
+equal at the centre.  The values of a recurrent cell (second and third operands) run with the objective
+more than their gates (first operand) do, hence they lean further.
+"""
 
 
 def minimum_volume(
-    gate: Gate, lower: Tensor, upper: Tensor, parameters: Mapping[str, Any], lean: Sequence[float] | None = None
+    gate: Gate,
+    lower: Tensor,
+    upper: Tensor,
+    parameters: Mapping[str, Any],
+    lean: Sequence[float] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """(lower, upper) slopes [k, N] of nearly least volume over boxes [k, N]; `lean` shifts the point whose
-    height is least (`LEAN` by default, zeros for the least volume itself)."""
-    k, size = lower.shape
+    height is least (`LEAN` by default, zeros for the least volume itself; 0 ≤ lean < ½)."""
+    k = gate.arity
     lower, upper = widened(gate, lower, upper, parameters)
-    nodes = gate.nodes(lower, upper, **parameters)
     centre, half = 0.5 * (lower + upper), 0.5 * (upper - lower)
-    counts = [n.shape[0] for n in nodes]
-
-    def across(axis: int, value: Tensor) -> Tensor:  # [m, N] → [N, 1, .., m, .., 1]
-        return value.movedim(0, -1).reshape(size, *(counts[j] if j == axis else 1 for j in range(k)))
-
-    operands = [across(j, n) for j, n in enumerate(nodes)]
-    values = gate.function(*operands, **parameters).expand(size, *counts).reshape(size, -1)
-    values = torch.stack([-values, values])  # [2, N, G]; the lower plane is the upper one of −g
-    places = [across(j, (n - centre[j]) / half[j]) for j, n in enumerate(nodes)]
-    points = torch.stack([p.expand(size, *counts).reshape(size, -1) for p in places])[:, None]
-
-    # mirror every operand in which the plane's own function falls: then the target is on the positive side
+    target = lower.new_tensor([s + t for s, t in zip(SHIFT, LEAN[k] if lean is None else lean, strict=False)])
+    # The lower plane is the upper one of −g.  Every operand in which the plane's own function falls is
+    # mirrored, so that the target is on the positive side:  p = centre + reach·v  with v in [−1, 1].
     rising = _rising(gate, centre, parameters)
-    sign = torch.stack([-rising, rising], 1)  # [k, 2, N]
-    points = points * sign[..., None]
-    shift = torch.tensor(SHIFT[:k], dtype=lower.dtype, device=lower.device)
-    target = shift + shift.new_tensor(LEAN[k] if lean is None else tuple(lean))
-    first = start(
-        torch.stack([values.gather(-1, _flat(corner, counts, sign))[..., 0] for corner in corners(k)])
-    )
-    basis = exchange(first, points, values, target, COARSE_STEPS)
+    reach = torch.stack([-rising * half, rising * half], 1)  # [k, 2, N]
 
-    # finer grids around the k + 1 points of contact of each plane
-    spacing = torch.stack([_spacing(n) / h for n, h in zip(nodes, half, strict=True)])
-    around = torch.stack([t.flatten() for t in torch.meshgrid(*_offsets(counts), indexing="ij")]).to(
-        lower
-    )  # [k, G']
-    near = basis.points[..., None] + spacing[:, None, None, :, None] * around[:, None, None, None, :]
-    near = near.clamp(-1, 1).movedim(1, -2).flatten(-2)  # [k, 2, N, (k+1)·G']
-    at = centre[:, None, :, None] + half[:, None, :, None] * (near * sign[..., None])
-    at = torch.minimum(torch.maximum(at, lower[:, None, :, None]), upper[:, None, :, None])
-    finer = gate.function(*at, **parameters)
-    finer = torch.stack([-finer[0], finer[1]])
-    basis = exchange(basis, near, finer, target, FINE_STEPS)
-    slopes = finite(sign * basis.plane[:k] / half[:, None])
+    def seen(*at: Tensor) -> Tensor:
+        """(−gate, gate) [2, N, ...] at operands [2 or 1, N, ...]."""
+        value = gate.function(*at, **parameters)
+        return torch.cat([-value, value]) if value.shape[0] == 1 else torch.stack([-value[0], value[1]])
+
+    def nodes(low: Tensor, high: Tensor) -> list[Tensor]:
+        return [n.movedim(0, -1) for n in gate.nodes(low, high, **parameters)]
+
+    if k == 1:
+        slopes = _lines(seen, nodes, centre[0] + reach[0] * target, lower, upper)[None]
+    else:
+        slopes = _planes(seen, nodes(lower, upper), centre, reach, target)
+    slopes = finite(slopes)
     return -slopes[:, 0], slopes[:, 1]
 
 
-def _spacing(nodes: Tensor) -> Tensor:
-    """Distance of neighbours inside the grid; 0 where the gate is piecewise linear and the few nodes are its
-    kinks."""
-    return nodes[2] - nodes[1] if len(nodes) > FEW else torch.zeros_like(nodes[0])
+def _lines(
+    seen: Callable[..., Tensor],
+    nodes: Callable[[Tensor, Tensor], list[Tensor]],
+    target: Tensor,
+    lower: Tensor,
+    upper: Tensor,
+) -> Tensor:
+    """Slopes [2, N] for one operand; `target` [2, N]."""
+    sides = (lower.expand_as(target), target), (target, upper.expand_as(target))
+    at = [nodes(low[None], high[None])[0] for low, high in sides]  # 2 × [2, N, m]
+    first = hull(at, [seen(x) for x in at], target)
+    grid = target.new_tensor(FINE_LINE)
+    finer = [
+        torch.minimum(
+            torch.maximum(c[..., None] + _spacing(x)[..., None] * grid, low[..., None]), high[..., None]
+        )
+        for c, x, (low, high) in zip(first.contacts, at, sides, strict=True)
+    ]
+    return hull(finer, [seen(x) for x in finer], target).slope
 
 
-def _rising(gate: Gate, centre: Tensor, parameters: Mapping[str, Any]) -> Tensor:
-    """+1 where the gate rises with an operand at the centre of the box, −1 where it falls [k, N]."""
-    with torch.enable_grad():
-        at = centre.detach().clone().requires_grad_()
-        (slope,) = torch.autograd.grad(gate.function(*at, **parameters).sum(), at)
-    return torch.where(slope < 0, -1.0, 1.0).to(centre)
+def _planes(
+    seen: Callable[..., Tensor], nodes: list[Tensor], centre: Tensor, reach: Tensor, target: Tensor
+) -> Tensor:
+    """Slopes [k, 2, N] for k > 1 operands with nodes [N, m]."""
+    k, _, size = reach.shape
+    counts = [n.shape[-1] for n in nodes]
+    at = [
+        n[None].reshape(1, size, *_axes(count, j, k))
+        for j, (n, count) in enumerate(zip(nodes, counts, strict=True))
+    ]
+    values = seen(*at).expand(2, size, *counts).flatten(2)
+    points = [
+        ((n - centre[j, :, None]) / reach[j, ..., None]).reshape(2, size, *_axes(counts[j], j, k))
+        for j, n in enumerate(nodes)
+    ]
+    points = [x.expand(2, size, *counts).reshape(2 * size, -1) for x in points]
+    extreme = [values.gather(2, _flat(c, counts, reach)).flatten() for c in corners(k)]
+    basis = start(torch.stack(extreme), target)
+    basis = exchange(basis, points, values.flatten(0, 1), COARSE_STEPS)
 
-
-def _flat(corner: tuple[float, ...], counts: list[int], sign: Tensor) -> Tensor:
-    """Index [2, N, 1] in the grid of `corner`, mirrored by `sign` [k, 2, N]."""
-    index = torch.zeros(sign.shape[1:], dtype=torch.int64, device=sign.device)
-    for axis, (side, count) in enumerate(zip(corner, counts, strict=True)):
-        index = index * count + torch.where(sign[axis] * side > 0, count - 1, 0)
-    return index[..., None]
-
-
-def _offsets(counts: list[int]) -> list[Tensor]:
-    """Multiples of the grid's spacing at which the second stage samples; an operand with two nodes needs
-    none."""
-    steps = torch.linspace(-0.5, 0.5, 5) if len(counts) > 1 else torch.linspace(-0.75, 0.75, 13)
-    return [steps if count > FEW else torch.zeros(1) for count in counts]
+    # finer grids around the k + 1 points of contact
+    steps = [target.new_tensor(FINE_GRID if count > FEW else (0.0,)) for count in counts]
+    grid = torch.stack([t.flatten() for t in torch.meshgrid(*steps, indexing="ij")])  # [k, G]
+    spacing = torch.stack([_spacing(n) for n in nodes])[:, None] / reach.abs()  # [k, 2, N]
+    contacts = basis.points.reshape(k, k + 1, 2, size).movedim(1, 3)
+    near = contacts[..., None] + spacing[..., None, None] * grid[:, None, None, None]
+    near = near.clamp(-1, 1).flatten(3)  # [k, 2, N, (k+1)·G]
+    values = seen(*torch.addcmul(centre[:, None, :, None], reach[..., None], near))
+    basis = exchange(basis, list(near.flatten(1, 2)), values.flatten(0, 1), FINE_STEPS)
+    return basis.slopes.reshape(k, 2, size) / reach
 
 
 def secant(gate: Gate, lower: Tensor, upper: Tensor, parameters: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-    """One slope [k, N] for both planes: along each operand the mean of the secants between opposite faces'
-    corners."""
+    """One slope [k, N] for both planes: along each operand the mean secant between corners of opposite
+    faces."""
     k = lower.shape[0]
     lower, upper = widened(gate, lower, upper, parameters)
-    sides = (
-        torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * k).reshape(-1, k).T.to(lower)[..., None]
-    )  # [k, 2^k, 1]
+    bits = torch.cartesian_prod(*[lower.new_tensor([0.0, 1.0])] * k)
+    sides = bits.reshape(-1, k).T[..., None]  # [k, 2^k, 1]
     at = torch.where(sides > 0, upper[:, None], lower[:, None])
     values = gate.function(*at, **parameters)
-    slopes = ((2 * sides - 1) * values).sum(1) / (2 ** (k - 1) * (upper - lower))
-    return finite(slopes), finite(slopes)
+    slopes = finite(((2 * sides - 1) * values).sum(1) / (2 ** (k - 1) * (upper - lower)))
+    return slopes, slopes
 
 
 def finite(slopes: Tensor) -> Tensor:
@@ -133,3 +150,29 @@ def widened(gate: Gate, lower: Tensor, upper: Tensor, parameters: Mapping[str, A
     if gate.inside is not None:
         extra = torch.where(gate.inside(lower - extra, upper + extra, **parameters), extra, 0.0)
     return lower - extra, upper + extra
+
+
+def _rising(gate: Gate, centre: Tensor, parameters: Mapping[str, Any]) -> Tensor:
+    """+1 where the gate rises with an operand at the centre of the box, −1 where it falls [k, N]."""
+    with torch.enable_grad():
+        at = centre.detach().clone().requires_grad_()
+        (slope,) = torch.autograd.grad(gate.function(*at, **parameters).sum(), at)
+    return torch.where(slope < 0, -1.0, 1.0).to(centre)
+
+
+def _spacing(nodes: Tensor) -> Tensor:
+    """Distance of neighbours inside the grid [..., m]; 0 where the few nodes are all that counts."""
+    return nodes[..., 2] - nodes[..., 1] if nodes.shape[-1] > FEW else torch.zeros_like(nodes[..., 0])
+
+
+def _axes(count: int, axis: int, k: int) -> list[int]:
+    """Shape of a vector along grid axis `axis` of k."""
+    return [count if j == axis else 1 for j in range(k)]
+
+
+def _flat(corner: tuple[float, ...], counts: list[int], reach: Tensor) -> Tensor:
+    """Index [2, N, 1] in the flat grid of `corner`, mirrored by the sign of `reach` [k, 2, N]."""
+    index = torch.zeros(reach.shape[1:], dtype=torch.int64, device=reach.device)
+    for axis, (side, count) in enumerate(zip(corner, counts, strict=True)):
+        index = index * count + torch.where(reach[axis] * side > 0, count - 1, 0)
+    return index[..., None]

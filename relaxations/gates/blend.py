@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from relaxations.bilinear import product_support
+from relaxations import sigmoid_tanh
 from relaxations.gate import Gate, Support, register
 from relaxations.gates.sigmoid import SIGMOID
 from relaxations.gates.tanh import TANH
@@ -32,9 +32,8 @@ def image(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
 
 def support(scale: Tensor, slopes: Tensor, lower: Tensor, upper: Tensor) -> Support:
     h = torch.stack([lower[2], upper[2]])
-    found = product_support(
-        SIGMOID, TANH, scale, (-slopes[0], slopes[1]), (-upper[0], -lower[0]), (lower[1], upper[1]), h
-    )
+    x, b = (-upper[0], -lower[0]), (lower[1], upper[1])
+    found = sigmoid_tanh.support(scale, (-slopes[0], slopes[1]), x, b, h)
     values = found.value + (scale - slopes[2]) * h
     value, index = values.max(dim=0)
     places = torch.stack([-found.at[0], found.at[1], h])

@@ -24,7 +24,7 @@ def erf_slope(x: Tensor) -> Tensor:
 
 
 def erf_inverse(q: Tensor) -> Tensor:
-    height = (q * (0.5 * math.sqrt(math.pi))).clamp(1e-300, 1.0)
+    height = (q * (0.5 * math.sqrt(math.pi))).clamp(0.0, 1.0)
     return torch.sqrt(-torch.log(height))
 
 

@@ -16,11 +16,9 @@ from relaxations.errors import UnknownGate
 from relaxations.gate import register
 from relaxations.pieces import Piece, piecewise
 
-LEAST = 1e-300
-
 
 def _log(q: Tensor) -> Tensor:
-    return torch.log(q.clamp(min=LEAST))
+    return torch.log(q.clamp(min=0.0))
 
 
 EXP = piecewise(torch.exp, lambda: (Piece(-math.inf, math.inf, 1, torch.exp, torch.exp, _log),), rises=True)
@@ -28,7 +26,7 @@ register(gate_of(EXP, "exp"))
 
 
 def _inverse_log(q: Tensor) -> Tensor:
-    return 1 / q.clamp(min=LEAST)
+    return 1 / q.clamp(min=0.0).abs()
 
 
 LOG = piecewise(
@@ -45,7 +43,7 @@ def softplus(x: Tensor) -> Tensor:
 
 
 def _logit(q: Tensor) -> Tensor:
-    q = q.clamp(LEAST, 1 - 2**-53)
+    q = q.clamp(0.0, 1.0).abs()
     return torch.log(q / (1 - q))
 
 

@@ -16,7 +16,7 @@ from relaxations.gate import register
 from relaxations.gates.relu import identity
 from relaxations.pieces import Piece, piecewise
 
-LEAST, MOST = 1e-150, 1e150
+LEAST = 1e-150
 
 
 def power(x: Tensor, exponent: float) -> Tensor:
@@ -37,7 +37,7 @@ def pieces(exponent: float) -> tuple[Piece, ...]:
         return n * torch.pow(x.abs().clamp(min=LEAST), n - 1)
 
     def inverse(q: Tensor) -> Tensor:
-        return torch.pow((q / n).clamp(LEAST, MOST), 1 / (n - 1)).clamp(LEAST, MOST)
+        return torch.pow((q / n).clamp(min=0.0).abs(), 1 / (n - 1))
 
     right = Piece(0.0, math.inf, n * (n - 1), curved, derivative, inverse)
     if not float(n).is_integer():

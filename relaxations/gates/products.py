@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from relaxations import sigmoid_tanh
 from relaxations.bilinear import product_image, product_support, scaled_support
 from relaxations.curves import Curve
 from relaxations.gate import Gate, Support, register
@@ -27,7 +28,11 @@ def product_gate(name: str, w: Curve, g: Curve, function: Callable[..., Tensor])
 
     def support(scale: Tensor, slopes: Tensor, lower: Tensor, upper: Tensor) -> Support:
         pairs = (slopes[0], slopes[1]), (lower[0], upper[0]), (lower[1], upper[1])
-        return scaled_support(w, scale, *pairs) if g is IDENTITY else product_support(w, g, scale, *pairs)
+        if g is IDENTITY:
+            return scaled_support(w, scale, *pairs)
+        if (w, g) == (SIGMOID, TANH):
+            return sigmoid_tanh.support(scale, *pairs)
+        return product_support(w, g, scale, *pairs)
 
     def nodes(lower: Tensor, upper: Tensor) -> tuple[Tensor, ...]:
         ends = torch.stack([lower, upper], 1)

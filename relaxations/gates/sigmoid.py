@@ -17,7 +17,7 @@ def derivative(x: Tensor) -> Tensor:
 
 
 def inverse(q: Tensor) -> Tensor:
-    q = q.clamp(1e-300, 0.25)
+    q = q.clamp(0.0, 0.25).abs()  # −0.0 has a wrong reciprocal
     rest = 2 * q / (1 + torch.sqrt(1 - 4 * q))
     return torch.log((1 - rest) / rest)
 

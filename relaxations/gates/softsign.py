@@ -18,7 +18,7 @@ def derivative(x: Tensor) -> Tensor:
 
 
 def inverse(q: Tensor) -> Tensor:
-    return torch.rsqrt(q.clamp(1e-300, 1.0)) - 1
+    return torch.rsqrt(q.clamp(0.0, 1.0).abs()) - 1
 
 
 SOFTSIGN = s_shaped(softsign, derivative, inverse, core=12.0)
