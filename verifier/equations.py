@@ -81,7 +81,7 @@ class _Writer:
         self.cells = {id(scan): k for k, scan in enumerate(graph.scans(), 1)}
         self.lines: list[str] = []
         self.names: dict[Key, str] = {(name, None): text for name, text in names.items()}
-        self.wanted = {(name, None): text for name, text in outputs.items()}
+        self.wanted: dict[Key, str] = {(name, None): text for name, text in outputs.items()}
         self.taken = {*names.values(), *outputs.values()}
         self.uses: Counter[Key] = Counter()
         self.counts: Counter[str] = Counter()

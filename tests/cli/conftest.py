@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+import onnx
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.cli.running import Recert, Refused
+from parsers.onnx.runtime import Runtime
+from tests.cli.running import FEATURES, FRAMES, Files, Recert, Refused, tiny_lstm
 from verifier.cli.app import app
 
 
@@ -36,3 +39,25 @@ def refused(recert: Recert) -> Refused:
         return lines[0]
 
     return run
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """A model and a data set that it classifies with one mistake."""
+    folder = tmp_path_factory.mktemp("tiny")
+    onnx.save(tiny_lstm(), folder / "tiny.onnx")
+    runtime = Runtime(folder / "tiny.onnx")
+    lengths = np.array([FRAMES, FRAMES - 1, FRAMES, FRAMES, FRAMES - 1])
+    rng = np.random.default_rng(0)
+    inputs = np.zeros((len(lengths), FRAMES, FEATURES), np.float32)
+    labels = np.zeros(len(lengths), np.int64)
+    for k, length in enumerate(lengths):
+        margin = 0.0
+        while margin < 1.0:  # nothing near a boundary
+            inputs[k] = 2 * rng.normal(size=(FRAMES, FEATURES))
+            scores = runtime.run({"x": inputs[k, :length, None]})["logits"].reshape(-1)
+            margin = float(np.diff(np.sort(scores))[-1])
+        labels[k] = scores.argmax() if k else scores.argmin()
+    files = Files(folder / "tiny.onnx", folder / "tiny.npz", inputs, labels, lengths)
+    files.save(files.data)
+    return files

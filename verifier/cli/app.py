@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -67,6 +68,88 @@ def inspect(
     from verifier.cli.inspect import run
 
     print(run(model, bind or (), json))
+
+
+@app.command()
+@reports_errors
+def verify(
+    query: Annotated[
+        Path, typer.Argument(help="A VNN-LIB file.", metavar="QUERY.vnnlib", show_default=False)
+    ],
+    network: Annotated[
+        list[str],
+        typer.Option(
+            "--network",
+            help="The ONNX file that the query is about.",
+            metavar="[NAME=]MODEL.onnx",
+            show_default=False,
+        ),
+    ],
+    timeout: options.QueryTimeout = None,
+    device: options.DeviceName = options.Device.auto,
+    dtype: options.DtypeName = options.Precision.float64,
+    threads: options.Threads = 1,
+    seed: options.Seed = 0,
+) -> None:
+    """Answer a VNN-LIB query: unsat, sat (with the assignment), unknown or timed-out."""
+    from verifier.cli.machine import settings
+    from verifier.cli.verify import run
+
+    print(run(query, network, timeout, STARTED, settings(device, dtype, threads, seed)))
+
+
+@app.command()
+@reports_errors
+def certify(
+    model: options.Model,
+    data: options.Data,
+    eps: options.Eps,
+    norm: options.Norm = "inf",
+    clip: options.Clip = None,
+    frames: options.Frames = None,
+    output: options.Output = None,
+    limit: options.Limit = None,
+    json: options.Json = None,
+    timeout: options.Timeout = None,
+    device: options.DeviceName = options.Device.auto,
+    dtype: options.DtypeName = options.Precision.float64,
+    threads: options.Threads = 1,
+    seed: options.Seed = 0,
+) -> Status:
+    """Prove that no input within EPS of a sample changes its class, sample after sample."""
+    from verifier.cli.certify import Task, run_certify
+    from verifier.cli.machine import settings
+
+    how = settings(device, dtype, threads, seed)
+    return run_certify(Task(model, data, norm, clip, frames, output, limit, json, timeout, how), eps)
+
+
+@app.command()
+@reports_errors
+def radius(
+    model: options.Model,
+    data: options.Data,
+    start: options.Start = 0.01,
+    tolerance: options.Tolerance = 0.01,
+    norm: options.Norm = "inf",
+    clip: options.Clip = None,
+    frames: options.Frames = None,
+    output: options.Output = None,
+    limit: options.Limit = None,
+    json: options.Json = None,
+    timeout: options.Timeout = None,
+    device: options.DeviceName = options.Device.auto,
+    dtype: options.DtypeName = options.Precision.float64,
+    threads: options.Threads = 1,
+    seed: options.Seed = 0,
+) -> Status:
+    """Bound the least distortion that changes a sample's class: proved from below, attacked from above."""
+    from verifier.cli.certify import Task, run_radius
+    from verifier.cli.machine import settings
+
+    how = settings(device, dtype, threads, seed)
+    task = Task(model, data, norm, clip, frames, output, limit, json, timeout, how)
+    return run_radius(task, start, tolerance)
 
 
 @app.command(

@@ -48,7 +48,7 @@ def _with_free_dimensions(model: Path, given: Bindings) -> tuple[Bindings, list[
         for spec in specs
         if spec.name not in given
         for axis, dim in enumerate(spec.dims)
-        if isinstance(dim, str) and dim not in given and not may_be_batch(spec, axis, specs)
+        if isinstance(dim, str) and dim not in given and not may_be_batch(spec, axis)
     }
     return {**given, **dict.fromkeys(free, SHOWN_LENGTH)}, sorted(free)
 

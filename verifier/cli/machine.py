@@ -7,17 +7,16 @@ from verifier.verify import Settings
 
 
 def settings(
-    device: Device, dtype: Precision = Precision.float64, threads: int | None = None, seed: int = 0
+    device: Device, dtype: Precision = Precision.float64, threads: int = 1, seed: int = 0
 ) -> Settings:
     """Prepare torch and return the settings of this run. Raises `BadInput` where the machine cannot do it."""
     import torch
 
     from parsers.errors import BadInput
 
-    if threads is not None:
-        if threads < 1:
-            raise BadInput(f"--threads {threads}: give at least 1, or leave it out for all of them")
-        torch.set_num_threads(threads)
+    if threads < 1:
+        raise BadInput(f"--threads {threads}: give at least 1")
+    torch.set_num_threads(threads)
     if seed < 0:
         raise BadInput(f"--seed {seed}: give a number from 0 up")
     present = torch.cuda.is_available()

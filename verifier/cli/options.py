@@ -29,6 +29,14 @@ Data = Annotated[
         show_default=False,
     ),
 ]
+Eps = Annotated[
+    float,
+    typer.Option("--eps", help="Radius of the balls around the samples.", metavar="E", show_default=False),
+]
+Start = Annotated[float, typer.Option("--start", help="The first radius that is tried.", metavar="E")]
+Tolerance = Annotated[
+    float, typer.Option("--tolerance", help="Relative accuracy of the certified radius.", metavar="R")
+]
 Norm = Annotated[
     str, typer.Option("--norm", help="The norm: inf, 2, 1 or any number from 1 up.", metavar="inf|2|1|P")
 ]
@@ -40,7 +48,7 @@ Frames = Annotated[
     str | None,
     typer.Option(
         "--frames",
-        help="What may change, e.g. 0:5 for frames 0 to 4; see the README.",
+        help="What may change: 0-4,-1 (frames), :0,1 (features), each (a ball per frame), each,0-4:0.",
         metavar="SPEC",
         show_default=False,
     ),
@@ -72,8 +80,8 @@ DtypeName = Annotated[
     Precision, typer.Option("--dtype", help="Arithmetic of the bounds; sound in both, tighter in float64.")
 ]
 Threads = Annotated[
-    int | None,
-    typer.Option("--threads", help="CPU threads; all by default.", metavar="N", show_default=False),
+    int,
+    typer.Option("--threads", help="CPU threads; more pay from about 128 hidden units on.", metavar="N"),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of the attack's random starts.", metavar="N")]
 Output = Annotated[

@@ -1,0 +1,133 @@
+"""`recert certify` and `recert radius`: samples of a data set, a verdict or an interval for each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from rich.table import Table
+from torch import Tensor
+
+from verifier.certify import certify
+from verifier.cli import checks
+from verifier.cli.report import (
+    JsonLines,
+    ProgressBar,
+    accuracy_lines,
+    distortion_lines,
+    distortion_table,
+    outcome_table,
+    results_console,
+)
+from verifier.cli.status import Status, say
+from verifier.dataset import Sample, load_dataset, stacked
+from verifier.evaluate import join
+from verifier.frames import movable_groups, parse_choice
+from verifier.network import Classifier
+from verifier.outcome import Distortion, Outcome
+from verifier.radius import radii
+from verifier.region import Region, ball_region
+from verifier.replay import Replay
+from verifier.verify import Settings
+
+Found = TypeVar("Found", Outcome, Distortion)
+RegionOf = Callable[[Sequence[Sample], "float | Tensor"], Region]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What both commands are asked: which model, which samples, what may move, how long."""
+
+    model: Path
+    data: Path
+    norm: str
+    clip: tuple[float, float] | None
+    frames: str | None
+    output: str | None
+    limit: int | None
+    json: Path | None
+    timeout: float | None
+    settings: Settings
+
+
+def run_certify(task: Task, eps: float) -> Status:
+    """Certify every sample at radius `eps`."""
+    eps = checks.radius(eps)
+    timeout = checks.timeout(task.timeout)
+
+    def decide(network: Classifier, samples: Sequence[Sample], region: RegionOf) -> Iterator[Outcome]:
+        return certify(network, samples, lambda some: region(some, eps), timeout=timeout)
+
+    return _run(task, decide, lambda o: o.verdict.value, outcome_table, accuracy_lines)
+
+
+def run_radius(task: Task, start: float, tolerance: float) -> Status:
+    """Bound the least distortion of every sample."""
+    checks.radius(start, "--start", zero=False)
+    checks.radius(tolerance, "--tolerance", zero=False)
+    timeout = checks.timeout(task.timeout)
+
+    def decide(network: Classifier, samples: Sequence[Sample], region: RegionOf) -> Iterator[Distortion]:
+        return radii(network, samples, region, start=start, tolerance=tolerance, timeout=timeout)
+
+    return _run(
+        task,
+        decide,
+        lambda d: "misclassified" if d.misclassified else "bounded",
+        distortion_table,
+        distortion_lines,
+    )
+
+
+def _run(
+    task: Task,
+    decide: Callable[[Classifier, Sequence[Sample], RegionOf], Iterator[Found]],
+    kind: Callable[[Found], str],
+    table: Callable[[list[Found]], Table],
+    summary: Callable[[list[Found]], list[str]],
+) -> Status:
+    """Decide all samples; an interrupt ends the work, and what has been found is shown."""
+    p, clip = checks.norm_order(task.norm), checks.clip(task.clip)
+    choice = None if task.frames is None else parse_choice(task.frames)
+    json = None if task.json is None else JsonLines(task.json)
+    replay = Replay(task.model)
+    dataset = load_dataset(task.data, replay.inputs, task.limit)
+    found: list[Found] = []
+    tally: Counter[str] = Counter()
+    status = Status.DONE
+    bar = ProgressBar(len(dataset), task.model.name)
+    try:
+        with bar.shown(), json or nullcontext():
+            for group in dataset.groups():
+                network = Classifier(replay, group[0].shapes, task.settings, task.output)
+                dataset.check_labels(network.classes)
+                moving = movable_groups(network.graph, dataset.perturbed, choice)
+
+                def region(
+                    some: Sequence[Sample],
+                    eps: float | Tensor,
+                    network: Classifier = network,
+                    moving: Tensor = moving,
+                ) -> Region:
+                    return ball_region(
+                        join(network.graph.inputs, stacked(some)), eps, p, clip=clip, group=moving
+                    )
+
+                for entry in decide(network, group, region):
+                    found.append(entry)
+                    if json is not None:
+                        json.write(entry.as_json())
+                    tally[kind(entry)] += 1
+                    bar.advance(", ".join(f"{count} {name}" for name, count in tally.items()))
+    except KeyboardInterrupt:
+        say(f"recert: interrupted after {len(found)} of {len(dataset)} samples")
+        status = Status.INTERRUPTED
+    console = results_console(json)
+    console.print(table(found))
+    for line in summary(found):
+        console.print(line, highlight=False)
+    return status

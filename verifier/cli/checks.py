@@ -1,0 +1,36 @@
+"""Options that make no sense, each refused in one line."""
+
+from __future__ import annotations
+
+import math
+
+from parsers.errors import BadInput
+
+
+def norm_order(text: str) -> float:
+    """`inf`, `2`, `1`, `1.5` … → p ≥ 1."""
+    try:
+        p = float(text)
+    except ValueError:
+        p = math.nan
+    if math.isnan(p) or p < 1:
+        raise BadInput(f"--norm {text}: it is no norm; use inf, 2, 1 or any number from 1 up")
+    return p
+
+
+def radius(eps: float, name: str = "--eps", *, zero: bool = True) -> float:
+    if not math.isfinite(eps) or eps < 0 or (eps == 0 and not zero):
+        raise BadInput(f"{name} {eps:g}: give a finite number, {'0 or more' if zero else 'greater than 0'}")
+    return eps
+
+
+def timeout(seconds: float | None) -> float | None:
+    if seconds is not None and not seconds > 0:
+        raise BadInput(f"--timeout {seconds:g}: give a number of seconds greater than 0, or leave it out")
+    return seconds if seconds is None or math.isfinite(seconds) else None
+
+
+def clip(low_high: tuple[float, float] | None) -> tuple[float, float] | None:
+    if low_high is not None and not low_high[0] <= low_high[1]:
+        raise BadInput(f"--clip {low_high[0]:g} {low_high[1]:g}: the first number must not exceed the second")
+    return low_high

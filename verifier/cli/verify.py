@@ -1,0 +1,55 @@
+"""`recert verify QUERY --network MODEL`: the verdict on the first line of standard output."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from parsers.errors import BadInput, BadQuery
+from parsers.specification import Specification
+from parsers.vnnlib import read_vnnlib
+from verifier.cli import checks
+from verifier.cli.status import say
+from verifier.network import QueryNetwork
+from verifier.query import QueryResult, answer, bindings
+from verifier.replay import Replay
+from verifier.verify import Settings
+
+RESERVE = 0.1  # seconds kept back for writing the answer
+
+
+def run(
+    query: Path, networks: Sequence[str], timeout: float | None, started: float, settings: Settings
+) -> str:
+    """The text for standard output. `started` is when the process began, for the time limit."""
+    seconds = checks.timeout(timeout)
+    deadline = None if seconds is None else started + seconds - RESERVE
+    specification = read_vnnlib(query)
+    path = _model(specification, networks)
+    replay = Replay(path)
+    network = QueryNetwork(replay, bindings(specification, replay.inputs), settings)
+    bound = specification.bind(network.inputs, network.outputs)
+    result = answer(bound, network, deadline=deadline)
+    say(f"recert: {result.reason}")
+    return _lines(result)
+
+
+def _lines(result: QueryResult) -> str:
+    return result.answer.value if result.assignment is None else f"{result.answer.value}\n{result.assignment}"
+
+
+def _model(specification: Specification, networks: Sequence[str]) -> Path:
+    """The file that `--network` gives for the query's only network: `NAME=MODEL`, or just `MODEL`."""
+    declared = {v.network for v in (*specification.inputs, *specification.outputs)} - {""}
+    if len(networks) != 1:
+        raise BadQuery(
+            f"the query is about one network, --network is given {len(networks)} times; give it once"
+        )
+    name, equals, path = networks[0].partition("=")
+    if not equals or (name not in declared and Path(networks[0]).is_file()):
+        return Path(networks[0])
+    if declared and name not in declared:
+        raise BadQuery(f"the query declares network '{', '.join(declared)}', not '{name}'; correct --network")
+    if not path:
+        raise BadInput(f"--network {networks[0]}: write NAME=MODEL.onnx or just MODEL.onnx")
+    return Path(path)

@@ -1,0 +1,136 @@
+"""Answer a VNN-LIB query about one network.
+
+`sat` needs a witness that onnxruntime, running the original file, confirms in exact arithmetic; `unsat` needs
+a proof for every case of the disjunction. Everything else is `unknown`, or `timed-out`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from math import prod
+from typing import Protocol
+
+import numpy as np
+
+from parsers.errors import BadQuery
+from parsers.onnx.dimensions import Bindings, InputSpec, may_be_batch
+from parsers.specification import Case, Specification, format_assignment
+from verifier.verify import ProofResult
+
+Arrays = Mapping[str, np.ndarray]
+
+ATTACK_SHARE = 0.3  # of the time that is left, over all cases
+
+
+class Answer(StrEnum):
+    sat = "sat"
+    unsat = "unsat"
+    unknown = "unknown"
+    timed_out = "timed-out"
+
+
+@dataclass(frozen=True, slots=True)
+class QueryResult:
+    """`assignment` follows a `sat` on standard output; `reason` says how the answer came about."""
+
+    answer: Answer
+    reason: str
+    assignment: str | None = None
+
+
+class Network(Protocol):
+    """What is needed of a network; `verifier.network.QueryNetwork` is one."""
+
+    def run(self, inputs: Arrays) -> Arrays: ...
+
+    def candidates(self, cases: Sequence[Case], deadline: float | None) -> Iterator[Arrays]: ...
+
+    def prove(self, case: Case, deadline: float | None, progress: Callable[[], None]) -> ProofResult: ...
+
+
+def bindings(spec: Specification, inputs: Sequence[InputSpec]) -> Bindings:
+    """The shapes that a query gives to a model's inputs.
+
+    Version 2 declares them. Version 1 only counts elements, which leaves room for one free dimension that is
+    not the batch. What does not fit is left for `Specification.bind` to explain.
+    """
+    if spec.version != "1.0":
+        pairs = zip(inputs, spec.inputs, strict=False)
+        return {i.name: v.shape for i, v in pairs if len(i.dims) == len(v.shape) and _agree(i, v.shape)}
+    free = {
+        dim
+        for i in inputs
+        for axis, dim in enumerate(i.dims)
+        if isinstance(dim, str) and not may_be_batch(i, axis)
+    }
+    if len(free) != 1:
+        return {}
+    (name,) = free
+    wanted = sum(v.size for v in spec.inputs)
+    per_unit = sum(prod(d for d in i.dims if isinstance(d, int)) for i in inputs if name in i.dims)
+    fixed = sum(prod(d for d in i.dims if isinstance(d, int)) for i in inputs if name not in i.dims)
+    linear = all(i.dims.count(name) <= 1 for i in inputs)
+    size, rest = divmod(wanted - fixed, per_unit)
+    return {name: size} if linear and size > 0 and not rest else {}
+
+
+def _agree(spec: InputSpec, shape: Sequence[int]) -> bool:
+    return all(not isinstance(dim, int) or dim == n for dim, n in zip(spec.dims, shape, strict=True))
+
+
+def answer(
+    spec: Specification,
+    network: Network,
+    *,
+    deadline: float | None = None,
+    progress: Callable[[], None] = lambda: None,
+) -> QueryResult:
+    """Answer `spec`, which must be bound to the network; `deadline` is a time.monotonic() value."""
+    if not spec.bound:
+        raise BadQuery("the query is not bound to a network yet")
+    cases = spec.cases
+    if not cases:
+        return QueryResult(Answer.unsat, "the query contradicts itself, whatever the network is")
+    found = _attack(spec, network, cases, deadline)
+    if found is not None:
+        return found
+    worst: ProofResult | None = None
+    for number, case in enumerate(cases, 1):
+        if _over(deadline):
+            return QueryResult(Answer.timed_out, f"{number - 1} of {len(cases)} cases are proved")
+        result = network.prove(case, deadline, progress)
+        if not result.proved and (worst is None or result.bound < worst.bound):
+            worst = result
+        if worst is not None and not worst.finished:
+            return QueryResult(
+                Answer.timed_out, f"case {number} of {len(cases)} is open at bound {result.bound:.4g}"
+            )
+    if worst is None:
+        return QueryResult(Answer.unsat, f"all of {len(cases)} cases are proved")
+    return QueryResult(
+        Answer.unknown,
+        f"no proof and no counterexample; the worst case has bound {worst.bound:.4g} ({worst.method})",
+    )
+
+
+def _attack(
+    spec: Specification, network: Network, cases: Sequence[Case], deadline: float | None
+) -> QueryResult | None:
+    """`sat` with a confirmed witness, or None."""
+    now = time.monotonic()
+    limit = None if deadline is None else now + ATTACK_SHARE * (deadline - now)
+    for inputs in network.candidates(cases, limit):
+        outputs = network.run(inputs)
+        if all(np.all(np.isfinite(y)) for y in outputs.values()) and spec.satisfied_by(inputs, outputs):
+            text = format_assignment(spec, inputs, outputs)
+            return QueryResult(Answer.sat, "onnxruntime confirms the counterexample", text)
+        if _over(deadline):
+            break
+    return None
+
+
+def _over(deadline: float | None) -> bool:
+    return deadline is not None and time.monotonic() > deadline
