@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from parsers.onnx.values import Const, Sym, Val, constant
+from parsers.onnx.values import Const, Val, constant
 
 if TYPE_CHECKING:
     from parsers.onnx.builder import Builder
@@ -165,25 +165,3 @@ def pad_nothing(_b: Builder, inputs: tuple[Val, ...], attributes: Attributes) ->
 @rule("sum", "reduce_max")
 def reduce_nothing(_b: Builder, inputs: tuple[Val, ...], attributes: Attributes) -> Val | None:
     return inputs[0] if attributes["axes"] == () else None
-
-
-# --- normal forms of gates ------------------------------------------------------------------------------
-
-
-def sigmoid_of(b: Builder, value: Val) -> Sym | None:
-    """a, where `value` is σ(a)."""
-    node = b.producer(value)
-    if node is None or node.op != "sigmoid":
-        return None
-    operand = b.operands(node)[0]
-    return operand if isinstance(operand, Sym) else None
-
-
-@rule("sub")
-def one_minus_sigmoid(b: Builder, inputs: tuple[Val, ...], _attributes: Attributes) -> Val | None:
-    """1 − σ(a) = σ(−a)"""
-    x, y = inputs
-    a = sigmoid_of(b, y)
-    if a is None or not is_all(x, 1) or _kept(y, x) is None:
-        return None
-    return b.emit("sigmoid", b.neg(a))

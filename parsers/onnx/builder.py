@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+import parsers.onnx.normal_forms  # noqa: F401  (registers its rules)
 from parsers.ir import Graph, Node, Scan, Shape, Value
 from parsers.onnx.algebra import simplify
 from parsers.onnx.values import Const, Sym, Val, constant
@@ -32,6 +33,7 @@ class Builder:
         self.captures: dict[tuple[int, str], tuple[Sym, Sym]] = {}
         self._producers: dict[str, Node] = {}
         self._interned: dict[tuple[Shape, bytes], str] = {}
+        self._made: dict[tuple[object, ...], str] = {}
         self._labels: dict[str, str] = {}
         self._final: dict[str, str] = {}
 
@@ -59,6 +61,10 @@ class Builder:
             return constant(self.constants[name], self.values[name].dtype)
         record = self.values[name]
         return Sym(name, record.shape, record.dtype, self)
+
+    def dtype(self, value: Val) -> str:
+        """The element type that `value` was made with, before any cast that keeps its numbers."""
+        return value.owner.values[value.name].dtype if isinstance(value, Sym) else value.dtype
 
     def operands(self, node: Node) -> list[Val]:
         return [self.value(name) for name in node.inputs]
@@ -101,12 +107,16 @@ class Builder:
         simpler = simplify(self, op, inputs, attributes)
         if simpler is not None:
             return retype(simpler, dtype)
-        shape = infer_shape(op, [x.array if isinstance(x, Const) else x.shape for x in inputs], attributes)
         names = tuple(self._operand(x) for x in inputs)
+        key = (op, names, tuple((k, _hashable(v)) for k, v in sorted(attributes.items())))
+        if key in self._made:  # the same computation once
+            return retype(self.value(self._made[key]), dtype)
+        shape = infer_shape(op, [x.array if isinstance(x, Const) else x.shape for x in inputs], attributes)
         output = self._new(shape, dtype)
         node = Node(op, names, output.name, attributes, self.origin)
         self.nodes.append(node)
         self._producers[output.name] = node
+        self._made[key] = output.name
         return output
 
     def scan(
@@ -253,6 +263,10 @@ class Builder:
         output = self._new(value.shape, value.dtype)
         self.nodes.append(Node("reshape", (value.name,), output.name, {"shape": value.shape}, self.origin))
         return output
+
+
+def _hashable(value: object) -> object:
+    return (value.shape, value.tobytes()) if isinstance(value, np.ndarray) else value
 
 
 def retype(value: Val, dtype: str) -> Val:

@@ -1,4 +1,4 @@
-"""Every operator that is read, against onnxruntime by the reader's own check, and the standard's own tests."""
+"""Every operator that is read: against onnxruntime by the reader itself, and the standard's own tests."""
 
 from __future__ import annotations
 

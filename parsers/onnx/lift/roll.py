@@ -15,7 +15,7 @@ import numpy as np
 from parsers.ir import Graph, Node, Scan
 from parsers.onnx.builder import Builder
 from parsers.onnx.lift.close import close
-from parsers.onnx.lift.stack import stack
+from parsers.onnx.lift.stack import flipped, stack
 from parsers.onnx.lift.steps import Step
 from parsers.onnx.values import Const, Sym, Val
 
@@ -207,10 +207,12 @@ def roll(
         if all(same(values[0], v) for v in values):
             return values[0]
         sequence = stack(b, values)
-        frame = body.input(f"frame{len(frames)}", values[0].shape, values[0].dtype)
-        frames.append(frame)
+        for frame, known in zip(frames, sequences, strict=True):
+            if same(known, sequence):
+                return frame
+        frames.append(body.input(f"frame{len(frames)}", values[0].shape, b.dtype(values[0])))
         sequences.append(sequence)
-        return frame
+        return frames[-1]
 
     for j, node in enumerate(first.nodes):
         places = [[v.name(v.nodes[j].inputs[i]) for v in views] for i in range(len(node.inputs))]
@@ -235,6 +237,8 @@ def roll(
         places = [v.value(v.step.outputs[i]) for v in views]
         values = around(places)
         emitted.append((values, None if values is not None else operand(places)))
+    backwards = [flipped(b, s) for s in sequences]
+    reverse = len(steps) > 1 and bool(frames) and all(s is not None for s in backwards)
     finals, stacked = close(
         b,
         body,
@@ -242,11 +246,14 @@ def roll(
         after=[after[k] for k in order],
         initial=[states[k] for k in order],
         frames=frames,
-        sequences=sequences,
+        sequences=[s for s in backwards if s is not None] if reverse else sequences,
         outputs=[v for _, v in emitted if v is not None],
         length=len(steps),
+        reverse=reverse,
         form=form,
     )
+    if reverse:
+        stacked = [b.take(s, np.arange(len(steps))[::-1], 0) for s in stacked]
     made = iter(stacked)
     outputs = [next(made) if values is None else stack(b, values) for values, _ in emitted]
     return dict(zip(order, finals, strict=True)), outputs

@@ -42,3 +42,13 @@ def _picked(b: Builder, value: Val) -> tuple[str, int, int] | None:
         return (node.inputs[0], axis, int(indices.reshape(()))) if indices.size == 1 else None
     start, stop = node.attributes["start"], node.attributes["stop"]
     return (node.inputs[0], axis, start) if stop - start == 1 else None
+
+
+def flipped(b: Builder, sequence: Val) -> Val | None:
+    """The sequence that `sequence` is read backwards from, if it is one read backwards as a whole."""
+    node = b.producer(sequence)
+    if node is None or node.op != "take" or node.attributes["axis"] != 0:
+        return None
+    indices = node.attributes["indices"]
+    source = b.operands(node)[0]
+    return source if np.array_equal(indices, np.arange(source.shape[0])[::-1]) else None
