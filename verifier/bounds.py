@@ -20,7 +20,7 @@ from verifier.interval import Interval, interval_of
 from verifier.program import Block, GateStep, ScanStep, Stage
 from verifier.region import Region
 from verifier.relaxed import RelaxedGate, relax
-from verifier.sweep import Sweep
+from verifier.sweep import StateBox, Sweep
 
 ROW_ENTRIES = 1 << 24  # coefficients that one sweep may hold per value; more rows are swept in chunks
 
@@ -69,8 +69,9 @@ Key = tuple[int, int]  # (identity of the step, iteration)
 class Bounds:
     """Boxes and planes of every site of `program` over `region`, and bounds of linear functions of outputs.
 
-    Computed once, when made. `backward=False` keeps forward intervals only (method "interval"). `lost` [B]
-    marks instances for which some box overflowed: all their bounds are −∞.
+    Computed once, when made. `backward=False` keeps forward intervals only; with `lookback` k, sweeps go
+    at most k iterations back and end in the states' intervals. `lost` [B] marks instances for which some box
+    overflowed: all their bounds are −∞.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Bounds:
         arithmetic: Arithmetic,
         *,
         backward: bool = True,
+        lookback: int | None = None,
         progress: Callable[[], None] = lambda: None,
     ) -> None:
         self.program = program
@@ -91,7 +93,9 @@ class Bounds:
         self._progress = progress
         self._batch = region.lower.shape[0]
         self.lost = torch.zeros(self._batch, dtype=torch.bool, device=region.lower.device)
-        self._sweep = Sweep(program, lambda step, iteration: self._relaxed[id(step), iteration])
+        self._lookback = lookback
+        self._states: dict[Key, list[StateBox]] = {}
+        self._sweep = self._sweep_with(self._relaxed)
         self._starts: dict[tuple[int, ...], tuple[dict[str, Tensor], Tensor]] = {}
         with torch.no_grad():
             self.variables = self._program_bounds()
@@ -125,9 +129,7 @@ class Bounds:
         """The backward sweep of `minimum` alone; differentiable in the planes of `relaxed`, which replace
         the sites' own. Meaningless for `lost` instances."""
         C = objective.outputs
-        sweep = self._sweep
-        if relaxed is not None:
-            sweep = Sweep(self.program, lambda step, iteration: relaxed[id(step), iteration])
+        sweep = self._sweep if relaxed is None else self._sweep_with(relaxed)
         rows: dict[str, Tensor] = {}
         constant = C.new_zeros(C.shape[:2])
         start = 0
@@ -145,6 +147,11 @@ class Bounds:
         if objective.inputs is not None:
             A = A + objective.inputs
         return constant + self.region.minimum(A.expand(self._batch, -1, -1)) - self._uncertainty(objective)
+
+    def _sweep_with(self, relaxed: Mapping[Key, RelaxedGate]) -> Sweep:
+        return Sweep(
+            self.program, lambda step, iteration: relaxed[id(step), iteration], self._lookback, self._states
+        )
 
     def _uncertainty(self, objective: Objective) -> Tensor | float:
         """What the unknown digits of the coefficients can change: uncertainty · Σ |coefficient| |value|."""
@@ -255,6 +262,9 @@ class Bounds:
         frames_out: list[dict[int, Interval]] = [{} for _ in scan.stacked]
         for iteration in range(scan.length):
             frame = scan.frame(iteration)
+            if self._lookback is not None:
+                relative = self.arithmetic.affine(0, body.width)
+                self._states[id(scan), iteration] = [_state_box(state, relative) for state in states]
             inputs = dict(zip(body.inputs, states, strict=False))
             for name, sequence in zip(body.inputs[body.states :], sequences, strict=True):
                 size = body.variables[name]
@@ -322,6 +332,13 @@ class Bounds:
             both = {name: torch.cat([A, -A]).unsqueeze(0) for name, A in rows.items()}
             self._starts[key] = both, torch.cat([bias, -bias]).unsqueeze(0)
         return self._starts[key]
+
+
+def _state_box(state: Interval, relative: float) -> StateBox:
+    """The middle, and a radius that covers the rounding of A·middle − |A|·radius for any A [.., n]."""
+    middle = (state.lower + state.upper) / 2
+    radius = torch.maximum(state.upper - middle, middle - state.lower) + 2 * relative * state.magnitude
+    return StateBox(middle.unsqueeze(-1), radius.unsqueeze(-1))
 
 
 def _never_nan(bound: Tensor) -> Tensor:

@@ -4,11 +4,15 @@ A sweep carries coefficients Λ (`Cotangents`) through the steps of a block in r
 coefficients by those of its operands through its planes (`RelaxedGate.pull`); a scan walks its body from
 the last iteration to the first, the state's coefficients going from one iteration to the one before.
 Every row is a *lower* bound; an upper bound is the lower bound of the negated row.
+
+With `lookback` k a scan is walked k iterations deep at most; there the coefficients of its states meet the
+states' own intervals. Work then grows as T·k, not T².
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -18,15 +22,32 @@ from verifier.cotangents import Cotangents
 from verifier.program import Block, GateStep, ScanStep
 from verifier.relaxed import RelaxedGate
 
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StateBox:
+    """The interval of a state before an iteration: `middle` and `radius` [B, n, 1], rounding included."""
+
+    middle: Tensor
+    radius: Tensor
+
+
 Planes = Callable[[GateStep, int], RelaxedGate]  # (step, iteration; 0 outside scans) → its planes
 
 
 class Sweep:
-    """Substitutes backward through `program` with the gates' `planes`."""
+    """Substitutes backward through `program` with the gates' `planes`; `lookback` needs the `states`."""
 
-    def __init__(self, program: Block, planes: Planes) -> None:
+    def __init__(
+        self,
+        program: Block,
+        planes: Planes,
+        lookback: int | None = None,
+        states: Mapping[tuple[int, int], list[StateBox]] | None = None,
+    ) -> None:
         self._program = program
         self._planes = planes
+        self._lookback = lookback
+        self._states = {} if states is None else states
 
     def from_program(self, rows: Mapping[str, Tensor], constant: Tensor) -> tuple[Tensor, Tensor]:
         """Rows [B, R, n] over variables ↦ (coefficients [B, R, N] of all inputs, constant [B, R])."""
@@ -80,21 +101,27 @@ class Sweep:
     ) -> Tensor:
         """From coefficients of the scan's outputs; frames that no row needs are not walked."""
         frames = [None if A is None else A.unflatten(-1, (scan.length, -1)) for A in stacked]
-        last = scan.length - 1
-        if all(A is None for A in finals):
-            present = [A for A in frames if A is not None]
-            if not present:
-                return constant
-            needed = torch.stack([(A != 0).flatten(0, 1).any(0).any(-1) for A in present]).any(0).tolist()
-            walked = [k for k in range(scan.length) if needed[scan.frame(k)]]
-            if not walked:
-                return constant
-            last = walked[-1]
+        needed = self._needed(scan, frames)
+        if any(A is not None for A in finals):
+            last = scan.length - 1
+        elif needed:
+            last = needed[-1]
+        else:
+            return constant
         body = scan.body
         cotangents = Cotangents(body.fused)
         for form, A in zip(body.outputs[: body.states], finals, strict=True):
             constant = _pull(cotangents, form, A, constant)
-        return self._scan(scan, last, cotangents, frames, outer, constant)
+        return self._scan(scan, last, cotangents, frames, outer, constant, min(needed, default=last))
+
+    @staticmethod
+    def _needed(scan: ScanStep, frames: list[Tensor | None]) -> list[int]:
+        """The iterations whose frames have coefficients, in order."""
+        present = [(A != 0).flatten(0, 1).any(0).any(-1) for A in frames if A is not None]
+        if not present:
+            return []
+        used = torch.stack(present).any(0).tolist()
+        return [k for k in range(scan.length) if used[scan.frame(k)]]
 
     def _scan(
         self,
@@ -104,12 +131,16 @@ class Sweep:
         stacked: list[Tensor | None],
         outer: Cotangents,
         constant: Tensor,
+        oldest: int | None = None,
     ) -> Tensor:
-        """Walk iterations `last` … 0, starting from what `cotangents` holds over the body at `last`."""
+        """Walk iterations `last` … 0, starting from what `cotangents` holds over the body at `last`, or as
+        far as `lookback` reaches; always to `oldest`, the first iteration with coefficients in `stacked`."""
         body = scan.body
         sequences: list[dict[int, Tensor]] = [{} for _ in scan.sequences]
         states: list[Tensor | None] = [None] * body.states
-        for iteration in range(last, -1, -1):
+        reach = last + 1 if self._lookback is None else self._lookback
+        first = max(0, min(last + 1 - reach, last if oldest is None else oldest))
+        for iteration in range(last, first - 1, -1):
             frame = scan.frame(iteration)
             if iteration < last:
                 cotangents = Cotangents(body.fused)
@@ -123,8 +154,13 @@ class Sweep:
             for frames, A in zip(sequences, found[body.states :], strict=True):
                 if A is not None:
                     frames[frame] = A
-        for form, A in zip(scan.initial, states, strict=True):
-            constant = _pull(outer, form, A, constant)
+        if first > 0:
+            for A, box in zip(states, self._states[id(scan), first], strict=True):
+                if A is not None:
+                    constant = constant + A @ box.middle - A.abs() @ box.radius
+        else:
+            for form, A in zip(scan.initial, states, strict=True):
+                constant = _pull(outer, form, A, constant)
         for form, frames in zip(scan.sequences, sequences, strict=True):
             if frames:
                 constant = _pull(outer, form, _assemble(frames, scan.length), constant)

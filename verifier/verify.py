@@ -27,17 +27,22 @@ from verifier.region import Region, box_region
 DTYPES: Mapping[str, torch.dtype] = {"float64": torch.float64, "float32": torch.float32}
 
 
+LONG, NEAR = 200, 64  # time grows as T² up to LONG iterations, from there on as T
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How hard to try, and where.
 
-    `deployed`: bounds also cover the file's own float32 rounding in onnxruntime (see verifier.arithmetic).
+    `lookback`: iterations that a backward sweep goes back in a scan; by default all of a scan of up to
+    LONG iterations and NEAR of a longer one. `deployed`: bounds also cover the file's own float32 rounding in onnxruntime (see verifier.arithmetic).
     """
 
     dtype: str = "float64"
     device: str = "cpu"
     deployed: bool = True
     slope_steps: int = 40
+    lookback: int | None = None
     attack_restarts: int = 4
     attack_steps: int = 40
     seed: int = 0
@@ -82,6 +87,9 @@ class Verifier:
         self._device = torch.device(settings.device)
         self._program = compile_program(graph, dtype=self._dtype, device=self._device)
         self._arithmetic = Arithmetic(self._dtype, settings.deployed)
+        longest = max((scan.length for scan in graph.scans()), default=0)
+        self._lookback = settings.lookback or (NEAR if longest > LONG else None)
+        self._backward = "backward" if self._lookback is None else f"backward({self._lookback})"
 
     def margins(
         self,
@@ -174,11 +182,11 @@ class Verifier:
             return quick, "interval", True
         if time.monotonic() > limit:
             return quick, "interval", False
-        bounds = Bounds(self._program, region, self._arithmetic, progress=progress)
+        bounds = Bounds(self._program, region, self._arithmetic, lookback=self._lookback, progress=progress)
         with torch.no_grad():
             swept = torch.maximum(quick, bounds.minimum(objective))
         if bool((swept > target).all()) or self.settings.slope_steps == 0:
-            return swept, "backward", True
+            return swept, self._backward, True
         best = optimise_slopes(
             bounds,
             objective,
@@ -187,4 +195,4 @@ class Verifier:
             deadline=limit,
             progress=progress,
         )
-        return torch.maximum(swept, best), "backward+slopes", time.monotonic() <= limit
+        return torch.maximum(swept, best), self._backward + "+slopes", time.monotonic() <= limit

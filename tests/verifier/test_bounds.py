@@ -66,6 +66,21 @@ def test_bounds_contain_what_search_finds(name: str, eps: float, folder: Path) -
     _assert_holds(graph, region, optimised)
 
 
+@pytest.mark.parametrize("lookback", [1, 2, 4])
+@pytest.mark.parametrize("name", ["lstm", "lstm_reverse", "gru_two_layers_bidirectional", "attention"])
+def test_bounded_lookback_is_sound_and_no_tighter(name: str, lookback: int, folder: Path) -> None:
+    graph, program = _prepared(name, folder)
+    region = ball_region(_data(), 0.1, torch.inf)
+    objective = Objective(_rows(region))
+    short = Bounds(program, region, REAL, lookback=lookback).minimum(objective)
+    whole = Bounds(program, region, REAL, lookback=FRAMES).minimum(objective)
+    torch.testing.assert_close(whole, Bounds(program, region, REAL).minimum(objective), rtol=0, atol=1e-9)
+    _assert_holds(graph, region, short)
+    assert float((whole - short).min()) > -1e-3
+    if name == "lstm":  # the others' last frame does not reach back that far, or is read whole
+        assert float((whole - short).max()) > 0
+
+
 @pytest.mark.parametrize("p", [1.0, 2.0, 3.5])
 @pytest.mark.parametrize("name", ["lstm", "gru", "gru_two_layers_bidirectional"])
 def test_other_norms_and_clipping(name: str, p: float, folder: Path) -> None:
