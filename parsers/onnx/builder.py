@@ -168,9 +168,13 @@ class Builder:
             )
             outputs = [*finals, *stacked]
         for name, value in zip(node.outputs, outputs, strict=True):
-            if name in source._labels:
-                self.label(value, source._labels[name])
+            source.hand_label(name, self, value)
         return outputs
+
+    def hand_label(self, name: str, other: Builder, value: Val) -> None:
+        """Suggest for `value` in `other` the name that `name` has here."""
+        if name in self._labels:
+            other.label(value, self._labels[name])
 
     # --- primitives by name ------------------------------------------------------------------------
 

@@ -17,9 +17,11 @@ from parsers.onnx.dimensions import Binding, Bindings, InputSpec, bind, declared
 from parsers.onnx.load import load
 from parsers.onnx.problems import Unsupported
 from parsers.onnx.prune import prune
+from parsers.onnx.lift.reroll import reroll
 from parsers.onnx.scope import Reading, Scope
-from parsers.onnx.selfcheck import self_check
-from parsers.onnx.values import Const, Sym, Val, constant
+from parsers.onnx.selfcheck import difference, self_check
+from parsers.onnx.values import Any, Const, Sym, Val, constant, is_float
+from parsers.evaluate import evaluate_numpy
 
 OLDEST_OPSET = 7
 
@@ -125,10 +127,40 @@ def interpret(
             [f"output '{odd[0]}' is a sequence: only tensors can be compared with a property"]
         )
     outputs: list[Val] = [v for v in results if isinstance(v, Sym | Const)]
-    graph = builder.finish(model.graph.name or path.stem, outputs, names, reading.notes)
-    graph = validate(prune(graph))
+    graph = validate(prune(builder.finish(model.graph.name or path.stem, outputs, names, reading.notes)))
     _refuse_infinite(graph)
-    return Interpreted(graph, _origins(scope, builder, graph), reading.misplaced)
+    origins = _origins(scope.values, builder, graph)
+    rolled = _rolled(builder, graph, outputs, names, reading.notes, scope.values)
+    return Interpreted(*(rolled or (graph, origins)), reading.misplaced)
+
+
+def _rolled(
+    builder: Builder,
+    graph: Graph,
+    outputs: list[Val],
+    names: list[str],
+    notes: list[str],
+    values: Mapping[str, Any],
+) -> tuple[Graph, dict[str, str | np.ndarray]] | None:
+    """The graph with unrolled recurrences rolled into scans, if there are any and the numbers agree."""
+    b, moved, lengths = reroll(builder, outputs)
+    if not lengths:
+        return None
+    steps = " and ".join(map(str, lengths))
+    found = f"an unrolled recurrence of {steps} steps"
+    present = [moved[v.name] if isinstance(v, Sym) else v for v in outputs]
+    note = f"{found} was rolled into a scan"
+    smaller = validate(prune(b.finish(graph.name, present, names, [*notes, note])))
+    rng = np.random.default_rng(0)
+    inputs = {v.name: rng.normal(size=v.shape) for v in graph.inputs}
+    if any(not is_float(v.dtype) for v in graph.inputs):
+        inputs = {v.name: np.abs(np.trunc(inputs[v.name])) if not is_float(v.dtype) else inputs[v.name]
+                  for v in graph.inputs}
+    expected, got = evaluate_numpy(graph, inputs), evaluate_numpy(smaller, inputs)
+    if any(not difference(got[n], expected[n]) <= 1e-9 for n in names):
+        return None
+    shifted = {k: moved.get(v.name, v) if isinstance(v, Sym) else v for k, v in values.items()}
+    return smaller, _origins(shifted, b, smaller)
 
 
 def _refuse_infinite(graph: Graph) -> None:
@@ -142,9 +174,9 @@ def _refuse_infinite(graph: Graph) -> None:
         _refuse_infinite(scan.body)
 
 
-def _origins(scope: Scope, builder: Builder, graph: Graph) -> dict[str, str | np.ndarray]:
+def _origins(values: Mapping[str, Any], builder: Builder, graph: Graph) -> dict[str, str | np.ndarray]:
     origins: dict[str, str | np.ndarray] = {}
-    for name, value in scope.values.items():
+    for name, value in values.items():
         if isinstance(value, Const):
             origins[name] = value.array
         elif isinstance(value, Sym) and value.owner is builder:

@@ -7,7 +7,7 @@ node whose attributes differ from step to step must not depend on a state; it is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +38,7 @@ class Made:
 Place = State | Made | Const | Sym  # a constant, or a value of the graph around (a capture)
 
 
-class _View:
+class View:
     """One step, with every name of its body resolved to a place."""
 
     def __init__(self, step: Step) -> None:
@@ -63,6 +63,21 @@ class _View:
             return self.name(value.name)
         return value
 
+    def replay(self, b: Builder, states: Mapping[int, Val]) -> tuple[list[list[Val]], dict[int, Val]]:
+        """Write the step into the graph around it: the outputs of every node, and the states after it."""
+        made: list[list[Val]] = []
+        for node in self.nodes:
+            operands = [pick(self.name(n), states, made) for n in node.inputs]
+            made.append(b.replay(node, operands, self.step.body))
+        return made, {k: pick(self.value(v), states, made) for k, v in self.step.after.items()}
+
+
+def pick(place: Place, states: Mapping[int, Val], made: Sequence[Sequence[Val]]) -> Val:
+    """The value at a place, given the states and what the nodes so far made."""
+    if isinstance(place, State):
+        return states[place.index]
+    return made[place.node][place.which] if isinstance(place, Made) else place
+
 
 def same(p: Place, q: Place) -> bool:
     """Do two operands mean the same value in every respect?"""
@@ -78,7 +93,7 @@ def loose(p: Place) -> bool:
     return isinstance(p, Const | Sym)
 
 
-def compatible(a: _View, b: _View) -> bool:
+def compatible(a: View, b: View) -> bool:
     """May both steps be the same cell?"""
     if len(a.nodes) != len(b.nodes) or len(a.step.outputs) != len(b.step.outputs):
         return False
@@ -145,9 +160,9 @@ def same_graph(g: Graph, h: Graph) -> bool:
 def runs(steps: Sequence[Step]) -> list[list[Step]]:
     """Cut the iterations into maximal runs of one cell."""
     groups: list[list[Step]] = []
-    first: _View | None = None
+    first: View | None = None
     for step in steps:
-        view = _View(step)
+        view = View(step)
         if first is not None and compatible(first, view):
             groups[-1].append(step)
         else:
@@ -158,27 +173,16 @@ def runs(steps: Sequence[Step]) -> list[list[Step]]:
 
 def inline(b: Builder, step: Step, states: dict[int, Val]) -> tuple[dict[int, Val], list[Val]]:
     """One iteration written into the graph around it."""
-    view = _View(step)
-    made: list[list[Val]] = []
-
-    def value(place: Place) -> Val:
-        if isinstance(place, State):
-            return states[place.index]
-        return made[place.node][place.which] if isinstance(place, Made) else place
-
-    for node in step.body.nodes:
-        operands = [value(view.name(n)) for n in node.inputs]
-        b.origin = node.origin
-        made.append(b.replay(node, operands, step.body))
-    after = {k: value(view.value(v)) for k, v in step.after.items()}
-    return after, [value(view.value(v)) for v in step.outputs]
+    view = View(step)
+    made, after = view.replay(b, states)
+    return after, [pick(view.value(v), states, made) for v in step.outputs]
 
 
 def roll(
     b: Builder, steps: Sequence[Step], states: dict[int, Val], form: str
 ) -> tuple[dict[int, Val], list[Val]]:
     """One `Scan` for a run of compatible iterations: the states after it, and what it emits, stacked."""
-    views = [_View(s) for s in steps]
+    views = [View(s) for s in steps]
     first = views[0]
     body = Builder(b)
     body.origin = b.origin
