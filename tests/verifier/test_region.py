@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from fractions import Fraction
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -94,24 +95,49 @@ def test_value_against_scipy(p: float) -> None:
         assert float(got) == pytest.approx(best_by_scipy(a, m, r, p), abs=1e-6)
 
 
-@pytest.mark.parametrize("p", [1.0, math.inf])
-@settings(derandomize=True, deadline=None, max_examples=60)
+def numbers(n: int, limit: float, width: Literal[32, 64] = 64) -> st.SearchStrategy[list[float]]:
+    return st.lists(st.floats(-limit, limit, allow_subnormal=False, width=width), min_size=n, max_size=n)
+
+
+@pytest.mark.parametrize(("p", "q"), [(1.25, 5), (1.5, 3), (2.0, 2), (math.inf, 1)])
+@settings(derandomize=True, deadline=None, max_examples=50)
 @given(data=st.data())
-def test_minimum_never_exceeds_an_exact_value(p: float, data: st.DataObject) -> None:
-    """Rounding may not lift the bound above the exact A·x of an exact vertex: huge numbers, cancellation."""
-    wide = st.floats(-1e6, 1e6, allow_subnormal=False, width=32)
+def test_rounding_never_lifts_the_bound_of_a_ball(p: float, q: int, data: st.DataObject) -> None:
+    """loss = A·c − bound must be at least ε·‖A‖_q, in rational arithmetic: loss^q ≥ ε^q·Σ|Aᵢ|^q."""
     n = data.draw(st.integers(1, 6))
-    x = torch.tensor([data.draw(st.lists(wide, min_size=n, max_size=n))], dtype=torch.float64)
+    x, row = data.draw(numbers(n, 1e6, width=32)), data.draw(numbers(n, 1e9))
     eps = data.draw(st.floats(1e-6, 1e3))
-    wild = st.floats(-1e9, 1e9)
-    row = torch.tensor([[data.draw(st.lists(wild, min_size=n, max_size=n))]], dtype=torch.float64)
-    bound = Fraction(float(ball_region(x, eps, p).minimum(row)))
-    a, c = [Fraction(v) for v in row[0, 0].tolist()], [Fraction(v) for v in x[0].tolist()]
-    loss = max(abs(v) for v in a) if p == 1 else sum(abs(v) for v in a)
-    exact = sum(u * v for u, v in zip(a, c, strict=True)) - Fraction(eps) * loss
+    region = ball_region(torch.tensor([x], dtype=torch.float64), eps, p)
+    bound = Fraction(float(region.minimum(torch.tensor([[row]], dtype=torch.float64))))
+    a, c = [Fraction(v) for v in row], [Fraction(v) for v in x]
+    loss = sum((u * v for u, v in zip(a, c, strict=True)), -bound)
+    wanted = Fraction(eps) ** q * sum(abs(u) ** q for u in a)
+    assert loss >= 0
+    assert loss**q >= wanted
+    noise = sum(abs(u) * (abs(v) + Fraction(eps)) for u, v in zip(a, c, strict=True)) * Fraction(1, 10**12)
+    assert max(loss - noise - Fraction(1, 10**250), 0) ** q <= wanted  # and not by more than rounding needs
+
+
+@settings(derandomize=True, deadline=None, max_examples=80)
+@given(data=st.data())
+def test_rounding_never_lifts_the_bound_of_a_clipped_ball(data: st.DataObject) -> None:
+    """p = 1 in the box [−1, 1]: the exact minimum is a fractional knapsack in rational arithmetic."""
+    n = data.draw(st.integers(1, 6))
+    x, row = data.draw(numbers(n, 1.0, width=32)), data.draw(numbers(n, 1e9))
+    eps = data.draw(st.floats(1e-6, 5.0))
+    region = ball_region(torch.tensor([x], dtype=torch.float64), eps, 1.0, clip=(-1.0, 1.0))
+    bound = Fraction(float(region.minimum(torch.tensor([[row]], dtype=torch.float64))))
+    exact, left = Fraction(0), Fraction(eps)
+    for u, v in sorted(
+        zip(map(Fraction, row), map(Fraction, x), strict=True), key=lambda pair: -abs(pair[0])
+    ):
+        moved = min(left, 1 + v if u > 0 else 1 - v)
+        left -= moved
+        exact += u * v - abs(u) * moved
     assert bound <= exact
-    scale = sum(abs(u) * (abs(v) + Fraction(eps)) for u, v in zip(a, c, strict=True))
-    assert exact - bound <= scale * Fraction(1, 10**12) + Fraction(1, 10**250)
+    assert exact - bound <= Fraction(1, 10**12) * sum(abs(Fraction(u)) for u in row) * (
+        1 + Fraction(eps)
+    ) + Fraction(1, 10**250)
 
 
 def test_clipping_and_grouping_tighten() -> None:
@@ -177,6 +203,14 @@ def test_contains_decides_a_tie_exactly() -> None:
     region = ball_region(x, 2.0**-54, math.inf)
     assert bool(region.contains(x).all())
     assert not bool(region.contains(region.upper).any())
+    # ±2⁻⁵⁴ vanishes in 1 ∓ 2⁻⁵⁴: the rounded distance is the radius for both, the exact one is not.
+    near, far = (
+        ball_region(torch.tensor([[c]], dtype=torch.float64), 1.0, math.inf) for c in (2.0**-54, -(2.0**-54))
+    )
+    for sign in (1, -1):
+        end = torch.tensor([[sign * 1.0]], dtype=torch.float64)
+        assert bool(near.contains(end).all()) == (sign > 0)
+        assert bool(far.contains(end).all()) == (sign < 0)
     touching = ball_region(x, 0.25, math.inf)
     assert bool(touching.contains(x + 0.25).all())
     assert not bool(touching.contains(torch.nextafter(x + 0.25, x + 1)).any())
