@@ -15,7 +15,7 @@ from parsers.errors import BadInput
 from parsers.ir import Value
 from parsers.specification import Case, LinearConstraint
 from verifier import points
-from verifier.evaluate import Evaluator
+from verifier.evaluator import Evaluator
 from verifier.region import Region, box_region
 from verifier.search import AttackResult, Effort, Jobs, search
 

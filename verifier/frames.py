@@ -20,7 +20,7 @@ from torch import Tensor
 
 from parsers.errors import BadInput
 from parsers.ir import Graph, Scan
-from verifier.evaluate import Evaluator
+from verifier.evaluator import Evaluator
 
 _ROWS = 256  # entries traced at once
 

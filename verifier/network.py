@@ -19,7 +19,7 @@ from parsers.specification import Case
 from verifier.attack import Effort, attack_cases, attack_margins
 from verifier.classifier import scores
 from verifier.dataset import Sample
-from verifier.evaluate import Evaluator
+from verifier.evaluator import Evaluator
 from verifier.region import Region
 from verifier.replay import Replay
 from verifier.verify import DTYPES, MarginBounds, ProofResult, Settings, Verifier

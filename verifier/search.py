@@ -20,7 +20,7 @@ from torch import Tensor
 
 from parsers.ir import Value
 from verifier import points
-from verifier.evaluate import Evaluator, split
+from verifier.evaluator import Evaluator, split
 from verifier.region import Region
 
 FIRST_STEP, LAST_STEP = 0.5, 0.02

@@ -1,6 +1,6 @@
 """The primitives of `parsers.primitives` in torch: same names, same attributes, same numbers, differentiable.
 
-Each function takes tensors without any instance axis; `verifier.evaluate` adds that axis with `vmap`. Array
+Each function takes tensors without any instance axis; `verifier.evaluator` adds that axis with `vmap`. Array
 attributes (the indices of `take`) may be numpy arrays or tensors.
 """
 

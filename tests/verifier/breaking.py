@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from parsers.ir import Graph
-from verifier.evaluate import Evaluator
+from verifier.evaluator import Evaluator
 from verifier.points import project
 from verifier.region import Region
 

@@ -17,7 +17,7 @@ from parsers.ir import Graph
 from parsers.specification import Box, Case, LinearConstraint
 from verifier import points
 from verifier.attack import attack_cases, attack_margins
-from verifier.evaluate import Evaluator
+from verifier.evaluator import Evaluator
 from verifier.region import Region, ball_region
 from verifier.search import Effort
 

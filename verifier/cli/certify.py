@@ -25,7 +25,7 @@ from verifier.cli.report import (
 )
 from verifier.cli.status import Status, say
 from verifier.dataset import Sample, load_dataset, stacked
-from verifier.evaluate import join
+from verifier.evaluator import join
 from verifier.frames import movable_groups, parse_choice
 from verifier.network import Classifier
 from verifier.outcome import Distortion, Outcome

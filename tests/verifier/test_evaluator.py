@@ -10,10 +10,11 @@ import pytest
 import torch
 from handmade import Builder, lstm_cell, lstm_classifier
 
+import verifier
 from parsers.errors import BadInput
 from parsers.ir import Graph
 from parsers.primitives import PRIMITIVES, apply
-from verifier.evaluate import Evaluator, evaluate
+from verifier.evaluator import Evaluator, evaluate
 from verifier.torch_ops import TORCH_OPS
 
 RNG = np.random.default_rng(7)
@@ -189,3 +190,9 @@ def test_hundred_instances_are_fast() -> None:
             run({"x": x})
             seconds.append(time.process_time() - start)
     assert min(seconds) < 0.25  # measured 0.013; a lost instance axis costs far more than any slow machine
+
+
+def test_the_package_offers_evaluate() -> None:
+    assert verifier.evaluate is evaluate
+    with pytest.raises(AttributeError, match="no attribute 'evaluation'"):
+        verifier.evaluation  # noqa: B018

@@ -66,7 +66,7 @@ class Evaluator:
         return dict(zip(self.graph.outputs, outputs, strict=True))
 
     def flat(self, x: Tensor) -> Tensor:
-        """All outputs in order, flattened and joined [B, m], for all inputs in order, joined likewise [B, n]."""
+        """All outputs in order, flattened and joined [B, m], for all inputs joined likewise [B, n]."""
         outputs = self(split(self.graph.inputs, x))
         return torch.cat([outputs[name].flatten(1) for name in self.graph.outputs], dim=1)
 
