@@ -11,17 +11,17 @@ import onnx
 
 import parsers.onnx.ops
 from parsers.errors import BadInput, RecertError, UnboundDimension, UnsupportedModel
+from parsers.evaluate import evaluate_numpy
 from parsers.ir import Graph, validate
 from parsers.onnx.builder import Builder
 from parsers.onnx.dimensions import Binding, Bindings, InputSpec, bind, declared, is_batch_name
+from parsers.onnx.lift.reroll import reroll
 from parsers.onnx.load import load
 from parsers.onnx.problems import Unsupported
 from parsers.onnx.prune import prune
-from parsers.onnx.lift.reroll import reroll
 from parsers.onnx.scope import Reading, Scope
 from parsers.onnx.selfcheck import difference, self_check
 from parsers.onnx.values import Any, Const, Sym, Val, constant, is_float
-from parsers.evaluate import evaluate_numpy
 
 OLDEST_OPSET = 7
 
@@ -154,8 +154,10 @@ def _rolled(
     rng = np.random.default_rng(0)
     inputs = {v.name: rng.normal(size=v.shape) for v in graph.inputs}
     if any(not is_float(v.dtype) for v in graph.inputs):
-        inputs = {v.name: np.abs(np.trunc(inputs[v.name])) if not is_float(v.dtype) else inputs[v.name]
-                  for v in graph.inputs}
+        inputs = {
+            v.name: np.abs(np.trunc(inputs[v.name])) if not is_float(v.dtype) else inputs[v.name]
+            for v in graph.inputs
+        }
     expected, got = evaluate_numpy(graph, inputs), evaluate_numpy(smaller, inputs)
     if any(not difference(got[n], expected[n]) <= 1e-9 for n in names):
         return None

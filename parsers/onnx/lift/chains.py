@@ -50,7 +50,9 @@ class Flat:
                     level[name] = own
         return level
 
-    def cone(self, targets: Sequence[str], stop: set[str], level: dict[str, int], i: int) -> tuple[list[str], list[str]]:
+    def cone(
+        self, targets: Sequence[str], stop: set[str], level: dict[str, int], i: int
+    ) -> tuple[list[str], list[str]]:
         """What computes `targets` from the states `stop` at cut i, in a fixed order, and what it lacks.
 
         First the computed values, operands before results; then the values that cross the cut and are not in
@@ -120,7 +122,8 @@ def cut_states(flat: Flat, cuts: Sequence[str]) -> tuple[list[Cut], dict[str, in
     targets: tuple[str, ...] = (cuts[-1],)
     for i in reversed(range(len(cuts) - 1)):
         _, missing = flat.cone(targets, {cuts[i]}, level, i)
-        targets = (cuts[i], *(m for m in missing if m != cuts[i]))
+        crossing = dict.fromkeys(_origin(flat, m, level) for m in missing)
+        targets = (cuts[i], *(m for m in crossing if m != cuts[i]))
         found.append(Cut(targets))
     found.reverse()
     width = len(found[len(found) // 2].states) if found else 0
@@ -135,6 +138,18 @@ def cut_states(flat: Flat, cuts: Sequence[str]) -> tuple[list[Cut], dict[str, in
             break
         good.append(cut)
     return good, {name: k - first for name, k in level.items() if k >= first}
+
+
+def _origin(flat: Flat, name: str, level: dict[str, int]) -> str:
+    """What a crossing value is a mere multiple, shift or rearrangement of: c, where P·c crosses the cut."""
+    while True:
+        node = flat.node(name)
+        if not isinstance(node, Node) or node.op not in (*MOVES, "mul", "add", "sub", "neg"):
+            return name
+        carried = [n for n in node.inputs if n not in flat.b.constants]
+        if len(carried) != 1 or carried[0] not in level:
+            return name
+        name = carried[0]
 
 
 def _aligned_next(flat: Flat, found: Sequence[Cut], cuts: Sequence[str], level: dict[str, int]) -> Cut | None:

@@ -16,7 +16,7 @@ import numpy as np
 from parsers.ir import Node, Scan
 from parsers.onnx.builder import Builder
 from parsers.onnx.lift.chains import Cut, Flat, chains, cut_states
-from parsers.onnx.lift.roll import View, compatible, loose, pick, roll, same
+from parsers.onnx.lift.roll import Place, View, compatible, loose, pick, roll, same
 from parsers.onnx.lift.steps import Step
 from parsers.onnx.values import Const, Sym, Val, constant
 
@@ -162,9 +162,7 @@ def _extended(b: Builder, found: Found) -> Found:
         present = [s for s in earlier if s is not None]
         if len(present) < count:
             break
-        zero: dict[int, Val] = {
-            k: constant(np.zeros(v.shape), v.dtype) for k, v in found.initial.items()
-        }
+        zero: dict[int, Val] = {k: constant(np.zeros(v.shape), v.dtype) for k, v in found.initial.items()}
         states, columns = zero, []
         for step in present:
             values, states = View(step).replay(b, states)
@@ -184,15 +182,25 @@ def _shifted(b: Builder, before: Step, last: Step, by: int) -> Step | None:
         if not isinstance(m, Node) or not isinstance(n, Node):
             return None
         places = [(old.name(x), seen.name(y)) for x, y in zip(m.inputs, n.inputs, strict=True)]
-        if any(loose(q) and not same(p, q) for p, q in places):
+        following = [_next_number(p, q, by) if loose(q) else q for p, q in places]
+        operands = [pick(q, states, made) for q in following if q is not None]
+        if len(operands) < len(places):
             return None
-        operands = [pick(q, states, made) for _, q in places]
         attributes = _continued(m, n, operands[0].shape, by)
         if attributes is None:
             return None
         made.append(body.replay(Node(n.op, n.inputs, n.output, attributes, n.origin), operands, last.body))
     after = {k: pick(seen.value(value), states, made) for k, value in last.after.items()}
     return Step(body, states, after, [])
+
+
+def _next_number(p: Place, q: Place, by: int) -> Place | None:
+    """A constant moved on as from `p` to `q`; a value from around only if it is the same in both."""
+    if same(p, q):
+        return q
+    if isinstance(p, Const) and isinstance(q, Const) and p.shape == q.shape:
+        return constant(q.array + by * (q.array - p.array), q.dtype)
+    return None
 
 
 def _continued(m: Node, n: Node, shape: tuple[int, ...], by: int) -> dict[str, object] | None:
@@ -206,7 +214,7 @@ def _continued(m: Node, n: Node, shape: tuple[int, ...], by: int) -> dict[str, o
             moved = now + by * (now - before)
             if np.any(moved < 0) or np.any(moved > shape[n.attributes["axis"]] - (key != "stop")):
                 return None
-            attributes[key] = moved if key == "indices" else int(moved)
+            attributes[key] = np.asarray(moved) if key == "indices" else int(moved)
         else:
             return None
     return attributes
@@ -218,16 +226,15 @@ def _continued(m: Node, n: Node, shape: tuple[int, ...], by: int) -> dict[str, o
 def _apply(b: Builder, found: Found, outputs: Sequence[Sym]) -> tuple[Builder, dict[str, Val]] | None:
     """Emit the scan, point everything outside the steps at it, and write the graph anew without them."""
     stateful = _stateful(found.steps[0])
-    inner = {v.name for values in found.made for j, v in enumerate(values) if j in stateful and isinstance(v, Sym)}
+    inner = {
+        v.name for values in found.made for j, v in enumerate(values) if j in stateful and isinstance(v, Sym)
+    }
     external = _first_met(b, [v.name for v in outputs], inner)
     final = {v.name: k for k, v in found.final.items() if isinstance(v, Sym)}
     exported = sorted(
         j
         for j in stateful
-        if any(
-            isinstance(values[j], Sym) and _name(values[j]) in external and _name(values[j]) not in final
-            for values in found.made
-        )
+        if any(_name(values[j]) in external and _name(values[j]) not in final for values in found.made)
     )
     steps = [replace(s, outputs=[_node_value(s, j) for j in exported]) for s in found.steps]
     b.origin = f"{len(steps)} unrolled steps"
@@ -241,7 +248,8 @@ def _apply(b: Builder, found: Found, outputs: Sequence[Sym]) -> tuple[Builder, d
             value = values[j]
             if isinstance(value, Sym):
                 instead.setdefault(value.name, b.take(sequence, i, 0))
-    instead.update({name: after[k] for name, k in final.items()})
+    for name, k in final.items():
+        instead.setdefault(name, after[k])
     return _rewritten(b, instead, outputs)
 
 
@@ -280,9 +288,7 @@ def _first_met(b: Builder, starts: Sequence[str], marked: set[str]) -> set[str]:
     return met
 
 
-def _rewritten(
-    b: Builder, instead: dict[str, Val], outputs: Sequence[Sym]
-) -> tuple[Builder, dict[str, Val]]:
+def _rewritten(b: Builder, instead: dict[str, Val], outputs: Sequence[Sym]) -> tuple[Builder, dict[str, Val]]:
     """The live part of the graph in a new builder, with some values replaced by others."""
     new = Builder()
     moved: dict[str, Val] = {v.name: new.input(v.name, v.shape, v.dtype) for v in b.inputs}

@@ -97,22 +97,20 @@ def compatible(a: View, b: View) -> bool:
     """May both steps be the same cell?"""
     if len(a.nodes) != len(b.nodes) or len(a.step.outputs) != len(b.step.outputs):
         return False
-    outside: set[int] = set()  # nodes that must be computed around the scan
+    free: set[int] = set()  # nodes that need no state
     for j, (m, n) in enumerate(zip(a.nodes, b.nodes, strict=True)):
         if type(m) is not type(n) or len(m.inputs) != len(n.inputs) or len(m.outputs) != len(n.outputs):
             return False
         pairs = [(a.name(x), b.name(y)) for x, y in zip(m.inputs, n.inputs, strict=True)]
         if not all(_match(p, q) for p, q in pairs):
             return False
+        if all(loose(p) or (isinstance(p, Made) and p.node in free) for p, _ in pairs):
+            free.add(j)
         if isinstance(m, Scan) or isinstance(n, Scan):
             if not (isinstance(m, Scan) and isinstance(n, Scan) and same_scan(m, n)):
                 return False
-        elif m.op != n.op:
+        elif m.op != n.op or (not equal_attributes(m, n) and j not in free):
             return False
-        elif not equal_attributes(m, n):
-            if not all(loose(p) or (isinstance(p, Made) and p.node in outside) for p, _ in pairs):
-                return False
-            outside.add(j)
     mine = [*a.step.after.values(), *a.step.outputs]
     theirs = [*b.step.after.values(), *b.step.outputs]
     return all(_match(a.value(p), b.value(q)) for p, q in zip(mine, theirs, strict=True))
@@ -178,6 +176,17 @@ def inline(b: Builder, step: Step, states: dict[int, Val]) -> tuple[dict[int, Va
     return after, [pick(view.value(v), states, made) for v in step.outputs]
 
 
+def _feeding_varied(views: Sequence[View]) -> set[int]:
+    """Nodes whose attributes differ from step to step, and all that they are computed from."""
+    first = views[0]
+    found: set[int] = set()
+    for j in reversed(range(len(first.nodes))):
+        if j in found or any(not equal_attributes(first.nodes[j], v.nodes[j]) for v in views):
+            places = [first.name(n) for n in first.nodes[j].inputs]
+            found |= {j, *(p.node for p in places if isinstance(p, Made))}
+    return found
+
+
 def roll(
     b: Builder, steps: Sequence[Step], states: dict[int, Val], form: str
 ) -> tuple[dict[int, Val], list[Val]]:
@@ -192,6 +201,8 @@ def roll(
     sequences: list[Val] = []
     outer: dict[int, list[Val]] = {}  # nodes computed around the scan: their value at every step
     inside: dict[int, list[Val]] = {}
+
+    picked = _feeding_varied(views)
 
     def around(places: Sequence[Place]) -> list[Val] | None:
         """The operand at every step, if it needs no state."""
@@ -222,9 +233,8 @@ def roll(
         places = [[v.name(v.nodes[j].inputs[i]) for v in views] for i in range(len(node.inputs))]
         values = [around(p) for p in places]
         flat = [v for v in values if v is not None]
-        varies = any(not equal_attributes(node, v.nodes[j]) for v in views)
         constant = len(flat) == len(values) and all(all(same(v[0], u) for u in v) for v in flat)
-        if varies:
+        if j in picked:
             b.origin = node.origin
             outer[j] = [
                 b.replay(v.nodes[j], [x[t] for x in flat], v.step.body)[0] for t, v in enumerate(views)
