@@ -25,7 +25,8 @@ def hull(places: Sequence[Tensor], values: Sequence[Tensor], target: Tensor) -> 
     x, g = (side[0][..., None, :] for side in (places, values))
     y, h = (side[1][..., :, None] for side in (places, values))
     m = target[..., None, None]
-    heights = torch.where(y > x, (g * (y - m) + h * (m - x)) / (y - x), -torch.inf)
+    # a pair with an end at m itself would touch there, but with any slope
+    heights = torch.where((x < m) & (m < y), (g * (y - m) + h * (m - x)) / (y - x), -torch.inf)
     index = heights.flatten(-2).argmax(-1, keepdim=True)
     count = x.shape[-1]
     pairs = index % count, index.div(count, rounding_mode="floor")

@@ -17,10 +17,10 @@ from relaxations.gate import Gate
 from relaxations.hull import hull
 from relaxations.simplex import corners, exchange, start
 
-FINE_LINE = (-0.75, -0.45, -0.2, 0.0, 0.2, 0.45, 0.75)
-FINE_GRID = (-0.5, -0.25, 0.0, 0.25, 0.5)
-COARSE_STEPS = 12
-FINE_STEPS = 6
+LINE, LINE_STAGES = (-0.75, -0.45, -0.2, 0.2, 0.45, 0.75), (1.0, 0.25)
+GRID, GRID_STAGES = (-1.0, 0.0, 1.0), (0.5, 0.25, 0.125)
+"""Places, in multiples of the grid's spacing, that are added around each point of contact, stage by stage."""
+COARSE_STEPS, FINE_STEPS = 8, 5
 LEAST_WIDTH = 1e-6
 FEW = 5
 """Operands in which a gate is piecewise linear have at most so many nodes, all of its kinks among them."""
@@ -82,15 +82,21 @@ def _lines(
     """Slopes [2, N] for one operand; `target` [2, N]."""
     sides = (lower.expand_as(target), target), (target, upper.expand_as(target))
     at = [nodes(low[None], high[None])[0] for low, high in sides]  # 2 × [2, N, m]
-    first = hull(at, [seen(x) for x in at], target)
-    grid = target.new_tensor(FINE_LINE)
-    finer = [
-        torch.minimum(
-            torch.maximum(c[..., None] + _spacing(x)[..., None] * grid, low[..., None]), high[..., None]
-        )
-        for c, x, (low, high) in zip(first.contacts, at, sides, strict=True)
-    ]
-    return hull(finer, [seen(x) for x in finer], target).slope
+    values = [seen(x) for x in at]
+    found = hull(at, values, target)
+    if max(x.shape[-1] for x in at) <= FEW:
+        return found.slope
+    spacing = [_spacing(x)[..., None] for x in at]
+    for share in LINE_STAGES:
+        grid = target.new_tensor(LINE) * share
+        near = [
+            torch.minimum(torch.maximum(contact[..., None] + step * grid, low[..., None]), high[..., None])
+            for contact, step, (low, high) in zip(found.contacts, spacing, sides, strict=True)
+        ]
+        at = [torch.cat([x, y], -1) for x, y in zip(at, near, strict=True)]
+        values = [torch.cat([v, seen(y)], -1) for v, y in zip(values, near, strict=True)]
+        found = hull(at, values, target)
+    return found.slope
 
 
 def _planes(
@@ -110,18 +116,20 @@ def _planes(
     ]
     points = [x.expand(2, size, *counts).reshape(2 * size, -1) for x in points]
     extreme = [values.gather(2, _flat(c, counts, reach)).flatten() for c in corners(k)]
-    basis = start(torch.stack(extreme), target)
-    basis = exchange(basis, points, values.flatten(0, 1), COARSE_STEPS)
+    values = values.flatten(0, 1)
+    basis = exchange(start(torch.stack(extreme), target), points, values, COARSE_STEPS)
 
-    # finer grids around the k + 1 points of contact
-    steps = [target.new_tensor(FINE_GRID if count > FEW else (0.0,)) for count in counts]
-    grid = torch.stack([t.flatten() for t in torch.meshgrid(*steps, indexing="ij")])  # [k, G]
-    spacing = torch.stack([_spacing(n) for n in nodes])[:, None] / reach.abs()  # [k, 2, N]
-    contacts = basis.points.reshape(k, k + 1, 2, size).movedim(1, 3)
-    near = contacts[..., None] + spacing[..., None, None] * grid[:, None, None, None]
-    near = near.clamp(-1, 1).flatten(3)  # [k, 2, N, (k+1)·G]
-    values = seen(*torch.addcmul(centre[:, None, :, None], reach[..., None], near))
-    basis = exchange(basis, list(near.flatten(1, 2)), values.flatten(0, 1), FINE_STEPS)
+    if max(counts) > FEW:
+        steps = [target.new_tensor(GRID if count > FEW else (0.0,)) for count in counts]
+        grid = torch.stack([t.flatten() for t in torch.meshgrid(*steps, indexing="ij")])  # [k, G]
+        spacing = torch.stack([_spacing(n) for n in nodes])[:, None] / reach.abs()  # [k, 2, N]
+        for share in GRID_STAGES:
+            contacts = basis.points.reshape(k, k + 1, 2, size).movedim(1, 3)
+            near = contacts[..., None] + (share * spacing)[..., None, None] * grid[:, None, None, None]
+            near = near.clamp(-1, 1).flatten(3)  # [k, 2, N, (k+1)·G]
+            finer = seen(*torch.addcmul(centre[:, None, :, None], reach[..., None], near))
+            both = [torch.cat(pair, 1) for pair in zip(points, near.flatten(1, 2), strict=True)]
+            basis = exchange(basis, both, torch.cat([values, finer.flatten(0, 1)], 1), FINE_STEPS)
     return basis.slopes.reshape(k, 2, size) / reach
 
 

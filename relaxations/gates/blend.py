@@ -15,7 +15,7 @@ from relaxations.gates.sigmoid import SIGMOID
 from relaxations.gates.tanh import TANH
 from relaxations.rounding import margin
 
-INTERVALS = 8
+INTERVALS = 6
 
 
 def blend(z: Tensor, b: Tensor, h: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ def erf_inverse(q: Tensor) -> Tensor:
     return torch.sqrt(-torch.log(height))
 
 
-ERF = s_shaped(torch.erf, erf_slope, erf_inverse, core=3.0, slack=4096)  # x² ≤ 700 rounds by 700u
+ERF = s_shaped(torch.erf, erf_slope, erf_inverse, core=9.0, slack=4096)  # x² ≤ 700 rounds by 700u
 register(gate_of(ERF, "erf"))
 
 
@@ -61,5 +61,5 @@ def _pieces() -> tuple[Piece, ...]:
     )
 
 
-GELU = piecewise(accurate, _pieces, core=6.0, magnitude=largest)
+GELU = piecewise(accurate, _pieces, core=18.0, magnitude=largest)
 register(gate_of(GELU, "gelu", function=gelu))

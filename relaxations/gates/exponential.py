@@ -88,9 +88,9 @@ def celu(x: Tensor, alpha: float) -> Tensor:
     return x.clamp(min=0.0) + alpha * torch.expm1(x.clamp(max=0.0) / alpha)
 
 
-ELU = piecewise(elu, lambda alpha: _exponential_pieces(alpha, 1.0, 1.0), core=8.0)
-SELU = piecewise(selu, lambda alpha, gamma: _exponential_pieces(gamma * alpha, 1.0, gamma), core=8.0)
-CELU = piecewise(celu, lambda alpha: _exponential_pieces(alpha, alpha, 1.0), core=8.0)
+ELU = piecewise(elu, lambda alpha: _exponential_pieces(alpha, 1.0, 1.0), core=16.0)
+SELU = piecewise(selu, lambda alpha, gamma: _exponential_pieces(gamma * alpha, 1.0, gamma), core=16.0)
+CELU = piecewise(celu, lambda alpha: _exponential_pieces(alpha, alpha, 1.0), core=16.0)
 register(gate_of(ELU, "elu", "alpha", example=({"alpha": 1.0}, {"alpha": -0.7})))
 register(
     gate_of(

@@ -16,7 +16,7 @@ from relaxations.gates.sigmoid import SIGMOID
 from relaxations.gates.tanh import TANH
 from relaxations.rounding import margin
 
-INTERVALS = 8
+INTERVALS = 6
 
 
 def product_gate(name: str, w: Curve, g: Curve, function: Callable[..., Tensor]) -> Gate:

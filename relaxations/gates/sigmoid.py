@@ -22,5 +22,5 @@ def inverse(q: Tensor) -> Tensor:
     return torch.log((1 - rest) / rest)
 
 
-SIGMOID = s_shaped(torch.sigmoid, derivative, inverse, core=6.0)
+SIGMOID = s_shaped(torch.sigmoid, derivative, inverse, core=18.0)
 register(gate_of(SIGMOID, "sigmoid"))

@@ -21,5 +21,5 @@ def inverse(q: Tensor) -> Tensor:
     return torch.rsqrt(q.clamp(0.0, 1.0).abs()) - 1
 
 
-SOFTSIGN = s_shaped(softsign, derivative, inverse, core=12.0)
+SOFTSIGN = s_shaped(softsign, derivative, inverse, core=36.0)
 register(gate_of(SOFTSIGN, "softsign"))

@@ -60,11 +60,11 @@ def _valley(function: Real, derivative: Real, low: float, high: float) -> tuple[
 
 
 SILU = piecewise(
-    silu, lambda: _valley(silu, silu_slope, -SILU_INFLECTION, SILU_INFLECTION), core=10.0, magnitude=largest
+    silu, lambda: _valley(silu, silu_slope, -SILU_INFLECTION, SILU_INFLECTION), core=20.0, magnitude=largest
 )
 register(gate_of(SILU, "silu"))
 
-MISH = piecewise(mish, lambda: _valley(mish, mish_slope, *MISH_INFLECTIONS), core=10.0, magnitude=largest)
+MISH = piecewise(mish, lambda: _valley(mish, mish_slope, *MISH_INFLECTIONS), core=20.0, magnitude=largest)
 register(gate_of(MISH, "mish"))
 
 

@@ -1,0 +1,144 @@
+"""How tight and how fast the planes are.  `python -m benchmarks.relaxations [GATE ...]`
+
+Tightness: the volume between plane and gate against the optimum over all planes, which a linear program on a dense
+grid bounds from below (scipy's HiGHS).  Boxes have widths 10^U(−3, log₁₀ 12) and centres U(−8, 8) in every
+operand; operands of gates with a smaller domain are moved into it.  Speed: planes per second on one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.optimize import linprog
+from torch import Tensor
+
+from relaxations import GATES, Gate, offsets, planes
+
+GRID = {1: 801, 2: 49, 3: 25}
+QUADRATURE = {1: 200, 2: 48, 3: 24}
+
+
+def random_boxes(gate: Gate, count: int, parameters: Mapping[str, Any], seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Boxes [k, count]; the hidden state of the blend lies in [−1, 1], where a GRU's always is."""
+    generator = torch.Generator().manual_seed(seed)
+    size = (gate.arity, count)
+    centre = 16 * torch.rand(size, generator=generator, dtype=torch.float64) - 8
+    width = 10 ** (-3 + (np.log10(12) + 3) * torch.rand(size, generator=generator, dtype=torch.float64))
+    lower, upper = centre - width / 2, centre + width / 2
+    if gate.arity == 3:
+        lower[2], upper[2] = (lower[2] / 14).clamp(-1, 1), (upper[2] / 14).clamp(-1, 1)
+    if gate.inside is not None:
+        outside = ~gate.inside(lower, upper, **parameters)
+        shift = torch.where(outside, (0.05 - lower).clamp(min=0), 0.0)
+        lower, upper = lower + shift, upper + shift
+    return lower, upper
+
+
+def grid_points(lower: np.ndarray, upper: np.ndarray, count: int) -> np.ndarray:
+    """[count^k, k], denser towards the ends."""
+    share = 0.5 - 0.5 * np.cos(np.linspace(0, np.pi, count))
+    axes = [l + (u - l) * share for l, u in zip(lower, upper, strict=True)]
+    return np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")], 1)
+
+
+def optimal_height(gate: Gate, lower: Tensor, upper: Tensor, parameters: Mapping[str, Any], sign: int) -> float:
+    """A lower bound of the least height at the centre of a plane above sign·gate over one box [k]."""
+    low, high = lower.numpy(), upper.numpy()
+    points = grid_points(low, high, GRID[gate.arity])
+    values = sign * gate.function(*torch.from_numpy(points.T.copy()), **parameters).numpy()
+    centre, half = (low + high) / 2, (high - low) / 2
+    base = values.min()
+    scale = max(values.max() - base, 1e-300)
+    rows = np.hstack([(points - centre) / half, np.ones((len(points), 1))])
+    cost = np.zeros(gate.arity + 1)
+    cost[-1] = 1
+    exact = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
+    solved = linprog(
+        cost, A_ub=-rows, b_ub=-(values - base) / scale, bounds=(None, None), method="highs", options=exact
+    )
+    if not solved.success:
+        raise RuntimeError(solved.message)
+    return solved.fun * scale + base
+
+
+def mean_value(gate: Gate, lower: Tensor, upper: Tensor, parameters: Mapping[str, Any]) -> Tensor:
+    """The gate's mean over boxes [k, n], by Gauss-Legendre quadrature."""
+    k = gate.arity
+    nodes, weights = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(QUADRATURE[k]))
+    share = torch.cartesian_prod(*[0.5 * (nodes + 1)] * k).reshape(-1, k).T[..., None]
+    weight = torch.cartesian_prod(*[0.5 * weights] * k).reshape(-1, k).prod(1)
+    return weight @ gate.function(*(lower[:, None] + (upper - lower)[:, None] * share), **parameters)
+
+
+def excess_volumes(gate: Gate, count: int, parameters: Mapping[str, Any]) -> np.ndarray:
+    """Volume of both planes above the optimum, as a share of the optimal volume, per box.
+
+    Volumes below 1e-6 of the gate's magnitude count as that: the program is solved to 1e-10 of the range.
+    """
+    lower, upper = random_boxes(gate, count, parameters)
+    found = planes(gate, lower, upper, parameters, lean=(0.0,) * gate.arity)
+    centre = 0.5 * (lower + upper)
+    mean = mean_value(gate, lower, upper, parameters)
+    above = (found.upper_slope * centre).sum(0) + found.upper_offset - mean
+    below = mean - (found.lower_slope * centre).sum(0) - found.lower_offset
+    ours = torch.stack([above, below]).numpy()
+    best = np.empty_like(ours)
+    for i in range(count):
+        box = lower[:, i], upper[:, i]
+        best[0, i] = optimal_height(gate, *box, parameters, 1) - mean[i]
+        best[1, i] = optimal_height(gate, *box, parameters, -1) + mean[i]
+    reach = gate.magnitude(lower, upper, **parameters).numpy()
+    return (ours - best) / np.maximum(best, 1e-6 * reach + 1e-280)
+
+
+def seconds(run: Callable[[], Any], repeats: int = 5) -> float:
+    run()
+    times = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - begin)
+    return min(times)
+
+
+def speed(gate: Gate, count: int, parameters: Mapping[str, Any]) -> tuple[float, float, float, float]:
+    """Planes per second, tight, fast and offsets alone, at `count` boxes; milliseconds of one call with 32."""
+    lower, upper = random_boxes(gate, count, parameters)
+    found = planes(gate, lower, upper, parameters)
+    tight = seconds(lambda: planes(gate, lower, upper, parameters))
+    fast = seconds(lambda: planes(gate, lower, upper, parameters, "fast"))
+    slopes = found.lower_slope, found.upper_slope
+    alone = seconds(lambda: offsets(gate, *slopes, lower, upper, parameters))
+    small = lower[:, :32], upper[:, :32]
+    call = seconds(lambda: planes(gate, *small, parameters), 30)
+    return 2 * count / tight, 2 * count / fast, 2 * count / alone, 1e3 * call
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("gates", nargs="*", help="names in the table (all by default)")
+    parser.add_argument("--boxes", type=int, default=2000)
+    parser.add_argument("--speed", type=int, default=16384, help="boxes of the timed calls, 0 for none")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    print("| gate | excess volume: median | 99 % | worst | tight /s | fast /s | offsets /s | 32 boxes, ms |")
+    print("|---|---|---|---|---|---|---|---|")
+    for gate in (GATES[name] for name in options.gates or sorted(GATES)):
+        parameters = gate.example[0]
+        row = ["", "", ""]
+        if options.boxes:
+            excess = excess_volumes(gate, options.boxes, parameters)
+            row = [f"{100 * q:.3f} %" for q in (np.median(excess), np.quantile(excess, 0.99), excess.max())]
+        if options.speed:
+            *rates, call = speed(gate, options.speed, parameters)
+            row += [*(f"{rate:,.0f}" for rate in rates), f"{call:.2f}"]
+        print(f"| {gate.name} | {' | '.join(row)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
