@@ -7,12 +7,13 @@ PYTEST := $(BIN)/python -m pytest
 setup: .venv/.ready
 
 .venv/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("recert needs Python 3.11 or later: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
 	@touch $@
 
 demo: setup
-	@$(BIN)/recert certify models/vowels_lstm.onnx models/vowels_test.npz --eps 0.01 --limit 12
+	@$(BIN)/recert certify models/vowels_lstm.onnx models/vowels_test.npz --eps 0.04 --limit 12
 
 lint: setup
 	$(BIN)/ruff check .

@@ -24,6 +24,7 @@ SYMBOLS: Mapping[str, str] = {"sigmoid": "σ", "exp": "exp", "sum": "Σ"}
 PARAMETERS = ("alpha", "beta", "gamma", "exponent", "low", "high", "axis", "axes")
 
 ATOM, PRODUCT, SUM = 0, 1, 2
+_NONLINEAR = frozenset("(⊙/")
 
 
 def cell_equations(scan: Scan) -> list[str]:
@@ -117,9 +118,11 @@ class _Writer:
 
     # --- text ------------------------------------------------------------------------------------------
 
-    def _line(self, key: Key, text: str) -> str:
-        """Write `text = …` and use the name `text` from here on."""
-        right = self._expression(key)[0]
+    def _line(self, key: Key, text: str = "") -> str:
+        """Write `text = …` and use the name `text` from here on; without one, an a for affine, else a u."""
+        right, binding = self._expression(key)
+        if not text:
+            text = self._fresh("a" if binding == SUM and not _NONLINEAR.intersection(right) else "u")
         self.names[key] = text
         self.lines.append(f"{text} = {right}")
         return text
@@ -144,9 +147,7 @@ class _Writer:
         if whole in self.names:
             return f"{self.names[whole]}{key[1]}", ATOM
         if self.uses[key] > 1 and not self._is_cheap(key):
-            node = self.producers[key[0]]
-            affine = PRIMITIVES[node.op].kind == "additive" if isinstance(node, Node) else False
-            return self._line(key, self._fresh("a" if affine else "u")), ATOM
+            return self._line(key), ATOM
         return self._expression(key)
 
     def _is_cheap(self, key: Key) -> bool:
@@ -217,12 +218,12 @@ class _Writer:
 
     def _scan(self, scan: Scan, name: str, window: Window | None) -> str:
         """`cell 1(x, h=0, c=0)` on a line that names all its results."""
-        used = [result for result in scan.outputs if self.uses[(result, None)] or result == name]
-        results = {result: self._fresh("s") for result in used}
         letters = cell_names(scan)
         given = [self._text((v, None))[0] for v in scan.sequences]
         starts = zip(scan.states_in, scan.initial, strict=True)
         given += [f"{letters[inner]}={self._text((outer, None))[0]}" for inner, outer in starts]
+        used = [result for result in scan.outputs if self.uses[(result, None)] or result == name]
+        results = {result: self._fresh("s") for result in used}
         order = "last to first" if scan.reverse else "first to last"
         left = ", ".join(results.values())
         self.lines.append(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from parsers import read_onnx
 from parsers.errors import BadInput
-from parsers.ir import Value
+from parsers.ir import Graph, Value
 from parsers.onnx.dimensions import Bindings
 from parsers.specification import Case
 from verifier.attack import Effort, attack_cases, attack_margins
@@ -25,6 +25,9 @@ from verifier.replay import Replay
 from verifier.verify import DTYPES, MarginBounds, ProofResult, Settings, Verifier
 
 Arrays = Mapping[str, np.ndarray]
+
+# Floating types whose own rounding the bounds cover: verifier.arithmetic models float32, float64 errs less.
+COVERED_FLOATS = ("float32", "float64")
 
 CLOSE = 1e-4  # what the file's own rounding may change in an attack's objective: the replay decides
 
@@ -145,3 +148,12 @@ class QueryNetwork:
 def _effort(settings: Settings, deadline: float | None) -> Effort:
     limit = math.inf if deadline is None else deadline
     return Effort(settings.attack_restarts, settings.attack_steps, settings.seed, deadline=limit)
+
+
+def caveat(graph: Graph) -> str | None:
+    """What has to be said about verdicts on `graph` because of the types it computes in, if anything."""
+    values = [*graph.values.values(), *(v for scan in graph.scans() for v in scan.body.values.values())]
+    odd = sorted({v.dtype for v in values if "float" in v.dtype} - set(COVERED_FLOATS))
+    if not odd:
+        return None
+    return f"the file computes in {', '.join(odd)}; proofs hold over the reals and do not cover its rounding"

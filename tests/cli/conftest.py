@@ -52,7 +52,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Files:
     inputs = np.zeros((len(lengths), FRAMES, FEATURES), np.float32)
     labels = np.zeros(len(lengths), np.int64)
     for k, length in enumerate(lengths):
-        margin = 0.0
+        margin, scores = 0.0, np.zeros(0)
         while margin < 1.0:  # nothing near a boundary
             inputs[k] = 2 * rng.normal(size=(FRAMES, FEATURES))
             scores = runtime.run({"x": inputs[k, :length, None]})["logits"].reshape(-1)

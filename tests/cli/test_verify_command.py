@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx.parser import parse_model
 
 from parsers.onnx.runtime import Runtime
 from tests.cli.running import FEATURES, FRAMES, MODELS, Files, Recert, Refused
@@ -129,6 +131,30 @@ def test_query_of_other_input_shape(refused: Refused, tiny: Files, tmp_path: Pat
 def test_wrong_network_argument(refused: Refused, tiny: Files, tmp_path: Path, networks: list[str]) -> None:
     given = [part for n in networks for part in ("--network", n.format(tiny.model))]
     assert "--network" in refused("verify", query(tmp_path, "(>= Y[0,0] 50.0)"), *given)
+
+
+def test_float16_is_not_covered(refused: Refused, tiny: Files, tmp_path: Path) -> None:
+    path = query(tmp_path, "(>= Y[0,0] 50.0)")
+    path.write_text(path.read_text().replace("float32", "float16"))
+    assert "declare it `real`" in refused("verify", path, "--network", tiny.model)
+
+
+def test_float16_file_is_certified_over_the_reals_only(recert: Recert, tmp_path: Path) -> None:
+    model = parse_model(
+        """<ir_version: 8, opset_import: ["" : 17]>
+        net (float16[1,2] x) => (float16[1,2] y) { a = Tanh(x) y = Neg(a) }"""
+    )
+    onnx.save(model, tmp_path / "half.onnx")
+    path = tmp_path / "query.vnnlib"
+    path.write_text(
+        "(vnnlib-version <2.0>)\n"
+        "(declare-network N (declare-input X real [1,2]) (declare-output Y real [1,2]))\n"
+        "(assert (and (>= X[0,0] 0.0) (<= X[0,0] 1.0) (>= X[0,1] 0.0) (<= X[0,1] 1.0)))\n"
+        "(assert (>= Y[0,0] 0.5))\n"
+    )
+    result = recert("verify", path, "--network", tmp_path / "half.onnx")
+    assert result.stdout == "unsat\n"
+    assert "computes in float16" in result.stderr
 
 
 def test_model_missing(refused: Refused, tmp_path: Path) -> None:

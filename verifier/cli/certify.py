@@ -27,7 +27,7 @@ from verifier.cli.status import Status, say
 from verifier.dataset import Sample, load_dataset, stacked
 from verifier.evaluator import join
 from verifier.frames import movable_groups, parse_choice
-from verifier.network import Classifier
+from verifier.network import Classifier, caveat
 from verifier.outcome import Distortion, Outcome
 from verifier.radius import radii
 from verifier.region import Region, ball_region
@@ -104,6 +104,9 @@ def _run(
         with bar.shown(), json or nullcontext():
             for group in dataset.groups():
                 network = Classifier(replay, group[0].shapes, task.settings, task.output)
+                note = caveat(network.graph)
+                if note is not None and not found:
+                    say(f"recert: {note}")
                 dataset.check_labels(network.classes)
                 moving = movable_groups(network.graph, dataset.perturbed, choice)
 

@@ -21,10 +21,16 @@ def _opsets() -> list[str]:
     return [str(OLDEST_OPSET), str(min(NEWEST_OPSET, onnx.defs.onnx_opset_version()))]
 
 
+def _element_types() -> list[str]:
+    from verifier.network import COVERED_FLOATS
+
+    return [*COVERED_FLOATS, "real"]
+
+
 CAPABILITIES: Mapping[str, Callable[[], list[str]]] = {
     "--onnx-operators": _operators,
     "--onnx-opset-versions": _opsets,
-    "--onnx-element-types": lambda: ["float32", "real"],  # the rounding model is onnxruntime's float32
+    "--onnx-element-types": _element_types,
     "--vnnlib-versions": lambda: ["1.0", "2.0"],
     "--hidden-node-theories": lambda: ["NH"],
     "--multiple-input-output-theories": lambda: ["SIO", "MIO"],

@@ -10,7 +10,7 @@ from parsers.specification import Specification
 from parsers.vnnlib import read_vnnlib
 from verifier.cli import checks
 from verifier.cli.status import say
-from verifier.network import QueryNetwork
+from verifier.network import COVERED_FLOATS, QueryNetwork, caveat
 from verifier.query import QueryResult, answer, bindings
 from verifier.replay import Replay
 from verifier.verify import Settings
@@ -25,10 +25,14 @@ def run(
     seconds = checks.timeout(timeout)
     deadline = None if seconds is None else started + seconds - RESERVE
     specification = read_vnnlib(query)
+    _check_types(specification)
     path = _model(specification, networks)
     replay = Replay(path)
     network = QueryNetwork(replay, bindings(specification, replay.inputs), settings)
     bound = specification.bind(network.inputs, network.outputs)
+    note = caveat(network.graph)
+    if note is not None:
+        say(f"recert: {note}")
     result = answer(bound, network, deadline=deadline)
     say(f"recert: {result.reason}")
     return _lines(result)
@@ -36,6 +40,16 @@ def run(
 
 def _lines(result: QueryResult) -> str:
     return result.answer.value if result.assignment is None else f"{result.answer.value}\n{result.assignment}"
+
+
+def _check_types(specification: Specification) -> None:
+    """Refuse a query about arithmetic that proofs do not cover; integers and `real` need none."""
+    for v in (*specification.inputs, *specification.outputs):
+        if "float" in v.dtype and v.dtype not in COVERED_FLOATS:
+            raise BadQuery(
+                f"{v.name} is declared {v.dtype}, whose rounding proofs do not cover; declare it `real`"
+                " to ask about the network over the real numbers"
+            )
 
 
 def _model(specification: Specification, networks: Sequence[str]) -> Path:
