@@ -71,7 +71,7 @@ class Flat:
             if name in seen or not isinstance(node, Node):
                 continue
             seen.add(name)
-            if 0 <= level.get(name, -1) < i:
+            if 0 <= level.get(name, -1) < i and _origin(self, name, level) not in stop:
                 missing.append(name)
                 continue
             stack.append((name, True))
@@ -96,7 +96,7 @@ def chains(flat: Flat) -> Iterator[list[str]]:
 
 
 def _chain(flat: Flat, states: list[str]) -> list[str]:
-    """The states, each moved back to what it carries on, if every one depends on the one before; else nothing."""
+    """The states, each seen through moves, if every one depends on the one before; else nothing."""
     level = flat.levels(states)
     for i, name in enumerate(states[1:]):
         node = flat.node(name)
@@ -129,7 +129,7 @@ def cut_states(flat: Flat, cuts: Sequence[str]) -> tuple[list[Cut], dict[str, in
     width = len(found[len(found) // 2].states) if found else 0
     last = Cut((cuts[-1],))
     if found and width > 1:
-        last = _aligned_next(flat, found, cuts, level) or last
+        last = _aligned_next(flat, found, cuts) or last
     whole = [*found, last]
     first = next((k for k, cut in enumerate(whole) if len(cut.states) == width), 0)
     good: list[Cut] = []
@@ -152,7 +152,7 @@ def _origin(flat: Flat, name: str, level: dict[str, int]) -> str:
         name = carried[0]
 
 
-def _aligned_next(flat: Flat, found: Sequence[Cut], cuts: Sequence[str], level: dict[str, int]) -> Cut | None:
+def _aligned_next(flat: Flat, found: Sequence[Cut], cuts: Sequence[str]) -> Cut | None:
     """The states at the last cut: what stands where the last but one has them."""
     if len(found) < 2:
         return None
