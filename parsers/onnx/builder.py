@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+import parsers.onnx.frames
 import parsers.onnx.normal_forms  # noqa: F401  (registers its rules)
 from parsers.ir import Graph, Node, Scan, Shape, Value
 from parsers.onnx.algebra import simplify

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from parsers.ir import Node, Scan
 from parsers.onnx.builder import Builder
@@ -103,6 +104,14 @@ def _chain(flat: Flat, states: list[str]) -> list[str]:
         if node is None or max((level.get(n, -1) for n in node.inputs), default=-1) != i:
             return []
     return [_core(flat, name, level) if i else name for i, name in enumerate(states)]
+
+
+def steps_grow(flat: Flat, cuts: Sequence[str]) -> bool:
+    """Does every step need more than the one before? Then it holds another recurrence, to be rolled first."""
+    level = flat.levels(cuts)
+    middle = range(max(0, len(cuts) // 2 - 2), len(cuts) - 1)[:4]
+    sizes = [len(flat.cone((cuts[i + 1],), {cuts[i]}, level, i)[0]) for i in middle]
+    return len(sizes) > 2 and all(a < b for a, b in pairwise(sizes))
 
 
 def _core(flat: Flat, name: str, level: dict[str, int]) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from parsers.onnx.call import Call
+from parsers.onnx.frames import stack
 from parsers.onnx.lift.roll import inline, roll, runs
-from parsers.onnx.lift.stack import stack
 from parsers.onnx.lift.steps import CannotStep, Iteration, read_body, run, truth
 from parsers.onnx.problems import Unsupported
 from parsers.onnx.registry import onnx_op

@@ -15,7 +15,7 @@ import numpy as np
 
 from parsers.ir import Node, Scan
 from parsers.onnx.builder import Builder
-from parsers.onnx.lift.chains import Cut, Flat, chains, cut_states
+from parsers.onnx.lift.chains import Cut, Flat, chains, cut_states, steps_grow
 from parsers.onnx.lift.roll import Place, View, compatible, loose, pick, roll, same
 from parsers.onnx.lift.steps import Step
 from parsers.onnx.values import Const, Sym, Val, constant
@@ -35,30 +35,30 @@ class Found:
     made: list[list[Val | None]]
 
 
-def reroll(b: Builder, outputs: Sequence[Val]) -> tuple[Builder, dict[str, Val], list[int]]:
-    """A builder with recurrences rolled, what every old value is there, and the length of each scan made.
+def reroll(b: Builder, outputs: Sequence[Val]) -> tuple[Builder, dict[str, Val], list[str]]:
+    """A builder with recurrences rolled, what every old value is there, and notes on what was done.
 
-    Where nothing can be rolled the builder is `b` itself and the list is empty.
+    Where nothing can be rolled the builder is `b` itself.
     """
     moved: dict[str, Val] = {}
-    lengths: list[int] = []
+    notes: list[str] = []
     while True:
-        current = [moved.get(v.name, v) if lengths and isinstance(v, Sym) else v for v in outputs]
+        current = [moved.get(v.name, v) if notes and isinstance(v, Sym) else v for v in outputs]
         rolled = _roll_one(b, [v for v in current if isinstance(v, Sym)])
         if rolled is None:
-            return b, moved, lengths
+            return b, moved, notes
         b, step, length = rolled
-        if lengths:
+        if notes:
             moved = {k: step.get(v.name, v) if isinstance(v, Sym) else v for k, v in moved.items()}
         else:
             moved = step
-        lengths.append(length)
+        notes.append(f"{length} steps of an unrolled recurrence were rolled into a scan")
 
 
 def _roll_one(b: Builder, outputs: Sequence[Sym]) -> tuple[Builder, dict[str, Val], int] | None:
     flat = Flat(b)
     for chain in chains(flat):
-        run = _best_run(flat, chain)
+        run = None if steps_grow(flat, chain) else _best_run(flat, chain)
         if run is None:
             continue
         for found in (_extended(b, run), run):
@@ -92,12 +92,8 @@ def _longest_run(flat: Flat, chain: Sequence[str]) -> Found | None:
     cuts, level = cut_states(flat, chain)
     best: list[tuple[int, Step, list[Val | None]]] = []
     run: list[tuple[int, Step, list[Val | None]]] = []
-    sizes: set[int] = set()
     for i in range(len(cuts) - 1):
         order, missing = flat.cone(cuts[i + 1].states, set(cuts[i].states), level, i)
-        sizes.add(len(order))
-        if len(sizes) > 3:  # steps that grow hold another recurrence inside
-            return None
         if missing:
             run = []
             continue

@@ -14,8 +14,8 @@ import numpy as np
 
 from parsers.ir import Graph, Node, Scan
 from parsers.onnx.builder import Builder
+from parsers.onnx.frames import flipped, stack
 from parsers.onnx.lift.close import close
-from parsers.onnx.lift.stack import flipped, stack
 from parsers.onnx.lift.steps import Step
 from parsers.onnx.values import Const, Sym, Val
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parsers.onnx.builder import Builder
+from parsers.onnx.algebra import Attributes, rule
 from parsers.onnx.values import Const, Val, constant
+
+if TYPE_CHECKING:
+    from parsers.onnx.builder import Builder
 
 
 def stack(b: Builder, values: Sequence[Val]) -> Val:
@@ -18,15 +22,33 @@ def stack(b: Builder, values: Sequence[Val]) -> Val:
     """
     if all(isinstance(v, Const) for v in values):
         return constant(np.stack([v.array for v in values if isinstance(v, Const)]), values[0].dtype)
-    picked = [_picked(b, v) for v in values]
-    first = picked[0]
-    if first is not None and all(p is not None and p[0] == first[0] and p[1] == first[1] for p in picked):
-        source, axis, _ = first
-        places = [p[2] for p in picked if p is not None]
+    picked = _all_picked(b, values)
+    if picked is not None:
+        source, axis, places = picked
         x = b.take(b.value(source), places, axis)
         x = b.transpose(x, [axis, *(k for k in range(len(x.shape)) if k != axis)])
         return b.reshape(x, (len(values), *values[0].shape))
     return b.concat([b.reshape(v, (1, *v.shape)) for v in values], 0)
+
+
+@rule("concat")
+def concat_of_frames(b: Builder, inputs: tuple[Val, ...], attributes: Attributes) -> Val | None:
+    """Frames joined along an axis of size one are a stack, which may be the tensor they came from."""
+    axis = attributes["axis"]
+    if len(inputs) < 2 or any(x.shape[axis] != 1 for x in inputs) or _all_picked(b, inputs) is None:
+        return None
+    rest = inputs[0].shape[:axis] + inputs[0].shape[axis + 1 :]
+    stacked = stack(b, [b.reshape(x, rest) for x in inputs])
+    return b.transpose(stacked, [*range(1, axis + 1), 0, *range(axis + 1, len(rest) + 1)])
+
+
+def _all_picked(b: Builder, values: Sequence[Val]) -> tuple[str, int, list[int]] | None:
+    """(tensor, axis, positions) where all values are frames of one tensor."""
+    picked = [_picked(b, v) for v in values]
+    first = picked[0]
+    if first is None or not all(p is not None and p[:2] == first[:2] for p in picked):
+        return None
+    return first[0], first[1], [p[2] for p in picked if p is not None]
 
 
 def _picked(b: Builder, value: Val) -> tuple[str, int, int] | None:
