@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import MODELS, Files
+from verifier.cli.deadline import Deadline
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -108,16 +109,23 @@ def test_reader_that_goes_away(tiny: Files) -> None:
     assert process.returncode == 141
 
 
-def test_the_time_limit_includes_start_up(tiny: Files, tmp_path: Path) -> None:
-    query = tmp_path / "query.vnnlib"
-    query.write_text(
-        "(vnnlib-version <2.0>)\n"
-        "(declare-network N (declare-input X float32 [1,1,2]) (declare-output Y float32 [1,3]))\n"
-        "(assert (and (>= X[0,0,0] 0.0) (<= X[0,0,0] 1.0) (>= X[0,0,1] 0.0) (<= X[0,0,1] 1.0)))\n"
-        "(assert (>= Y[0,0] 50.0))\n"
-    )
+def test_a_verdict_is_written_before_the_time_limit() -> None:
+    """Start-up is counted, and it does not matter what the process is busy with: here, importing."""
     begun = time.monotonic()
-    result = recert("verify", query, "--network", tiny.model, "--timeout", "0.5")
-    assert result.returncode == 0
-    assert result.stdout in ("timed-out\n", "unsat\n")
-    assert time.monotonic() - begun < 60
+    query = MODELS / "queries" / "mnist_rows_lstm_robust_v1.vnnlib"
+    result = recert("verify", query, "--network", MODELS / "mnist_rows_lstm.onnx", "--timeout", 0.5)
+    assert (result.returncode, result.stdout) == (0, "timed-out\n")
+    assert time.monotonic() - begun < 5  # the limit, and the interpreter's own start on a busy machine
+
+
+def test_only_one_verdict(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr("os._exit", ended.append)
+    with Deadline(60.0, time.monotonic()) as deadline:
+        deadline.write("unsat")
+        deadline._expire()  # the clock strikes while the verdict is being written
+    assert capfd.readouterr().out == "unsat\n"
+    with Deadline(0.1, time.monotonic()):
+        time.sleep(0.5)
+    assert capfd.readouterr().out == "timed-out\n"
+    assert ended == [0]

@@ -92,10 +92,13 @@ def verify(
     seed: options.Seed = 0,
 ) -> None:
     """Answer a VNN-LIB query: unsat, sat (with the assignment), unknown or timed-out."""
-    from verifier.cli.machine import settings
-    from verifier.cli.verify import run
+    from verifier.cli.deadline import Deadline
 
-    print(run(query, network, timeout, STARTED, settings(device, dtype, threads, seed)))
+    with Deadline(timeout, STARTED) as deadline:
+        from verifier.cli.machine import settings
+        from verifier.cli.verify import run
+
+        run(query, network, timeout, deadline, settings(device, dtype, threads, seed))
 
 
 @app.command()

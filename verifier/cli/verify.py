@@ -9,21 +9,19 @@ from parsers.errors import BadInput, BadQuery
 from parsers.specification import Specification
 from parsers.vnnlib import read_vnnlib
 from verifier.cli import checks
+from verifier.cli.deadline import Deadline
 from verifier.cli.status import say
 from verifier.network import COVERED_FLOATS, QueryNetwork, caveat
 from verifier.query import QueryResult, answer, bindings
 from verifier.replay import Replay
 from verifier.verify import Settings
 
-RESERVE = 0.1  # seconds kept back for writing the answer
-
 
 def run(
-    query: Path, networks: Sequence[str], timeout: float | None, started: float, settings: Settings
-) -> str:
-    """The text for standard output. `started` is when the process began, for the time limit."""
-    seconds = checks.timeout(timeout)
-    deadline = None if seconds is None else started + seconds - RESERVE
+    query: Path, networks: Sequence[str], timeout: float | None, deadline: Deadline, settings: Settings
+) -> None:
+    """Write the verdict to standard output, and after `sat` the assignment."""
+    checks.timeout(timeout)
     specification = read_vnnlib(query)
     _check_types(specification)
     path = _model(specification, networks)
@@ -33,9 +31,9 @@ def run(
     note = caveat(network.graph)
     if note is not None:
         say(f"recert: {note}")
-    result = answer(bound, network, deadline=deadline)
+    result = answer(bound, network, deadline=deadline.analysis)
     say(f"recert: {result.reason}")
-    return _lines(result)
+    deadline.write(_lines(result))
 
 
 def _lines(result: QueryResult) -> str:

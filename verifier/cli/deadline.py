@@ -1,0 +1,66 @@
+"""The time limit of a query has a clock of its own: a verdict is written before it, whatever happens."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import threading
+import time
+from typing import Self
+
+from verifier.cli.status import Status
+
+WRITING = 0.05  # seconds before the limit at which `timed-out` is written
+STOPPING = 0.2  # seconds before the limit at which the analysis should stop by itself
+
+
+class Deadline:
+    """From `started` (time.monotonic()) on, `seconds` for a verdict; None for no limit.
+
+    Inside `with`, `timed-out` is written and the process ends when the time is up, in the middle of
+    whatever it does, unless `write` came first. Only one of the two ever writes.
+    """
+
+    def __init__(self, seconds: float | None, started: float) -> None:
+        limited = seconds is not None and seconds > 0 and math.isfinite(seconds)
+        self._end = started + seconds if seconds is not None and limited else math.inf
+        self._lock = threading.Lock()
+        self._timer = (
+            threading.Timer(self._end - WRITING - time.monotonic(), self._expire) if limited else None
+        )
+
+    @property
+    def analysis(self) -> float | None:
+        """The time.monotonic() value at which the analysis should stop."""
+        return None if self._timer is None else self._end - STOPPING
+
+    def write(self, verdict: str) -> None:
+        """Print the verdict, once and for all."""
+        with self._lock:
+            self._cancel()
+            print(verdict, flush=True)
+
+    def __enter__(self) -> Self:
+        if self._timer is not None:
+            self._timer.daemon = True
+            self._timer.start()
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        with self._lock:
+            self._cancel()
+
+    def _cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _expire(self) -> None:
+        with self._lock:
+            if (
+                self._timer is not None and self._timer.finished.is_set()
+            ):  # cancelled while waiting for the lock
+                return
+            sys.stderr.flush()
+            os.write(1, b"timed-out\n")
+            os._exit(Status.DONE)
