@@ -17,6 +17,7 @@ import parsers.onnx.frames
 import parsers.onnx.normal_forms  # noqa: F401  (registers its rules)
 from parsers.ir import Graph, Node, Scan, Shape, Value
 from parsers.onnx.algebra import simplify
+from parsers.onnx.naming import hashable, renamed, unique
 from parsers.onnx.values import Const, Sym, Val, constant
 from parsers.primitives import apply, infer_shape
 
@@ -109,7 +110,7 @@ class Builder:
         if simpler is not None:
             return retype(simpler, dtype)
         names = tuple(self._operand(x) for x in inputs)
-        key = (op, names, tuple((k, _hashable(v)) for k, v in sorted(attributes.items())))
+        key = (op, names, tuple((k, hashable(v)) for k, v in sorted(attributes.items())))
         if key in self._made:  # the same computation once
             return retype(self.value(self._made[key]), dtype)
         shape = infer_shape(op, [x.array if isinstance(x, Const) else x.shape for x in inputs], attributes)
@@ -247,13 +248,13 @@ class Builder:
         used = set(final.values())
         for raw in self.values:
             if raw not in final:
-                final[raw] = _unique(self._labels.get(raw, raw), used)
+                final[raw] = unique(self._labels.get(raw, raw), used)
         self._final = final
         return Graph(
             name=name,
             inputs=tuple(Value(final[v.name], v.shape, v.dtype) for v in self.inputs),
             constants={final[n]: a for n, a in self.constants.items()},
-            nodes=tuple(_renamed(node, final) for node in self.nodes),
+            nodes=tuple(renamed(node, final) for node in self.nodes),
             outputs=tuple(final[n] for n in results),
             values={final[n]: Value(final[n], v.shape, v.dtype) for n, v in self.values.items()},
             notes=tuple(notes),
@@ -270,10 +271,6 @@ class Builder:
         return output
 
 
-def _hashable(value: object) -> object:
-    return (value.shape, value.tobytes()) if isinstance(value, np.ndarray) else value
-
-
 def retype(value: Val, dtype: str) -> Val:
     """The same numbers, called by another element type."""
     if value.dtype == dtype:
@@ -281,30 +278,3 @@ def retype(value: Val, dtype: str) -> Val:
     if isinstance(value, Const):
         return constant(value.array, dtype)
     return Sym(value.name, value.shape, dtype, value.owner)
-
-
-def _unique(name: str, used: set[str]) -> str:
-    candidate, k = name, 2
-    while candidate in used:
-        candidate, k = f"{name}.{k}", k + 1
-    used.add(candidate)
-    return candidate
-
-
-def _renamed(node: Node | Scan, final: dict[str, str]) -> Node | Scan:
-    def new(names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(final[n] for n in names)
-
-    if isinstance(node, Node):
-        return Node(node.op, new(node.inputs), final[node.output], node.attributes, node.origin)
-    return Scan(
-        body=node.body,
-        initial=new(node.initial),
-        sequences=new(node.sequences),
-        finals=new(node.finals),
-        stacked=new(node.stacked),
-        length=node.length,
-        reverse=node.reverse,
-        form=node.form,
-        origin=node.origin,
-    )

@@ -18,6 +18,7 @@ from parsers.onnx.builder import Builder
 from parsers.onnx.lift.chains import Cut, Flat, chains, cut_states, steps_grow
 from parsers.onnx.lift.roll import Place, View, compatible, loose, pick, roll, same
 from parsers.onnx.lift.steps import Step
+from parsers.onnx.rewrite import first_met, rewritten
 from parsers.onnx.values import Const, Sym, Val, constant
 
 FEWEST_STEPS = 3
@@ -49,7 +50,8 @@ def reroll(b: Builder, outputs: Sequence[Val]) -> tuple[Builder, dict[str, Val],
             return b, moved, notes
         b, step, length = rolled
         if notes:
-            moved = {k: step.get(v.name, v) if isinstance(v, Sym) else v for k, v in moved.items()}
+            kept = {k: step.get(v.name) if isinstance(v, Sym) else v for k, v in moved.items()}
+            moved = {k: v for k, v in kept.items() if v is not None}
         else:
             moved = step
         notes.append(f"{length} steps of an unrolled recurrence were rolled into a scan")
@@ -225,7 +227,7 @@ def _apply(b: Builder, found: Found, outputs: Sequence[Sym]) -> tuple[Builder, d
     inner = {
         v.name for values in found.made for j, v in enumerate(values) if j in stateful and isinstance(v, Sym)
     }
-    external = _first_met(b, [v.name for v in outputs], inner)
+    external = first_met(b, [v.name for v in outputs], inner)
     final = {v.name: k for k, v in found.final.items() if isinstance(v, Sym)}
     exported = sorted(
         j
@@ -236,7 +238,7 @@ def _apply(b: Builder, found: Found, outputs: Sequence[Sym]) -> tuple[Builder, d
     b.origin = f"{len(steps)} unrolled steps"
     after, stacked = roll(b, steps, found.initial, "Unrolled")
     scan = next(node for node in reversed(b.nodes) if isinstance(node, Scan))
-    if _first_met(b, scan.inputs, inner & (external | set(final))):
+    if first_met(b, scan.inputs, inner & (external | set(final))):
         return None  # what the scan needs is made from what it makes
     instead: dict[str, Val] = {}
     for i, values in enumerate(found.made):
@@ -246,7 +248,7 @@ def _apply(b: Builder, found: Found, outputs: Sequence[Sym]) -> tuple[Builder, d
                 instead.setdefault(value.name, b.take(sequence, i, 0))
     for name, k in final.items():
         instead.setdefault(name, after[k])
-    return _rewritten(b, instead, outputs)
+    return rewritten(b, instead, outputs)
 
 
 def _name(value: Val | None) -> str:
@@ -266,49 +268,3 @@ def _stateful(step: Step) -> set[int]:
 
 def _node_value(step: Step, j: int) -> Val:
     return step.body.value(step.body.nodes[j].outputs[0])
-
-
-def _first_met(b: Builder, starts: Sequence[str], marked: set[str]) -> set[str]:
-    """The marked values that `starts` are computed from, not looking beyond a marked one."""
-    maker = {name: node for node in b.nodes for name in node.outputs}
-    met: set[str] = set()
-    seen: set[str] = set()
-    stack = list(starts)
-    while stack:
-        name = stack.pop()
-        if name in marked:
-            met.add(name)
-        elif name not in seen and name in maker:
-            seen.add(name)
-            stack += maker[name].inputs
-    return met
-
-
-def _rewritten(b: Builder, instead: dict[str, Val], outputs: Sequence[Sym]) -> tuple[Builder, dict[str, Val]]:
-    """The live part of the graph in a new builder, with some values replaced by others."""
-    new = Builder()
-    moved: dict[str, Val] = {v.name: new.input(v.name, v.shape, v.dtype) for v in b.inputs}
-    maker = {name: node for node in b.nodes for name in node.outputs}
-    stack = [(v.name, False) for v in reversed(outputs)]
-    while stack:
-        name, ready = stack.pop()
-        if name in moved:
-            continue
-        other = instead.get(name)
-        if name in b.constants or isinstance(other, Const):
-            moved[name] = other or b.value(name)
-        elif isinstance(other, Sym):
-            if other.name in moved:
-                moved[name] = moved[other.name]
-                b.hand_label(name, new, moved[name])
-            else:
-                stack += [(name, False), (other.name, False)]
-        elif not ready:
-            stack.append((name, True))
-            stack += [(n, False) for n in reversed(maker[name].inputs)]
-        else:
-            node = maker[name]
-            new.origin = node.origin
-            results = new.replay(node, [moved[n] for n in node.inputs], b)
-            moved.update(zip(node.outputs, results, strict=True))
-    return new, moved
