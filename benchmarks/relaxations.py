@@ -1,8 +1,9 @@
 """How tight and how fast the planes are.  `python -m benchmarks.relaxations [GATE ...]`
 
-Tightness: the volume between plane and gate against the optimum over all planes, which a linear program on a dense
-grid bounds from below (scipy's HiGHS).  Boxes have widths 10^U(−3, log₁₀ 12) and centres U(−8, 8) in every
-operand; operands of gates with a smaller domain are moved into it.  Speed: planes per second on one thread.
+Tightness: the volume between plane and gate against the optimum over all planes, which a linear program
+on a dense grid bounds from below (scipy's HiGHS).  Boxes have widths 10^U(−3, log₁₀ 12) and centres
+U(−8, 8) in every operand; operands of gates with a smaller domain are moved into it.  Speed: planes per
+second on one thread.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ GRID = {1: 801, 2: 49, 3: 25}
 QUADRATURE = {1: 200, 2: 48, 3: 24}
 
 
-def random_boxes(gate: Gate, count: int, parameters: Mapping[str, Any], seed: int = 0) -> tuple[Tensor, Tensor]:
+def random_boxes(
+    gate: Gate, count: int, parameters: Mapping[str, Any], seed: int = 0
+) -> tuple[Tensor, Tensor]:
     """Boxes [k, count]; the hidden state of the blend lies in [−1, 1], where a GRU's always is."""
     generator = torch.Generator().manual_seed(seed)
     size = (gate.arity, count)
@@ -46,7 +49,9 @@ def grid_points(lower: np.ndarray, upper: np.ndarray, count: int) -> np.ndarray:
     return np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")], 1)
 
 
-def optimal_height(gate: Gate, lower: Tensor, upper: Tensor, parameters: Mapping[str, Any], sign: int) -> float:
+def optimal_height(
+    gate: Gate, lower: Tensor, upper: Tensor, parameters: Mapping[str, Any], sign: int
+) -> float:
     """A lower bound of the least height at the centre of a plane above sign·gate over one box [k]."""
     low, high = lower.numpy(), upper.numpy()
     points = grid_points(low, high, GRID[gate.arity])
@@ -107,7 +112,8 @@ def seconds(run: Callable[[], Any], repeats: int = 5) -> float:
 
 
 def speed(gate: Gate, count: int, parameters: Mapping[str, Any]) -> tuple[float, float, float, float]:
-    """Planes per second, tight, fast and offsets alone, at `count` boxes; milliseconds of one call with 32."""
+    """Planes per second, tight, fast and offsets alone, at `count` boxes; milliseconds of one call with
+    32."""
     lower, upper = random_boxes(gate, count, parameters)
     found = planes(gate, lower, upper, parameters)
     tight = seconds(lambda: planes(gate, lower, upper, parameters))

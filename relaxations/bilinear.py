@@ -43,6 +43,7 @@ def product_support(
     x: tuple[Tensor, Tensor],
     y: tuple[Tensor, Tensor],
     h: Tensor | float = 0.0,
+    rounds: int = ROUNDS,
 ) -> Support:
     """Support of w(x)·(g(y) − h); `w` must not decrease.  All tensors broadcast to [*S]."""
     shape = torch.broadcast_shapes(
@@ -68,7 +69,7 @@ def product_support(
     steepest = g.magnitude(y0, y1)  # |H'(s)| ≤ max|g|
     found = bound(w.nodes(x0, x1, PARTS)[None])
     total: Tensor | None = None
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         top = found.bound.topk(3, dim=0)
         rest = top.values[2]
         total = rest if total is None else torch.maximum(total, rest)

@@ -13,13 +13,12 @@ their steps together, on one small tableau each.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-TOLERANCE = 1e-9
+TOLERANCE = 1e-14
 PIVOT = 1e-9
 
 
@@ -54,32 +53,31 @@ def start(values: Tensor, target: Tensor) -> Basis:
     return Basis(tableau, points[..., None].expand(size - 1, size, count))
 
 
-def exchange(basis: Basis, points: Sequence[Tensor], values: Tensor, steps: int) -> Basis:
-    """At most `steps` exchanges against points whose k coordinates are `points` [M, G], with `values`
-    [M, G]."""
+def exchange(basis: Basis, points: Tensor, values: Tensor, steps: int) -> Basis:
+    """At most `steps` exchanges against `points` [k, M, G] with `values` [M, G]."""
     tableau, basic = basis
     k, size = len(points), len(points) + 1
     tolerance = TOLERANCE * values.abs().amax(1)
     which = torch.arange(size, device=values.device)[:, None]
     for _ in range(steps):
-        excess = values - tableau[-1, k, :, None]
-        for j in range(k):
-            excess.addcmul_(points[j], tableau[-1, j, :, None], value=-1)
+        *slopes, offset, _ = tableau[-1, ..., None].unbind(0)
+        excess = values - offset
+        for point, slope in zip(points, slopes, strict=True):
+            excess.addcmul_(point, slope, value=-1)
         gap, index = excess.max(1)
         active = gap > tolerance
         if not bool(active.any()):
             break
-        entering = torch.stack([p.gather(1, index[:, None])[:, 0] for p in points])
-        column = torch.addcmul(tableau[:size, k], tableau[:size, 0], entering[0])
-        for j in range(1, k):
-            column.addcmul_(tableau[:size, j], entering[j])
+        entering = points.gather(2, index[None, :, None].expand(k, -1, 1))[..., 0]
+        *inverse, column, weight = tableau[:size].unbind(1)
+        for row, coordinate in zip(inverse, entering, strict=True):
+            column = torch.addcmul(column, row, coordinate)
         # the largest step that keeps every weight in m positive:  weight − θ·column ≥ 0
-        ratio = torch.where(column > PIVOT, tableau[:size, -1] / column, torch.inf)
-        leaving = ratio.min(0, keepdim=True).indices
-        pivot = column.gather(0, leaving)[0]
-        row = tableau.gather(0, leaving[:, None].expand(1, size + 1, -1))[0] * (active / pivot)
+        leaving = torch.where(column > PIVOT, weight / column, torch.inf).min(0, keepdim=True).indices
+        row = tableau.gather(0, leaving[:, None].expand(1, size + 1, -1))[0]
+        row = row * (active / column.gather(0, leaving)[0])
         leaves = (which == leaving) & active
-        change = torch.cat([column - leaves.to(column), -gap[None]])
-        tableau = torch.addcmul(tableau, change[:, None], row[None], value=-1)
+        change = torch.cat([leaves.to(column) - column, gap[None]])
+        tableau = torch.addcmul(tableau, change[:, None], row[None])
         basic = torch.where(leaves, entering[:, None], basic)
     return Basis(tableau, basic)

@@ -16,17 +16,19 @@ from torch import Tensor
 from relaxations import Gate, Planes
 
 SAMPLES = 160
-ASCENT = 40
+ASCENT = 30
 
 
-def boxes(gate: Gate, parameters: Mapping[str, Any], seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Boxes [k, n] of every awkward kind on which the gate is defined and does not overflow."""
+def boxes(
+    gate: Gate, parameters: Mapping[str, Any], seed: int = 0, each: int = 12
+) -> tuple[Tensor, Tensor]:
+    """Boxes [k, n], `each` of every awkward kind, on which the gate is defined and does not overflow."""
     generator = torch.Generator().manual_seed(seed)
 
     def uniform(*shape: int) -> Tensor:
         return torch.rand(*shape, generator=generator, dtype=torch.float64)
 
-    k, n = gate.arity, 24
+    k, n = gate.arity, each
     centre = 16 * uniform(k, 11, n) - 8
     width = 12 * 10 ** (4 * uniform(k, 11, n) - 4)
     lower, upper = centre - width / 2, centre + width / 2
@@ -52,7 +54,7 @@ def boxes(gate: Gate, parameters: Mapping[str, Any], seed: int = 0) -> tuple[Ten
 
 
 def worst_violation(
-    gate: Gate, found: Planes, lower: Tensor, upper: Tensor, parameters: Mapping[str, Any], seed: int = 0
+    gate: Gate, found: Planes, lower: Tensor, upper: Tensor, parameters: Mapping[str, Any], seed: int = 0, samples: int = SAMPLES
 ) -> float:
     """The most by which the gate leaves its planes over boxes [k, n], as far as a search can tell; ≤ 0
     is good."""
@@ -66,7 +68,7 @@ def worst_violation(
         below = (found.lower_slope[:, None] * points).sum(0) + found.lower_offset - value
         return above, below
 
-    share = (1.4 * torch.rand(k, SAMPLES, n, generator=generator, dtype=torch.float64) - 0.2).clamp(0, 1)
+    share = (1.4 * torch.rand(k, samples, n, generator=generator, dtype=torch.float64) - 0.2).clamp(0, 1)
     sides = torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * k).reshape(-1, k)
     share = torch.cat([share, sides.T[..., None].expand(k, -1, n)], 1)
     if any(bool(side.isnan().any()) for side in vars(found).values()):
