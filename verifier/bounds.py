@@ -20,6 +20,7 @@ from verifier.interval import Interval, interval_of
 from verifier.program import Block, GateStep, ScanStep, Stage
 from verifier.region import Region
 from verifier.relaxed import RelaxedGate, relax
+from verifier.splits import Multiplier, Splits
 from verifier.sweep import StateBox, Sweep
 
 ROW_ENTRIES = 1 << 24  # coefficients that one sweep may hold per value; more rows are swept in chunks
@@ -41,6 +42,12 @@ class Site:
     errors: tuple[Tensor, ...]
     gate_error: Tensor | float
     relative: float
+
+    def gap(self) -> Tensor:
+        """How far apart the two planes are at the centre of the box [B, n]: zero where they are exact."""
+        centre = (self.lower + self.upper) / 2
+        slope = self.planes.upper_slope - self.planes.lower_slope
+        return ((slope * centre).sum(0) + self.planes.upper_offset - self.planes.lower_offset).clamp_min(0)
 
     def relaxed(self, chosen: Planes | None = None) -> RelaxedGate:
         """The site's planes, or `chosen` ones over the same box, ready for the sweep."""
@@ -72,6 +79,9 @@ class Bounds:
     Computed once, when made. `backward=False` keeps forward intervals only; with `lookback` k, sweeps go
     at most k iterations back and end in the states' intervals. `lost` [B] marks instances for which some box
     overflowed: all their bounds are −∞.
+
+    `splits` restrict every instance to a part of its region, where given operands lie in given parts. Bounds
+    then hold for that part; `empty` [B] marks instances whose part has no point: their bounds are +∞.
     """
 
     def __init__(
@@ -82,6 +92,7 @@ class Bounds:
         *,
         backward: bool = True,
         lookback: int | None = None,
+        splits: Splits | None = None,
         progress: Callable[[], None] = lambda: None,
     ) -> None:
         self.program = program
@@ -93,6 +104,9 @@ class Bounds:
         self._progress = progress
         self._batch = region.lower.shape[0]
         self.lost = torch.zeros(self._batch, dtype=torch.bool, device=region.lower.device)
+        self.empty = torch.zeros_like(self.lost)
+        self.splits: Splits = {} if splits is None else splits
+        self.split_operands: dict[Key, tuple[Interval, Tensor]] = {}
         self._lookback = lookback
         self._states: dict[Key, list[StateBox]] = {}
         self._sweep = self._sweep_with(self._relaxed)
@@ -123,13 +137,27 @@ class Bounds:
         best = _never_nan(plain - self._uncertainty(objective))
         if self._backward:
             best = torch.maximum(best, _never_nan(self.swept_minimum(objective)))
-        return best.masked_fill(self.lost.unsqueeze(-1), -torch.inf)
+        return self.settled(best)
 
-    def swept_minimum(self, objective: Objective, relaxed: Mapping[Key, RelaxedGate] | None = None) -> Tensor:
+    def settled(self, bounds: Tensor) -> Tensor:
+        """Bounds [B, R] with those of lost and of empty instances set."""
+        bounds = bounds.masked_fill(self.lost.unsqueeze(-1), -torch.inf)
+        return bounds.masked_fill((self.empty & ~self.lost).unsqueeze(-1), torch.inf)
+
+    def swept_minimum(
+        self,
+        objective: Objective,
+        relaxed: Mapping[Key, RelaxedGate] | None = None,
+        multipliers: Mapping[Key, Multiplier] | None = None,
+        record: dict[Key, Tensor] | None = None,
+    ) -> Tensor:
         """The backward sweep of `minimum` alone; differentiable in the planes of `relaxed`, which replace
-        the sites' own. Meaningless for `lost` instances."""
+        the sites' own, and in `multipliers` of the splits. `record` receives the coefficients of every gate.
+        Meaningless for `lost` and for `empty` instances."""
         C = objective.outputs
-        sweep = self._sweep if relaxed is None else self._sweep_with(relaxed)
+        sweep = self._sweep
+        if relaxed is not None or multipliers is not None or record is not None:
+            sweep = self._sweep_with(self._relaxed if relaxed is None else relaxed, multipliers, record)
         rows: dict[str, Tensor] = {}
         constant = C.new_zeros(C.shape[:2])
         start = 0
@@ -148,9 +176,19 @@ class Bounds:
             A = A + objective.inputs
         return constant + self.region.minimum(A.expand(self._batch, -1, -1)) - self._uncertainty(objective)
 
-    def _sweep_with(self, relaxed: Mapping[Key, RelaxedGate]) -> Sweep:
+    def _sweep_with(
+        self,
+        relaxed: Mapping[Key, RelaxedGate],
+        multipliers: Mapping[Key, Multiplier] | None = None,
+        record: dict[Key, Tensor] | None = None,
+    ) -> Sweep:
         return Sweep(
-            self.program, lambda step, iteration: relaxed[id(step), iteration], self._lookback, self._states
+            self.program,
+            lambda step, iteration: relaxed[id(step), iteration],
+            lookback=self._lookback,
+            states=self._states,
+            multipliers=multipliers,
+            record=record,
         )
 
     def _uncertainty(self, objective: Objective) -> Tensor | float:
@@ -209,14 +247,36 @@ class Bounds:
         known = {id(form): self._interval(block, form, variables) for form in stage.forms}
         open_forms = [f for f in stage.forms if not (known[id(f)][0].tight or known[id(f)][0].is_point())]
         if not (self._backward and open_forms):
-            return known
+            return self._split(known, iteration)
         lower, upper = self._bound_forms(
             open_forms, [known[id(f)][0].error for f in open_forms], scan, iteration
         )
         for form, low, high in zip(open_forms, lower, upper, strict=True):
-            interval, magnitude = known[id(form)]
-            known[id(form)] = interval.intersect(low, high), magnitude
+            known[id(form)] = self._narrowed(known[id(form)], low, high)
         self._progress()
+        return self._split(known, iteration)
+
+    def _narrowed(
+        self, held: tuple[Interval, Tensor], lower: Tensor, upper: Tensor
+    ) -> tuple[Interval, Tensor]:
+        """Two bounds of one value, intersected. Both contain it, so they overlap, unless splits have left an
+        instance nothing; without splits it means that one of them is wrong."""
+        interval, empty = held[0].intersect(lower, upper)
+        if bool(empty.any()):
+            if not self.splits:
+                raise AssertionError("two sound bounds of one value do not overlap")
+            self.empty = self.empty | empty
+        return interval, held[1]
+
+    def _split(
+        self, known: dict[int, tuple[Interval, Tensor]], iteration: int
+    ) -> dict[int, tuple[Interval, Tensor]]:
+        """Cut the operands that have splits to their parts; what cannot be met makes an instance empty."""
+        for form in known:
+            part = self.splits.get((form, iteration))
+            if part is not None:
+                known[form] = self._narrowed(known[form], part.lower, part.upper)
+                self.split_operands[form, iteration] = known[form]
         return known
 
     def _gate(

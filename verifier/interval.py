@@ -37,17 +37,14 @@ class Interval:
             self.lower[:, start:stop], self.upper[:, start:stop], self.error[:, start:stop], self.tight
         )
 
-    def intersect(self, lower: Tensor, upper: Tensor) -> Interval:
-        """The common part of two valid intervals; `tight` from now on.
+    def intersect(self, lower: Tensor, upper: Tensor) -> tuple[Interval, Tensor]:
+        """The common part with another valid interval, `tight` from now on; which instances [B] have none.
 
-        Both contain every value, so they overlap; where rounding makes them cross by a hair the hull of
-        the crossing is kept. A wider crossing means that one of them is wrong, and is raised.
+        Where the two cross by a hair, as rounding makes them, the hull of the crossing is kept.
         """
         lower, upper = torch.maximum(self.lower, lower), torch.minimum(self.upper, upper)
-        crossing = lower - upper
-        if bool((crossing > 1e-6 * (1 + self.magnitude)).any()):
-            raise AssertionError(f"two sound bounds disagree by {float(crossing.max()):.3g}")
-        return Interval(torch.minimum(lower, upper), torch.maximum(lower, upper), self.error, True)
+        empty = (lower - upper > 1e-6 * (1 + self.magnitude)).any(-1)
+        return Interval(torch.minimum(lower, upper), torch.maximum(lower, upper), self.error, True), empty
 
 
 def interval_of(

@@ -21,6 +21,7 @@ from verifier.affine import AffineForm
 from verifier.cotangents import Cotangents
 from verifier.program import Block, GateStep, ScanStep
 from verifier.relaxed import RelaxedGate
+from verifier.splits import Multiplier
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +36,10 @@ Planes = Callable[[GateStep, int], RelaxedGate]  # (step, iteration; 0 outside s
 
 
 class Sweep:
-    """Substitutes backward through `program` with the gates' `planes`; `lookback` needs the `states`."""
+    """Substitutes backward through `program` with the gates' `planes`; `lookback` needs the `states`.
+
+    `multipliers` add the splits' Lagrange terms; `record` receives the coefficients of every gate's output.
+    """
 
     def __init__(
         self,
@@ -43,11 +47,15 @@ class Sweep:
         planes: Planes,
         lookback: int | None = None,
         states: Mapping[tuple[int, int], list[StateBox]] | None = None,
+        multipliers: Mapping[tuple[int, int], Multiplier] | None = None,
+        record: dict[tuple[int, int], Tensor] | None = None,
     ) -> None:
         self._program = program
         self._planes = planes
         self._lookback = lookback
         self._states = {} if states is None else states
+        self._multipliers = multipliers or {}
+        self._record = record
 
     def from_program(self, rows: Mapping[str, Tensor], constant: Tensor) -> tuple[Tensor, Tensor]:
         """Rows [B, R, n] over variables ↦ (coefficients [B, R, N] of all inputs, constant [B, R])."""
@@ -74,6 +82,7 @@ class Sweep:
 
     def _block(self, block: Block, iteration: int, cotangents: Cotangents, constant: Tensor) -> Tensor:
         """Carry `cotangents` from the variables of `block` to its inputs; constants are [B, R, 1] in here."""
+        added: set[int] = set()
         held = magnitude = constant  # gates that are added up have the same coefficients
         for step in reversed(block.steps):
             if isinstance(step, GateStep):
@@ -83,7 +92,16 @@ class Sweep:
                 if A is not held:
                     held, magnitude = A, A.abs()
                 operands, constant = self._planes(step, iteration).pull(A, magnitude, constant)
+                if self._record is not None:
+                    self._record[id(step), iteration] = A
                 for form, coefficients in zip(step.operands, operands, strict=True):
+                    multiplier = self._multipliers.get((id(form), iteration))
+                    if (
+                        multiplier is not None and id(form) not in added
+                    ):  # an operand of two gates counts once
+                        added.add(id(form))
+                        coefficients = coefficients + multiplier.row
+                        constant = constant + multiplier.constant
                     cotangents.pull(form, coefficients)
             else:
                 finals = cotangents.take_all(step.finals)

@@ -1,7 +1,7 @@
 """Prove things about one network: margins of a classifier, absence of a violation.
 
 Methods are tried from the cheapest on and stop as soon as the question is decided; the result names the
-one that gave the bound.
+last one tried. Branching has no natural end, so it is used only where there is a deadline.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from parsers.ir import Graph
 from parsers.specification import Case
 from verifier.arithmetic import Arithmetic
 from verifier.bounds import Bounds, Objective
+from verifier.decide import Trees, branch_and_bound
 from verifier.optimise import optimise_slopes
 from verifier.program import compile_program
 from verifier.region import Region, box_region
+from verifier.splits import Splits
 
 DTYPES: Mapping[str, torch.dtype] = {"float64": torch.float64, "float32": torch.float32}
 
@@ -34,8 +36,9 @@ LONG, NEAR = 200, 64  # time grows as T² up to LONG iterations, from there on a
 class Settings:
     """How hard to try, and where.
 
-    `lookback`: iterations that a backward sweep goes back in a scan; by default all of a scan of up to
-    LONG iterations and NEAR of a longer one. `deployed`: bounds also cover the file's own float32 rounding in onnxruntime (see verifier.arithmetic).
+    `lookback`: iterations that a backward sweep goes back in a scan; by default all of a scan of up to LONG
+    iterations and NEAR of a longer one. `deployed`: bounds also cover the file's own float32 rounding in
+    onnxruntime (see verifier.arithmetic).
     """
 
     dtype: str = "float64"
@@ -147,7 +150,9 @@ class Verifier:
         objective = Objective(
             rows_out, rows_in if bool(rows_in.any()) else None, digits if bool(digits.any()) else None
         )
-        found, method, finished = self._minimise(region, objective, deadline, progress, -constants)
+        found, method, finished = self._minimise(
+            region, objective, deadline, progress, -constants, any_row=True
+        )
         # the sum rounds once, the constants may have on their way to `dtype`
         left = (found + constants - 4 * torch.finfo(self._dtype).eps * (found.abs() + constants.abs()))[0]
         best = float(left.max())
@@ -172,27 +177,77 @@ class Verifier:
         deadline: float | None,
         progress: Callable[[], None],
         target: Tensor | float = 0.0,
+        any_row: bool = False,
     ) -> tuple[Tensor, str, bool]:
-        """(lower bounds [B, R], method, whether it ran to its end)."""
+        """(lower bounds [B, R], method, whether it ran to its end).
+
+        Stops when all rows are above `target`, or, with `any_row`, when one of each instance is; branching
+        then gives all rows of an instance one value, the bound of the best row.
+        """
         limit = math.inf if deadline is None else deadline
         region = region.to(self._device, self._dtype)
         with torch.no_grad():
             quick = Bounds(self._program, region, self._arithmetic, backward=False).minimum(objective)
-        if bool((quick > target).all()):
+
+        def decided(found: Tensor) -> bool:
+            above = found > target
+            return bool((above.any(-1) if any_row else above).all())
+
+        if decided(quick):
             return quick, "interval", True
         if time.monotonic() > limit:
             return quick, "interval", False
         bounds = Bounds(self._program, region, self._arithmetic, lookback=self._lookback, progress=progress)
         with torch.no_grad():
             swept = torch.maximum(quick, bounds.minimum(objective))
-        if bool((swept > target).all()) or self.settings.slope_steps == 0:
+        if decided(swept) or self.settings.slope_steps == 0:
             return swept, self._backward, True
         best = optimise_slopes(
             bounds,
             objective,
             steps=self.settings.slope_steps,
             target=target,
+            any_row=any_row,
             deadline=limit,
             progress=progress,
         )
-        return torch.maximum(swept, best), self._backward + "+slopes", time.monotonic() <= limit
+        best = torch.maximum(swept, best)
+        if math.isinf(limit) or decided(best):
+            return best, self._backward + "+slopes", True
+        best = self._branch(region, objective, best, target, any_row, limit, progress)
+        return best, self._backward + "+branching", decided(best)
+
+    def _branch(
+        self,
+        region: Region,
+        objective: Objective,
+        known: Tensor,
+        target: Tensor | float,
+        any_row: bool,
+        deadline: float,
+        progress: Callable[[], None],
+    ) -> Tensor:
+        """`known` [B, R] raised by branch and bound: a tree for each row, or for all rows of an instance."""
+        goal = torch.as_tensor(target, dtype=known.dtype, device=known.device).expand_as(known)
+        if any_row:
+            instance, row = torch.nonzero((known <= goal).all(-1))[:, 0], torch.arange(known.shape[1])[None]
+        else:
+            instance, row = torch.nonzero(known <= goal, as_tuple=True)
+            row = row[:, None]
+        pick = (instance[:, None], row)
+        inputs = objective.inputs
+        rows = Objective(
+            objective.outputs.expand(len(known), -1, -1)[pick],
+            None if inputs is None else inputs.expand(len(known), -1, -1)[pick],
+            objective.uncertainty,
+        )
+
+        def part(instances: Tensor, splits: Splits) -> Bounds:
+            here = region.select(instances)
+            return Bounds(self._program, here, self._arithmetic, lookback=self._lookback, splits=splits)
+
+        trees = Trees(instance, rows, goal[pick], known[pick])
+        above = branch_and_bound(trees, part, deadline=deadline, progress=progress)
+        raised = known.clone()
+        raised[pick] = torch.maximum(known[pick], goal[pick] + above[:, None])
+        return raised

@@ -167,7 +167,7 @@ def test_a_wrong_plane_is_caught(name: str, folder: Path, monkeypatch: pytest.Mo
     graph, program = _prepared(name, folder)
     honest = verifier.bounds.planes
 
-    def wrong(gate, lower, upper, parameters=None):  # noqa: ANN001, ANN202
+    def wrong(gate, lower, upper, parameters=None):
         planes = honest(gate, lower, upper, parameters)
         centre = (lower + upper) / 2
         slope, offset = planes.upper_slope - planes.lower_slope, planes.upper_offset - planes.lower_offset
