@@ -11,6 +11,7 @@ others c; next states have a prime.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 
@@ -25,6 +26,7 @@ PARAMETERS = ("alpha", "beta", "gamma", "exponent", "low", "high", "axis", "axes
 
 ATOM, PRODUCT, SUM = 0, 1, 2
 _NONLINEAR = frozenset("(⊙/")
+_WEIGHT = re.compile(r"\b[WUb]\d+\b")
 
 
 def cell_equations(scan: Scan) -> list[str]:
@@ -96,7 +98,22 @@ class _Writer:
                 self._line(key, text)
             elif known != text:
                 self.lines.append(f"{text} = {known}")
-        return self.lines
+        return self._renumbered()
+
+    def _renumbered(self) -> list[str]:
+        """The lines with weights numbered in the order in which a reader meets them."""
+        seen: Counter[str] = Counter()
+        new: dict[str, str] = {}
+
+        def name(found: re.Match[str]) -> str:
+            old = found[0]
+            while old not in new and old not in self.taken:
+                seen[old[0]] += 1
+                if (candidate := f"{old[0]}{seen[old[0]]}") not in self.taken:
+                    new[old] = candidate
+            return new.get(old, old)
+
+        return [_WEIGHT.sub(name, line) for line in self.lines]
 
     # --- which values appear more than once ------------------------------------------------------------
 
