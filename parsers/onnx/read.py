@@ -118,9 +118,9 @@ def interpret(
     try:
         results = scope.read(model.graph)
     except Unsupported as problem:
-        raise UnsupportedModel([*reading.problems, str(problem)]) from problem
+        raise UnsupportedModel([*reading.listed(), str(problem)]) from problem
     if reading.problems:
-        raise UnsupportedModel(reading.problems)
+        raise UnsupportedModel(reading.listed())
     names = [o.name for o in model.graph.output]
     odd = [n for n, v in zip(names, results, strict=True) if not isinstance(v, Sym | Const)]
     if odd:

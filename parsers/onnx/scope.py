@@ -21,16 +21,23 @@ class Reading:
     opsets: Mapping[str, int]
     folder: str
     notes: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+    problems: list[tuple[str, str]] = field(default_factory=list)  # which node, and why not
     misplaced: bool = False
 
     def note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
 
-    def problem(self, text: str) -> None:
-        if text not in self.problems:
-            self.problems.append(text)
+    def problem(self, where: str, why: str) -> None:
+        if (where, why) not in self.problems:
+            self.problems.append((where, why))
+
+    def listed(self) -> list[str]:
+        """One line for each operator and reason, with all the nodes that it holds for."""
+        nodes: dict[tuple[str, str], list[str]] = {}
+        for where, why in self.problems:
+            nodes.setdefault((where.split(" ")[0], why), []).append(where)
+        return [f"{', '.join(where)}: {why}" for (_, why), where in nodes.items()]
 
 
 class Scope:
@@ -71,7 +78,7 @@ class Scope:
         try:
             results = self._results(node, where)
         except Unsupported as problem:
-            self.reading.problem(f"{where}: {problem}")
+            self.reading.problem(where, str(problem))
             results = tuple(Poison() for _ in node.output)
         for name, value in zip(node.output, results, strict=False):
             if name:

@@ -34,14 +34,14 @@ def _try(op: Call, graph: onnx.GraphProto) -> list[Any]:
     try:
         outputs = _inline(op, graph)
     except Unsupported as problem:
-        problems.append(str(problem))
+        problems.append(("its branch", str(problem)))
         outputs = []
     found = problems[before:]
     del problems[before:]
     if found:
         raise Unsupported(
             "its condition depends on the network's inputs, and a branch cannot be read at these shapes"
-            f" ({found[0]})",
+            f" ({found[0][0]}: {found[0][1]})",
             "fix the input that decides it to a value",
         )
     return outputs

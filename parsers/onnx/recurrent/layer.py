@@ -64,6 +64,8 @@ def layer(
     """
     b = op.b
     batch_first = bool(op.get_attr("layout", 0))
+    if len(op[0].shape) != 3 or len(op[2].shape) != 3:
+        raise Unsupported(f"X is {op[0].shape} and R is {op[2].shape}, both want three axes", "export again")
     X = b.transpose(op[0], (1, 0, 2)) if batch_first else op[0]
     T, B, I = X.shape
     names = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
@@ -124,7 +126,7 @@ def _initial(op: Call, given: Val | None, shape: tuple[int, int, int], batch_fir
     if given is None:
         return constant(np.zeros(shape), op[0].dtype)
     given = op.b.transpose(given, (1, 0, 2)) if batch_first else given
-    _expect(given, shape, "an initial state")
+    _expect(given, shape, "an initial state (of this hidden size and batch)")
     return given
 
 
