@@ -10,18 +10,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
-from relaxations import Gate, Planes
+from relaxations import GATES, Gate, Planes
+
+CASES = [
+    pytest.param(gate, parameters, id="-".join([gate.name, *(f"{v:.3g}" for v in parameters.values())]))
+    for gate in GATES.values()
+    for parameters in gate.example
+]
+for_every_gate = pytest.mark.parametrize(("gate", "parameters"), CASES)
 
 SAMPLES = 160
 ASCENT = 30
 
 
-def boxes(
-    gate: Gate, parameters: Mapping[str, Any], seed: int = 0, each: int = 12
-) -> tuple[Tensor, Tensor]:
+def boxes(gate: Gate, parameters: Mapping[str, Any], seed: int = 0, each: int = 12) -> tuple[Tensor, Tensor]:
     """Boxes [k, n], `each` of every awkward kind, on which the gate is defined and does not overflow."""
     generator = torch.Generator().manual_seed(seed)
 
@@ -54,7 +60,13 @@ def boxes(
 
 
 def worst_violation(
-    gate: Gate, found: Planes, lower: Tensor, upper: Tensor, parameters: Mapping[str, Any], seed: int = 0, samples: int = SAMPLES
+    gate: Gate,
+    found: Planes,
+    lower: Tensor,
+    upper: Tensor,
+    parameters: Mapping[str, Any],
+    seed: int = 0,
+    samples: int = SAMPLES,
 ) -> float:
     """The most by which the gate leaves its planes over boxes [k, n], as far as a search can tell; ≤ 0
     is good."""

@@ -7,16 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from plane_checks import boxes, inside_of, worst_violation
+from plane_checks import boxes, for_every_gate, inside_of, worst_violation
 
 from relaxations import GATES, Gate, Planes, image, offsets, planes
-
-CASES = [
-    pytest.param(gate, parameters, id="-".join([gate.name, *(f"{v:.3g}" for v in parameters.values())]))
-    for gate in GATES.values()
-    for parameters in gate.example
-]
-for_every_gate = pytest.mark.parametrize(("gate", "parameters"), CASES)
 
 
 @for_every_gate
@@ -30,10 +23,11 @@ def test_planes_contain_the_gate(gate: Gate, parameters: dict[str, Any], quality
 
 
 @for_every_gate
-@pytest.mark.parametrize("size", [1.0, 1e3])
-def test_any_slope_is_sound(gate: Gate, parameters: dict[str, Any], size: float) -> None:
+def test_any_slope_is_sound(gate: Gate, parameters: dict[str, Any]) -> None:
+    """Slopes of every size up to thousands."""
     lower, upper = boxes(gate, parameters)
     generator = torch.Generator().manual_seed(1)
+    size = 10 ** (5 * torch.rand(2, *lower.shape, generator=generator, dtype=torch.float64) - 1.5)
     below, above = size * torch.randn(2, *lower.shape, generator=generator, dtype=torch.float64)
     low, high = offsets(gate, below, above, lower, upper, parameters)
     assert worst_violation(gate, Planes(below, low, above, high), lower, upper, parameters) <= 0
@@ -114,10 +108,22 @@ def test_a_wrong_plane_is_caught(gate: Gate, parameters: dict[str, Any]) -> None
     """The search of these tests sees planes that are too tight by a little: the checker can fail."""
     lower, upper = boxes(gate, parameters)
     found = planes(gate, lower, upper, parameters)
-    gap = (found.upper_offset - found.lower_offset).abs().clamp(max=1.0) + 1e-9
-    for name, sign in (("upper_offset", -1), ("lower_offset", 1)):
-        broken = dataclasses.replace(found, **{name: getattr(found, name) + 0.01 * sign * gap})
-        assert worst_violation(gate, broken, lower, upper, parameters) > 0
+    gap = 0.01 * (found.upper_offset - found.lower_offset).abs().clamp(max=1.0) + 1e-11
+    for broken in (
+        dataclasses.replace(found, upper_offset=found.upper_offset - gap),
+        dataclasses.replace(found, lower_offset=found.lower_offset + gap),
+    ):
+        assert worst_violation(gate, broken, lower, upper, parameters, samples=20) > 0
+
+
+@pytest.mark.slow
+@for_every_gate
+def test_a_long_search_finds_no_violation(gate: Gate, parameters: dict[str, Any]) -> None:
+    """Of the order of 10⁷ points a gate: samples, and every step of the ascents."""
+    for seed in range(8):
+        lower, upper = boxes(gate, parameters, seed=10 + seed, each=96)
+        found = planes(gate, lower, upper, parameters, ("tight", "fast")[seed % 2])
+        assert worst_violation(gate, found, lower, upper, parameters, seed, samples=600) <= 0
 
 
 def test_a_gate_with_a_wrong_support_is_caught() -> None:
