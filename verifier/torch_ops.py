@@ -43,6 +43,8 @@ def slice_(x: Tensor, axis: int, start: int, stop: int, step: int) -> Tensor:
 
 @torch_op
 def take(x: Tensor, indices: np.ndarray | Tensor, axis: int) -> Tensor:
+    if isinstance(indices, np.ndarray):
+        indices = np.array(indices, order="C")  # torch refuses a reversed view
     where = torch.as_tensor(indices, dtype=torch.int64, device=x.device)
     taken = x.index_select(axis, where.reshape(-1))
     return taken.reshape(x.shape[:axis] + where.shape + x.shape[axis + 1 :])

@@ -87,7 +87,7 @@ def _run(
     task: Task,
     decide: Callable[[Classifier, Sequence[Sample], RegionOf], Iterator[Found]],
     kind: Callable[[Found], str],
-    table: Callable[[list[Found]], Table],
+    table: Callable[[list[Found], int], Table],
     summary: Callable[[list[Found]], list[str]],
 ) -> Status:
     """Decide all samples; an interrupt ends the work, and what has been found is shown."""
@@ -130,7 +130,7 @@ def _run(
         say(f"recert: interrupted after {len(found)} of {len(dataset)} samples")
         status = Status.INTERRUPTED
     console = results_console(json)
-    console.print(table(found))
+    console.print(table(found, console.width), "", sep="\n")
     for line in summary(found):
         console.print(line, highlight=False)
     return status

@@ -25,6 +25,7 @@ STYLES: Mapping[Verdict, str] = {
     Verdict.misclassified: "magenta",
 }
 PIPE_WIDTH = 110  # a table in a pipe must not depend on a terminal
+ROOMY = 100  # columns from which there is room between those of a table
 
 
 class JsonLines:
@@ -85,8 +86,10 @@ def results_console(json: JsonLines | None) -> Console:
     return terminal if terminal.is_terminal else Console(stderr=stderr, width=PIPE_WIDTH)
 
 
-def outcome_table(outcomes: Sequence[Outcome]) -> Table:
-    table = _table("sample", "label", "predicted", "<verdict", "margin ≥", "margin ≤", "seconds", "<method")
+def outcome_table(outcomes: Sequence[Outcome], width: int = PIPE_WIDTH) -> Table:
+    table = _table(
+        width, "sample", "label", "predicted", "<verdict", "margin ≥", "margin ≤", "seconds", "<method"
+    )
     for o in sorted(outcomes, key=lambda o: o.index):
         table.add_row(
             str(o.index), str(o.label), str(o.predicted), Text(o.verdict.value, style=STYLES[o.verdict]),
@@ -95,8 +98,8 @@ def outcome_table(outcomes: Sequence[Outcome]) -> Table:
     return table
 
 
-def distortion_table(distortions: Sequence[Distortion]) -> Table:
-    table = _table("sample", "label", "predicted", "radius ≥", "radius ≤", "seconds", "<method")
+def distortion_table(distortions: Sequence[Distortion], width: int = PIPE_WIDTH) -> Table:
+    table = _table(width, "sample", "label", "predicted", "radius ≥", "radius ≤", "seconds", "<method")
     for d in sorted(distortions, key=lambda d: d.index):
         row = (_number(d.radius_lower), _number(d.radius_upper), f"{d.seconds:.2f}")
         method = Text("misclassified", style=STYLES[Verdict.misclassified]) if d.misclassified else d.method
@@ -127,8 +130,9 @@ def distortion_lines(distortions: Sequence[Distortion]) -> list[str]:
     ]
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+def _table(width: int, *columns: str) -> Table:
+    """A table for a console of `width` columns; names that start with < are aligned to the left."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1 if width >= ROOMY else 0))
     for column in columns:
         left = column.startswith("<")
         table.add_column(column.removeprefix("<"), justify="left" if left else "right", no_wrap=True)
