@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: setup demo test test-all lint clean
+.PHONY: setup demo test test-all lint bench clean
 
 setup: .venv/.ready
 
@@ -25,6 +25,9 @@ test: lint
 
 test-all: lint
 	$(PYTEST)
+
+bench: setup
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.engine
 
 clean:
 	rm -rf .venv build *.egg-info
