@@ -17,14 +17,15 @@ def random_inputs(
     fixed: Mapping[str, np.ndarray],
     graph: Graph,
     rng: np.random.Generator,
+    scale: float = 1.0,
 ) -> dict[str, np.ndarray]:
-    """One array per input: normal numbers, integers that suit their use, the fixed values as given."""
+    """One array per input: normal numbers times `scale`, integers that suit their use, fixed values."""
     inputs: dict[str, np.ndarray] = {}
     for spec in specs:
         if spec.name in fixed:
             inputs[spec.name] = np.asarray(fixed[spec.name]).astype(spec.dtype)
         elif is_float(spec.dtype):
-            inputs[spec.name] = rng.normal(size=shapes[spec.name]).astype(spec.dtype)
+            inputs[spec.name] = (scale * rng.normal(size=shapes[spec.name])).astype(spec.dtype)
         elif spec.dtype == "bool":
             inputs[spec.name] = rng.integers(0, 2, size=shapes[spec.name]).astype(bool)
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import onnx
 
 from parsers.errors import RecertError, SelfCheckFailed
 from parsers.evaluate import evaluate_numpy, trace_numpy
+from parsers.ir import Graph, Scan
 from parsers.onnx.dimensions import Binding, InputSpec, declared
 from parsers.onnx.equivalent import equivalent
 from parsers.onnx.runtime import Refused, Runtime
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 # Largest difference that float32 rounding explains, relative to max(1, largest entry).
 TOLERANCES = {"float64": 1e-8, "float32": 2e-5, "float16": 2e-2, "bfloat16": 1e-1}
-DRAWS = 2
+MOST_NOISE = 1e-2
+SCALES = (1.0, 6.0)  # of the random inputs: where gates vary, and where clips and saturation show
 
 
 @dataclass(frozen=True)
@@ -41,17 +43,24 @@ class Check:
     def run(self, runtime: Runtime, read: Interpreted, shapes: Mapping[str, Shape], seed: int) -> None:
         """Raise `SelfCheckFailed` if outputs differ on a random input; `Refused` if onnxruntime fails."""
         rng = np.random.default_rng(seed)
-        for _ in range(DRAWS):
-            inputs = random_inputs(self.specs, shapes, self.fixed, read.graph, rng)
+        for scale in SCALES:
+            inputs = random_inputs(self.specs, shapes, self.fixed, read.graph, rng, scale)
             expected = runtime.run(inputs)
             got = evaluate_numpy(read.graph, {v.name: inputs[v.name] for v in read.graph.inputs})
             for name, array in expected.items():
                 gap = difference(got[name], array)
                 if not gap <= self.tolerance:
-                    raise SelfCheckFailed(
-                        f"{self.path}: read wrongly, do not trust it: {self._first(read, inputs, name, gap)};"
-                        " please report this file"
-                    )
+                    noise = _sensitivity(read.graph, inputs, got, name)
+                    if noise > MOST_NOISE:
+                        raise SelfCheckFailed(
+                            f"{self.path}: cannot be checked: rounding its weights to float32 moves output"
+                            f" '{name}' by {noise:.2g}, so its float32 results have no meaning"
+                        )
+                    if not gap <= 20 * noise:
+                        raise SelfCheckFailed(
+                            f"{self.path}: read wrongly, do not trust it:"
+                            f" {self._first(read, inputs, name, gap)}; please report this file"
+                        )
 
     def _first(self, read: Interpreted, inputs: Mapping[str, np.ndarray], output: str, gap: float) -> str:
         """The first value of the main graph that differs, in the file's order."""
@@ -77,6 +86,25 @@ class Check:
                     f" {difference(array, expected[name]):.3g}"
                 )
         return last
+
+
+def _sensitivity(
+    graph: Graph, inputs: Mapping[str, np.ndarray], got: Mapping[str, np.ndarray], name: str
+) -> float:
+    """How far output `name` moves when every weight is off by one rounding: some recurrences are chaotic."""
+    rng = np.random.default_rng(0)
+    fed = {v.name: inputs[v.name] for v in graph.inputs}
+    return max(difference(evaluate_numpy(_jittered(graph, rng), fed)[name], got[name]) for _ in range(2))
+
+
+def _jittered(graph: Graph, rng: np.random.Generator) -> Graph:
+    """The same graph with weights off by about one rounding of float32."""
+
+    def off(array: np.ndarray) -> np.ndarray:
+        return array * (1 + 2.0**-24 * rng.uniform(-1, 1, size=array.shape))
+
+    nodes = tuple(replace(n, body=_jittered(n.body, rng)) if isinstance(n, Scan) else n for n in graph.nodes)
+    return replace(graph, constants={k: off(a) for k, a in graph.constants.items()}, nodes=nodes)
 
 
 def difference(ours: np.ndarray, theirs: np.ndarray) -> float:

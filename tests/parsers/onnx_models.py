@@ -56,6 +56,7 @@ def recurrent(
     lengths: Sequence[int] | None = None,
     dtype: type = np.float32,
     opset: int = 17,
+    scale: float = 1.0,
     **attributes: Any,
 ) -> tuple[Path, dict[str, np.ndarray]]:
     """One LSTM, GRU or RNN with random weights; returns the path and every tensor that the node reads."""
@@ -68,7 +69,7 @@ def recurrent(
 
     weights: dict[str, np.ndarray] = {
         "W": rng.normal(size=(directions, gates * H, I)).astype(dtype),
-        "R": rng.normal(size=(directions, gates * H, H)).astype(dtype),
+        "R": (scale * rng.normal(size=(directions, gates * H, H))).astype(dtype),
     }
     if bias:
         weights["B"] = rng.normal(size=(directions, 2 * gates * H)).astype(dtype)

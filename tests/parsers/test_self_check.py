@@ -175,3 +175,14 @@ def test_a_second_size_is_checked(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     broken(monkeypatch, "ReduceMean", mean_of_four)
     with pytest.raises(SelfCheckFailed):
         read_onnx(path, {"time": 4})
+
+
+@pytest.mark.parametrize(("gain", "outcome"), [(0.5, ""), (6.0, "results have no meaning")])
+def test_chaotic_networks_cannot_be_checked(gain: float, outcome: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    path, _ = recurrent(tmp_path / "m.onnx", "RNN", rng, T=100, H=24, B=1, scale=gain / np.sqrt(24))
+    if not outcome:
+        assert read_onnx(path).notes[-1].startswith("checked")
+        return
+    with pytest.raises(SelfCheckFailed, match=outcome):
+        read_onnx(path)
