@@ -45,7 +45,9 @@ def product_support(
     h: Tensor | float = 0.0,
     rounds: int = ROUNDS,
 ) -> Support:
-    """Support of w(x)·(g(y) − h); `w` must not decrease.  All tensors broadcast to [*S]."""
+    """Support of w(x)·(g(y) − h); `w` must be monotone.  All tensors broadcast to [*S]."""
+    if not w.monotone:
+        raise ValueError("the outer factor of a product of two curves must be monotone")
     shape = torch.broadcast_shapes(
         scale.shape, *(t.shape for t in (*slopes, *x, *y)), *([h.shape] if isinstance(h, Tensor) else [])
     )
@@ -60,7 +62,7 @@ def product_support(
             v[:, part].flatten(0, 1) for v in (nodes, s, inner) for part in (slice(None, -1), slice(1, None))
         )
         gap = s1 - s0
-        chord = torch.where(gap > 0, (inner1 - inner0) / gap.clamp(min=1e-300), 0.0)
+        chord = torch.where(gap == 0, 0.0, (inner1 - inner0) / torch.where(gap == 0, 1.0, gap))
         slope = between(chord, -steepest, steepest)
         height = torch.maximum(inner0 - slope * s0, inner1 - slope * s1)
         outer = w.support(slope - scale * h, a, left, right)

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -32,7 +33,7 @@ class Curve:
     """A function of one variable with what bounds need.
 
     `image`, `support`, `magnitude` and `inside` are as in `Gate`, without the operand axis; `nodes` takes the
-    number of intervals as well.  `rises`: the function is non-decreasing, so that it may be the outer factor
+    number of intervals as well.  `monotone`: the function nowhere turns, so that it may be the outer factor
     of a product.
     """
 
@@ -42,7 +43,37 @@ class Curve:
     nodes: Callable[..., Tensor]
     magnitude: Callable[..., Tensor]
     inside: Callable[..., Tensor] | None = None
-    rises: bool = False
+    monotone: bool = False
+
+    def bound(self, **parameters: Any) -> Curve:
+        """The same curve with its parameters given."""
+        if not parameters:
+            return self
+        made = {name: part for name, part in vars(self).items() if callable(part)}
+        return replace(self, **{name: partial(part, **parameters) for name, part in made.items()})
+
+
+def complement(curve: Curve) -> Curve:
+    """1 − g:  scale·(1 − g) − a·x = scale + (−scale)·g − a·x."""
+
+    def image(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+        low, high = curve.image(lower, upper)
+        one = margin(torch.ones_like(low))
+        return (1 - high) - one, (1 - low) + one
+
+    def support(scale: Tensor, slope: Tensor, lower: Tensor, upper: Tensor) -> Support:
+        found = curve.support(-scale, slope, lower, upper)
+        return Support(scale + found.value, found.at)
+
+    return Curve(
+        lambda x: 1 - curve.function(x),
+        image,
+        support,
+        curve.nodes,
+        lambda lower, upper: 1 + curve.magnitude(lower, upper),
+        curve.inside,
+        curve.monotone,
+    )
 
 
 def gate_of(
@@ -167,7 +198,7 @@ def s_shaped(
     def nodes(lower: Tensor, upper: Tensor, intervals: int) -> Tensor:
         return even_nodes(lower, upper, intervals, core)
 
-    return Curve(function, image, support, nodes, magnitude, rises=True)
+    return Curve(function, image, support, nodes, magnitude, monotone=True)
 
 
 def curve_from_support(
@@ -176,7 +207,7 @@ def curve_from_support(
     nodes: Callable[..., Tensor],
     magnitude: Callable[..., Tensor] | None = None,
     inside: Callable[..., Tensor] | None = None,
-    rises: bool = False,
+    monotone: bool = False,
 ) -> Curve:
     """A curve whose image is its support for the slope 0."""
 
@@ -193,4 +224,4 @@ def curve_from_support(
         error = margin((magnitude or size)(lower, upper, **parameters))
         return low - error, high + error
 
-    return Curve(function, image, support, nodes, magnitude or size, inside, rises)
+    return Curve(function, image, support, nodes, magnitude or size, inside, monotone)

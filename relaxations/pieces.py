@@ -65,7 +65,7 @@ def piecewise(
     core: float = math.inf,
     magnitude: Callable[..., Tensor] | None = None,
     inside: Callable[..., Tensor] | None = None,
-    rises: bool = False,
+    monotone: bool = False,
 ) -> Curve:
     """A curve from its pieces: `pieces(**parameters)` from left to right, their ends meeting.
 
@@ -83,9 +83,9 @@ def piecewise(
         places = even_nodes(lower, upper, intervals, core)
         knots = [piece.lower for piece in parts if math.isfinite(piece.lower)]
         kinks = [between(torch.full_like(lower, knot), lower, upper)[None] for knot in knots]
-        return torch.cat([places[:-1], *kinks, places[-1:]])
+        return torch.cat([places, *kinks]).sort(0).values if kinks else places
 
-    return curve_from_support(function, support, nodes, magnitude, inside, rises)
+    return curve_from_support(function, support, nodes, magnitude, inside, monotone)
 
 
 def halving(

@@ -172,7 +172,9 @@ def _rising(gate: Gate, centre: Tensor, parameters: Mapping[str, Any]) -> Tensor
 
 def _spacing(nodes: Tensor) -> Tensor:
     """Distance of neighbours inside the grid [..., m]; 0 where the few nodes are all that counts."""
-    return nodes[..., 2] - nodes[..., 1] if nodes.shape[-1] > FEW else torch.zeros_like(nodes[..., 0])
+    if nodes.shape[-1] <= FEW:
+        return torch.zeros_like(nodes[..., 0])
+    return nodes.diff(dim=-1).median(-1).values
 
 
 def _axes(count: int, axis: int, k: int) -> list[int]:

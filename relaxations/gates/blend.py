@@ -1,55 +1,112 @@
-"""The GRU blend  σ(−z)·tanh(b) + σ(z)·h,  jointly in its three operands.
+"""The GRU blend  (1 − f(z))·g(b) + f(z)·h,  jointly in its three operands.
 
-With x = −z it is  σ(x)·(tanh(b) − h) + h,  linear in h for fixed (z, b): the greatest value of the blend
-minus a linear function has h at an end, and for either end it is a product of two curves.
+It is  w(z)·(g(b) − h) + h  with w = 1 − f, linear in h for fixed (z, b): the greatest value of the blend
+minus a linear function has h at an end, and for either end it is a product of two curves.  For f = σ,
+w(z) = σ(−z); with g = tanh and x = −z it has the closed form of `relaxations.sigmoid_tanh`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.nn.functional import softsign
 
 from relaxations import sigmoid_tanh
+from relaxations.bilinear import product_support
+from relaxations.curves import Curve, complement, largest
 from relaxations.gate import Gate, Support, register
+from relaxations.gates.relu import HARD_SIGMOID, RELU, hard_sigmoid
 from relaxations.gates.sigmoid import SIGMOID
+from relaxations.gates.softsign import SOFTSIGN
 from relaxations.gates.tanh import TANH
 from relaxations.rounding import margin
 
 INTERVALS = 6
 
 
-def blend(z: Tensor, b: Tensor, h: Tensor) -> Tensor:
-    return torch.sigmoid(-z) * torch.tanh(b) + torch.sigmoid(z) * h
+def blend_gate(
+    name: str,
+    f: Curve,
+    g: Curve,
+    function: Callable[..., Tensor],
+    parameters: tuple[str, ...] = (),
+    example: Sequence[Mapping[str, Any]] = ({},),
+) -> Gate:
+    """The gate (1 − f(z))·g(b) + f(z)·h, 0 ≤ f ≤ 1; `parameters` are those of f."""
+
+    def image(lower: Tensor, upper: Tensor, **values: Any) -> tuple[Tensor, Tensor]:
+        """A convex combination: increasing in g(b) and h, linear in its weight."""
+        weights = torch.stack(f.image(lower[0], upper[0], **values)).clamp(0.0, 1.0)
+        low, high = g.image(lower[1], upper[1])
+        error = margin(magnitude(lower, upper))
+        least = torch.lerp(low, lower[2], weights).amin(0)
+        return least - error, torch.lerp(high, upper[2], weights).amax(0) + error
+
+    def support(scale: Tensor, slopes: Tensor, lower: Tensor, upper: Tensor, **values: Any) -> Support:
+        h = torch.stack([lower[2], upper[2]])
+        z, b = (lower[0], upper[0]), (lower[1], upper[1])
+        if (f, g) == (SIGMOID, TANH):
+            found = sigmoid_tanh.support(scale, (-slopes[0], slopes[1]), (-z[1], -z[0]), b, h)
+            at = -found.at[0], found.at[1], h
+        else:
+            w = complement(f.bound(**values))
+            found = product_support(w, g, scale, (slopes[0], slopes[1]), z, b, h)
+            at = found.at[0], found.at[1], h
+        value, index = (found.value + (scale - slopes[2]) * h).max(dim=0)
+        return Support(value, torch.stack(at).gather(1, index.expand(3, 1, *index.shape))[:, 0])
+
+    def nodes(lower: Tensor, upper: Tensor, **values: Any) -> tuple[Tensor, ...]:
+        return (
+            f.nodes(lower[0], upper[0], INTERVALS, **values),
+            g.nodes(lower[1], upper[1], INTERVALS),
+            torch.stack([lower[2], upper[2]]),
+        )
+
+    def magnitude(lower: Tensor, upper: Tensor, **_: Any) -> Tensor:
+        return 2 * (g.magnitude(lower[1], upper[1]) + largest(lower[2], upper[2]))
+
+    return Gate(name, 3, parameters, function, image, support, nodes, magnitude, None, tuple(example))
 
 
-def image(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
-    """A convex combination of tanh(b) and h: increasing in both, and linear in its weight."""
-    size = magnitude(lower, upper)
-    low = torch.minimum(blend(lower[0], lower[1], lower[2]), blend(upper[0], lower[1], lower[2]))
-    high = torch.maximum(blend(lower[0], upper[1], upper[2]), blend(upper[0], upper[1], upper[2]))
-    return low - margin(size), high + margin(size)
+def hard_blend(z: Tensor, b: Tensor, h: Tensor, alpha: float, beta: float) -> Tensor:
+    weight = hard_sigmoid(z, alpha, beta)
+    return (1 - weight) * torch.tanh(b) + weight * h
 
 
-def support(scale: Tensor, slopes: Tensor, lower: Tensor, upper: Tensor) -> Support:
-    h = torch.stack([lower[2], upper[2]])
-    x, b = (-upper[0], -lower[0]), (lower[1], upper[1])
-    found = sigmoid_tanh.support(scale, (-slopes[0], slopes[1]), x, b, h)
-    values = found.value + (scale - slopes[2]) * h
-    value, index = values.max(dim=0)
-    places = torch.stack([-found.at[0], found.at[1], h])
-    return Support(value, places.gather(1, index.expand(3, 1, *index.shape))[:, 0])
-
-
-def nodes(lower: Tensor, upper: Tensor) -> tuple[Tensor, ...]:
-    return (
-        SIGMOID.nodes(lower[0], upper[0], INTERVALS),
-        TANH.nodes(lower[1], upper[1], INTERVALS),
-        torch.stack([lower[2], upper[2]]),
+register(
+    blend_gate(
+        "sigmoid_blend",
+        SIGMOID,
+        TANH,
+        lambda z, b, h: torch.sigmoid(-z) * torch.tanh(b) + torch.sigmoid(z) * h,
     )
-
-
-def magnitude(lower: Tensor, upper: Tensor) -> Tensor:
-    return 2 * (TANH.magnitude(lower[1], upper[1]) + torch.maximum(lower[2].abs(), upper[2].abs()))
-
-
-register(Gate("sigmoid_blend", 3, (), blend, image, support, nodes, magnitude))
+)
+register(
+    blend_gate(
+        "sigmoid_relu_blend",
+        SIGMOID,
+        RELU,
+        lambda z, b, h: torch.sigmoid(-z) * torch.relu(b) + torch.sigmoid(z) * h,
+    )
+)
+register(
+    blend_gate(
+        "sigmoid_softsign_blend",
+        SIGMOID,
+        SOFTSIGN,
+        lambda z, b, h: torch.sigmoid(-z) * softsign(b) + torch.sigmoid(z) * h,
+    )
+)
+register(
+    blend_gate(
+        "hard_sigmoid_blend",
+        HARD_SIGMOID,
+        TANH,
+        hard_blend,
+        ("alpha", "beta"),
+        ({"alpha": 0.2, "beta": 0.5},),
+    )
+)

@@ -21,7 +21,9 @@ def _log(q: Tensor) -> Tensor:
     return torch.log(q.clamp(min=0.0))
 
 
-EXP = piecewise(torch.exp, lambda: (Piece(-math.inf, math.inf, 1, torch.exp, torch.exp, _log),), rises=True)
+EXP = piecewise(
+    torch.exp, lambda: (Piece(-math.inf, math.inf, 1, torch.exp, torch.exp, _log),), monotone=True
+)
 register(gate_of(EXP, "exp"))
 
 
@@ -33,7 +35,7 @@ LOG = piecewise(
     torch.log,
     lambda: (Piece(0.0, math.inf, -1, torch.log, _inverse_log, _inverse_log),),
     inside=lambda lower, upper: (lower > 0) & (upper > 0),
-    rises=True,
+    monotone=True,
 )
 register(gate_of(LOG, "log"))
 
@@ -48,7 +50,10 @@ def _logit(q: Tensor) -> Tensor:
 
 
 SOFTPLUS = piecewise(
-    softplus, lambda: (Piece(-math.inf, math.inf, 1, softplus, torch.sigmoid, _logit),), core=20.0, rises=True
+    softplus,
+    lambda: (Piece(-math.inf, math.inf, 1, softplus, torch.sigmoid, _logit),),
+    core=20.0,
+    monotone=True,
 )
 register(gate_of(SOFTPLUS, "softplus"))
 

@@ -72,7 +72,7 @@ register(
 )
 
 SQRT = piecewise(
-    torch.sqrt, lambda: pieces(0.5), inside=lambda lower, upper: inside(lower, upper, 0.5), rises=True
+    torch.sqrt, lambda: pieces(0.5), inside=lambda lower, upper: inside(lower, upper, 0.5), monotone=True
 )
 register(gate_of(SQRT, "sqrt"))
 

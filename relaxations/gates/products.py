@@ -1,53 +1,93 @@
-"""Products of two operands: x·y, σ(x)·y, tanh(x)·y and σ(x)·tanh(y)."""
+"""Products w(x)·g(y) of two operands: x·y, and the gates of recurrent cells with any of ONNX's activations.
+
+g(y) = y      linear in y, so y is at an end of its range and the rest is a support of the curve w
+σ(x)·tanh(y)  `relaxations.sigmoid_tanh`
+otherwise     `relaxations.bilinear`: w has to be monotone
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softsign
 
 from relaxations import sigmoid_tanh
 from relaxations.bilinear import product_image, product_support, scaled_support
 from relaxations.curves import Curve
 from relaxations.gate import Gate, Support, register
-from relaxations.gates.relu import IDENTITY
+from relaxations.gates.relu import HARD_SIGMOID, IDENTITY, RELU, hard_sigmoid
 from relaxations.gates.sigmoid import SIGMOID
+from relaxations.gates.softsign import SOFTSIGN
 from relaxations.gates.tanh import TANH
 from relaxations.rounding import margin
 
 INTERVALS = 6
 
 
-def product_gate(name: str, w: Curve, g: Curve, function: Callable[..., Tensor]) -> Gate:
-    """w(x)·g(y)."""
+def product_gate(
+    name: str,
+    w: Curve,
+    g: Curve,
+    function: Callable[..., Tensor],
+    parameters: tuple[str, ...] = (),
+    example: Sequence[Mapping[str, Any]] = ({},),
+) -> Gate:
+    """The gate w(x)·g(y); `parameters` are those of w."""
 
-    def image(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
-        low, high = product_image(w.image(lower[0], upper[0]), g.image(lower[1], upper[1]))
+    def image(lower: Tensor, upper: Tensor, **values: Any) -> tuple[Tensor, Tensor]:
+        low, high = product_image(w.image(lower[0], upper[0], **values), g.image(lower[1], upper[1]))
         return low - margin(low.abs()), high + margin(high.abs())
 
-    def support(scale: Tensor, slopes: Tensor, lower: Tensor, upper: Tensor) -> Support:
+    def support(scale: Tensor, slopes: Tensor, lower: Tensor, upper: Tensor, **values: Any) -> Support:
         pairs = (slopes[0], slopes[1]), (lower[0], upper[0]), (lower[1], upper[1])
         if g is IDENTITY:
-            return scaled_support(w, scale, *pairs)
+            return scaled_support(w.bound(**values), scale, *pairs)
         if (w, g) == (SIGMOID, TANH):
             return sigmoid_tanh.support(scale, *pairs)
-        return product_support(w, g, scale, *pairs)
+        return product_support(w.bound(**values), g, scale, *pairs)
 
-    def nodes(lower: Tensor, upper: Tensor) -> tuple[Tensor, ...]:
+    def nodes(lower: Tensor, upper: Tensor, **values: Any) -> tuple[Tensor, ...]:
         ends = torch.stack([lower, upper], 1)
-        return tuple(
-            ends[j] if curve is IDENTITY else curve.nodes(lower[j], upper[j], INTERVALS)
-            for j, curve in enumerate((w, g))
+        first, second = (
+            ends[j] if curve is IDENTITY else curve.nodes(lower[j], upper[j], INTERVALS, **given)
+            for j, (curve, given) in enumerate(((w, values), (g, {})))
         )
+        return first, second
 
-    def magnitude(lower: Tensor, upper: Tensor) -> Tensor:
-        return w.magnitude(lower[0], upper[0]) * g.magnitude(lower[1], upper[1])
+    def magnitude(lower: Tensor, upper: Tensor, **values: Any) -> Tensor:
+        return w.magnitude(lower[0], upper[0], **values) * g.magnitude(lower[1], upper[1])
 
-    return Gate(name, 2, (), function, image, support, nodes, magnitude)
+    return Gate(name, 2, parameters, function, image, support, nodes, magnitude, None, tuple(example))
 
+
+HARD: Any = (("alpha", "beta"), ({"alpha": 0.2, "beta": 0.5},))
 
 register(product_gate("product", IDENTITY, IDENTITY, lambda x, y: x * y))
 register(product_gate("sigmoid_product", SIGMOID, IDENTITY, lambda x, y: torch.sigmoid(x) * y))
 register(product_gate("tanh_product", TANH, IDENTITY, lambda x, y: torch.tanh(x) * y))
+register(product_gate("relu_product", RELU, IDENTITY, lambda x, y: torch.relu(x) * y))
+register(product_gate("softsign_product", SOFTSIGN, IDENTITY, lambda x, y: softsign(x) * y))
+register(
+    product_gate(
+        "hard_sigmoid_product",
+        HARD_SIGMOID,
+        IDENTITY,
+        lambda x, y, alpha, beta: hard_sigmoid(x, alpha, beta) * y,
+        *HARD,
+    )
+)
 register(product_gate("sigmoid_tanh", SIGMOID, TANH, lambda x, y: torch.sigmoid(x) * torch.tanh(y)))
+register(product_gate("sigmoid_relu", SIGMOID, RELU, lambda x, y: torch.sigmoid(x) * torch.relu(y)))
+register(product_gate("sigmoid_softsign", SIGMOID, SOFTSIGN, lambda x, y: torch.sigmoid(x) * softsign(y)))
+register(
+    product_gate(
+        "hard_sigmoid_tanh",
+        HARD_SIGMOID,
+        TANH,
+        lambda x, y, alpha, beta: hard_sigmoid(x, alpha, beta) * torch.tanh(y),
+        *HARD,
+    )
+)

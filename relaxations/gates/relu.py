@@ -25,10 +25,10 @@ def negative(x: Tensor) -> Tensor:
     return -x
 
 
-IDENTITY = piecewise(identity, lambda: (Piece(-math.inf, math.inf, 0, identity),), rises=True)
+IDENTITY = piecewise(identity, lambda: (Piece(-math.inf, math.inf, 0, identity),), monotone=True)
 
 RELU = piecewise(
-    torch.relu, lambda: (Piece(-math.inf, 0.0, 0, zero), Piece(0.0, math.inf, 0, identity)), rises=True
+    torch.relu, lambda: (Piece(-math.inf, 0.0, 0, zero), Piece(0.0, math.inf, 0, identity)), monotone=True
 )
 register(gate_of(RELU, "relu"))
 
@@ -90,6 +90,7 @@ HARD_SIGMOID = piecewise(
     hard_sigmoid,
     _hard_sigmoid_pieces,
     magnitude=lambda lower, upper, alpha, beta: abs(alpha) * largest(lower, upper) + (1 + abs(beta)),
+    monotone=True,
 )
 register(
     gate_of(

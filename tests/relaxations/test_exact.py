@@ -105,6 +105,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "cos": lambda x: x.cos(),
     "erf": lambda x: x.erf(),
     "abs": lambda x: abs(x),
+    "softsign": lambda x: x / (1 + abs(x)),
     "relu": lambda x: arb.max(x, arb(0)),
     "maximum": lambda x, y: arb.max(x, y),
     "minimum": lambda x, y: arb.min(x, y),
