@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 import torch
@@ -76,6 +77,14 @@ class ProofResult:
     finished: bool
 
 
+class Depth(IntEnum):
+    """The last method that may be tried."""
+
+    backward = 1
+    slopes = 2
+    branching = 3
+
+
 def _nothing() -> None:
     pass
 
@@ -101,6 +110,7 @@ class Verifier:
         *,
         deadline: float | None = None,
         progress: Callable[[], None] = _nothing,
+        depth: Depth = Depth.branching,
     ) -> MarginBounds:
         """Bounds of a classifier's margins over `region` (B instances), `labels` [B].
 
@@ -116,7 +126,7 @@ class Verifier:
             [torch.arange(classes, device=self._device)[torch.arange(classes) != k] for k in range(classes)]
         )
         rows = eye[labels].unsqueeze(1) - eye[others[labels]]  # [B, K−1, K]
-        found, method, finished = self._minimise(region, Objective(rows), deadline, progress)
+        found, method, finished = self._minimise(region, Objective(rows), deadline, progress, depth=depth)
         per_class = torch.full((len(labels), classes), math.inf, dtype=self._dtype, device=self._device)
         return MarginBounds(per_class.scatter(1, others[labels], found), method, finished)
 
@@ -178,6 +188,7 @@ class Verifier:
         progress: Callable[[], None],
         target: Tensor | float = 0.0,
         any_row: bool = False,
+        depth: Depth = Depth.branching,
     ) -> tuple[Tensor, str, bool]:
         """(lower bounds [B, R], method, whether it ran to its end).
 
@@ -200,7 +211,7 @@ class Verifier:
         bounds = Bounds(self._program, region, self._arithmetic, lookback=self._lookback, progress=progress)
         with torch.no_grad():
             swept = torch.maximum(quick, bounds.minimum(objective))
-        if decided(swept) or self.settings.slope_steps == 0:
+        if decided(swept) or depth < Depth.slopes or self.settings.slope_steps == 0:
             return swept, self._backward, True
         best = optimise_slopes(
             bounds,
@@ -212,7 +223,7 @@ class Verifier:
             progress=progress,
         )
         best = torch.maximum(swept, best)
-        if math.isinf(limit) or decided(best):
+        if depth < Depth.branching or math.isinf(limit) or decided(best):
             return best, self._backward + "+slopes", True
         best = self._branch(region, objective, best, target, any_row, limit, progress)
         return best, self._backward + "+branching", decided(best)
