@@ -25,13 +25,13 @@ def random_inputs(
         if spec.name in fixed:
             inputs[spec.name] = np.asarray(fixed[spec.name]).astype(spec.dtype)
         elif is_float(spec.dtype):
-            inputs[spec.name] = (scale * rng.normal(size=shapes[spec.name])).astype(spec.dtype)
+            numbers = np.asarray(scale * rng.normal(size=shapes[spec.name]))
+            inputs[spec.name] = numbers.astype(spec.dtype)
         elif spec.dtype == "bool":
-            inputs[spec.name] = rng.integers(0, 2, size=shapes[spec.name]).astype(bool)
+            inputs[spec.name] = np.asarray(rng.integers(0, 2, size=shapes[spec.name])).astype(bool)
         else:
-            inputs[spec.name] = rng.choice(_integers(graph, spec.name), size=shapes[spec.name]).astype(
-                spec.dtype
-            )
+            chosen = np.asarray(rng.choice(_integers(graph, spec.name), size=shapes[spec.name]))
+            inputs[spec.name] = chosen.astype(spec.dtype)
     return inputs
 
 

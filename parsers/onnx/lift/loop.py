@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import onnx
 
 from parsers.onnx.call import Call
 from parsers.onnx.frames import stack
@@ -12,6 +13,7 @@ from parsers.onnx.lift.roll import inline, roll, runs
 from parsers.onnx.lift.steps import CannotStep, Iteration, read_body, run, truth
 from parsers.onnx.problems import Unsupported
 from parsers.onnx.registry import onnx_op
+from parsers.onnx.scope import needs
 from parsers.onnx.values import Any, Const, Sym, Val, constant
 
 
@@ -21,6 +23,8 @@ def loop(op: Call) -> tuple[Any, ...]:
     body = op.subgraph("body")
     count = None if op.get(0) is None else int(op.known(0, "the trip count").reshape(-1)[0])
     condition = True if op.get(1) is None else truth(op[1])
+    if count is None and condition and not _can_stop(body):
+        raise Unsupported("it has no trip count and its condition never changes", "export with a trip count")
     initial = [op.any(k) for k in range(2, len(op))]
     carried = [v for v in initial if v is not None]
     if len(carried) != len(body.input) - 2:
@@ -38,6 +42,15 @@ def loop(op: Call) -> tuple[Any, ...]:
         return outputs[0], outputs[1 : 1 + len(carried)], outputs[1 + len(carried) :]
 
     return iterate(Iteration(op, body, carried, feed, results, count, condition))
+
+
+def _can_stop(body: onnx.GraphProto) -> bool:
+    """Does the condition that the body computes depend on the iteration number or on a carried value?"""
+    needed = {body.output[0].name}
+    for node in reversed(body.node):
+        if needed.intersection(node.output):
+            needed |= needs(node)
+    return any(value.name in needed for k, value in enumerate(body.input) if k != 1)
 
 
 @onnx_op("Scan", newest=25)

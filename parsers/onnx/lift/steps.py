@@ -20,7 +20,7 @@ from parsers.onnx.scope import Scope
 from parsers.onnx.values import Any, Const, Poison, Sym, Val
 from parsers.onnx.values import Sequence as Items
 
-MOST_STEPS = 20_000
+MOST_STEPS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
