@@ -212,7 +212,7 @@ class Builder:
         return self.emit("slice", x, axis=int(axis), start=int(start), stop=int(stop), step=int(step))
 
     def take(self, x: Val, indices: np.ndarray | Sequence[int] | int, axis: int) -> Val:
-        return self.emit("take", x, indices=np.asarray(indices, dtype=np.int64), axis=int(axis))
+        return self.emit("take", x, indices=np.array(indices, dtype=np.int64, order="C"), axis=int(axis))
 
     def concat(self, xs: Sequence[Val], axis: int) -> Val:
         return self.emit("concat", *xs, axis=int(axis))
