@@ -110,8 +110,7 @@ def branch_and_bound(
     nodes = len(leaves.tree)
     proved = torch.full_like(trees.goal[:, 0], torch.inf)
     while len(leaves.tree) and time.monotonic() < deadline and nodes < effort.nodes:
-        ready = torch.nonzero(leaves.divisible)[:, 0]
-        chosen = ready[leaves.above[ready].argsort()[: effort.batch]]
+        chosen = _chosen(leaves, effort.batch)
         if not len(chosen):
             break
         rest = torch.ones(len(leaves.tree), dtype=torch.bool, device=chosen.device)
@@ -155,6 +154,19 @@ def _with_choice(
     position = {key: k for k, key in enumerate(order)}
     places = torch.tensor([position[key] for key in choice.keys], dtype=torch.int64, device=above.device)
     return _Leaves(tree, above, parts, places[choice.key], choice.unit, choice.point, choice.worth > 0)
+
+
+def _chosen(leaves: _Leaves, count: int) -> Tensor:
+    """Up to `count` leaves to split: the worst one of every tree, then every second worst, and so on; where
+    there are more trees than places, those first that are nearest to being proved."""
+    ready = torch.nonzero(leaves.divisible)[:, 0]
+    ready = ready[leaves.above[ready].argsort()]
+    ready = ready[leaves.tree[ready].argsort(stable=True)]  # tree by tree, the worst first
+    tree = leaves.tree[ready]
+    sizes = torch.bincount(tree)
+    rank = torch.arange(len(ready), device=tree.device) - (sizes.cumsum(0) - sizes)[tree]
+    nearest = leaves.above[ready].argsort(descending=True)
+    return ready[nearest[rank[nearest].argsort(stable=True)]][:count]
 
 
 def _halves(leaves: _Leaves, order: dict[Key, int]) -> _Leaves:
