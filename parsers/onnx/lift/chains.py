@@ -103,7 +103,8 @@ def _chain(flat: Flat, states: list[str]) -> list[str]:
         node = flat.node(name)
         if node is None or max((level.get(n, -1) for n in node.inputs), default=-1) != i:
             return []
-    return [_core(flat, name, level) if i else name for i, name in enumerate(states)]
+    cores = [_core(flat, name, level) for name in states[1:]]
+    return [_follow(flat, states[0], cores[0][1]), *(name for name, _ in cores)]
 
 
 def steps_grow(flat: Flat, cuts: Sequence[str]) -> bool:
@@ -114,14 +115,27 @@ def steps_grow(flat: Flat, cuts: Sequence[str]) -> bool:
     return len(sizes) > 2 and all(a < b for a, b in pairwise(sizes))
 
 
-def _core(flat: Flat, name: str, level: dict[str, int]) -> str:
-    """The one operand that depends on earlier states, seen through moves: h in concat(x, h)."""
+def _core(flat: Flat, name: str, level: dict[str, int]) -> tuple[str, list[tuple[str, int]]]:
+    """The operand that depends on earlier states, seen through moves (h in concat(x, h)); the way there."""
+    way: list[tuple[str, int]] = []
     while True:
         node = flat.node(name)
-        carried = [n for n in node.inputs if n in level] if isinstance(node, Node) else []
-        if not isinstance(node, Node) or node.op not in MOVES or len(set(carried)) != 1:
+        carried = {n for n in node.inputs if n in level} if isinstance(node, Node) else set()
+        if not isinstance(node, Node) or node.op not in MOVES or len(carried) != 1:
+            return name, way
+        (name,) = carried
+        way.append((node.op, node.inputs.index(name)))
+
+
+def _follow(flat: Flat, name: str, way: Sequence[tuple[str, int]]) -> str:
+    """The value that lies the same way back from the first state; the state itself where there is none."""
+    found = name
+    for op, slot in way:
+        node = flat.node(found)
+        if not isinstance(node, Node) or node.op != op or node.inputs[slot] in flat.b.constants:
             return name
-        name = carried[0]
+        found = node.inputs[slot]
+    return found
 
 
 def cut_states(flat: Flat, cuts: Sequence[str]) -> tuple[list[Cut], dict[str, int]]:

@@ -193,8 +193,7 @@ def roll(
     """One `Scan` for a run of compatible iterations: the states after it, and what it emits, stacked."""
     views = [View(s) for s in steps]
     first = views[0]
-    body = Builder(b)
-    body.origin = b.origin
+    body, origin = Builder(b), b.origin
     order = sorted(states)
     before = {k: body.input(f"state{k}", states[k].shape, states[k].dtype) for k in order}
     frames: list[Sym] = []
@@ -251,6 +250,7 @@ def roll(
         places = [v.value(v.step.outputs[i]) for v in views]
         values = around(places)
         emitted.append((values, None if values is not None else operand(places)))
+    b.origin = origin
     backwards = [flipped(b, s) for s in sequences]
     reverse = len(steps) > 1 and bool(frames) and all(s is not None for s in backwards)
     finals, stacked = close(
