@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import onnx
 
@@ -80,8 +81,10 @@ def bind(specs: Sequence[InputSpec], bindings: Bindings | None) -> Binding:
     """
     given = dict(bindings or {})
     sizes: dict[str, int] = {}
-    for key in [k for k, v in given.items() if isinstance(v, int)]:
+    for key in [k for k, v in given.items() if isinstance(v, Integral)]:
         sizes[key] = int(str(given.pop(key)))
+        if sizes[key] < 1:
+            raise BadInput(f"dimension '{key}' cannot have size {sizes[key]}")
     known = {d for s in specs for d in s.dims if isinstance(d, str)}
     unknown = (set(sizes) - known) | (set(given) - {s.name for s in specs})
     if unknown:

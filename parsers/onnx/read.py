@@ -15,7 +15,7 @@ from parsers.evaluate import evaluate_numpy
 from parsers.ir import Graph, validate
 from parsers.onnx.builder import Builder
 from parsers.onnx.dimensions import Binding, Bindings, InputSpec, bind, declared, is_batch_name
-from parsers.onnx.lift.reroll import reroll
+from parsers.onnx.lift.reroll import reroll, still_unrolled
 from parsers.onnx.load import load
 from parsers.onnx.problems import Unsupported
 from parsers.onnx.prune import prune
@@ -134,10 +134,13 @@ def interpret(
     b, moved, notes = reroll(builder, outputs)
     if b is not builder:
         present = [moved[v.name] if isinstance(v, Sym) else v for v in outputs]
-        smaller = validate(prune(b.finish(graph.name, present, names, [*reading.notes, *notes])))
+        smaller = validate(
+            prune(b.finish(graph.name, present, names, [*reading.notes, *notes, *still_unrolled(b)]))
+        )
         if equal_on(inputs, graph, smaller):
             values = {k: moved.get(v.name, v) if isinstance(v, Sym) else v for k, v in scope.values.items()}
             return Interpreted(smaller, _origins(values, b, smaller), reading.misplaced)
+    graph = replace(graph, notes=(*graph.notes, *still_unrolled(builder)))
     return Interpreted(graph, _origins(scope.values, builder, graph), reading.misplaced)
 
 

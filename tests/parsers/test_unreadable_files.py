@@ -157,6 +157,8 @@ def test_free_dimensions(tmp_path: Path) -> None:
         ({"frames": 5}, "nothing in the model is called"),
         ({"x": (2, 5, 3), "time": 6}, "is bound to"),
         ({"x": (2, 0, 3)}, "does not fit input 'x'"),
+        ({"time": 0}, "cannot have size 0"),
+        ({"time": np.int64(-1)}, "cannot have size -1"),
     ],
 )
 def test_bindings_that_do_not_fit(shapes: dict[str, object], match: str, tmp_path: Path) -> None:

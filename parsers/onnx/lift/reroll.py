@@ -57,6 +57,15 @@ def reroll(b: Builder, outputs: Sequence[Val]) -> tuple[Builder, dict[str, Val],
         notes.append(f"{length} steps of an unrolled recurrence were rolled into a scan")
 
 
+def still_unrolled(b: Builder) -> list[str]:
+    """A note for a recurrence that stays written out in full, because its steps differ or are few."""
+    if next(chains(Flat(b)), None) is None:
+        return []
+    return [
+        "steps that share a weight matrix along one path are not alike, or too few; they are read as written"
+    ]
+
+
 def _roll_one(b: Builder, outputs: Sequence[Sym]) -> tuple[Builder, dict[str, Val], int] | None:
     flat = Flat(b)
     for chain in chains(flat):
