@@ -22,7 +22,7 @@ from verifier.dataset import Sample
 from verifier.evaluator import Evaluator
 from verifier.region import Region
 from verifier.replay import Replay
-from verifier.verify import DTYPES, MarginBounds, ProofResult, Settings, Verifier
+from verifier.verify import DTYPES, Depth, MarginBounds, ProofResult, Settings, Verifier
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -97,9 +97,10 @@ class Classifier:
         labels: Sequence[int],
         deadline: float | None = None,
         progress: Callable[[], None] = lambda: None,
+        depth: Depth = Depth.branching,
     ) -> MarginBounds:
         """Proved lower bounds of the margins; see `Verifier.margins`."""
-        return self._verifier.margins(region, labels, deadline=deadline, progress=progress)
+        return self._verifier.margins(region, labels, deadline=deadline, progress=progress, depth=depth)
 
 
 class QueryNetwork:

@@ -1,8 +1,8 @@
 """The least distortion that changes a class, from both sides: a proved lower bound, an attacked upper bound.
 
-Balls of one centre are nested, so what is certified at ε is certified below ε, and a point that is confirmed
-at distance d bounds the distortion by d. Both searches bracket in steps of `STRIDE` and then bisect the
-logarithm; all samples of one shape go together, each at its own radius.
+A radius is certified when the margins' bound over that very ball is positive; nothing is inferred from other
+radii. Samples of one shape go together, each at several radii a round, because a batch costs much less than
+its instances one by one. The cheap bounds go first; slopes are optimised only for the radii beyond.
 """
 
 from __future__ import annotations
@@ -10,38 +10,62 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from verifier.certify import Decider, parts
+from verifier.certify import parts
 from verifier.dataset import Sample
 from verifier.dual import norm
+from verifier.network import Attacked
 from verifier.outcome import Distortion
 from verifier.region import Region
+from verifier.threshold import PROBES, Threshold, Trial
+from verifier.verify import Depth, MarginBounds
 
-STRIDE = 4.0
-ROUNDS = 12  # steps of the bracketing: radii between start / 4¹² and start · 4¹² are found
-ATTACK_SHARE = 0.3  # of the time limit
+TOGETHER = 16  # instances that are bounded together
+COARSE = 0.01  # relative accuracy of the first bounds, where better ones follow
+CERTIFY_SHARE = 0.7  # of the time limit
 ATTACK_TOLERANCE = 0.05
 
 RegionOf = Callable[[Sequence[Sample], Tensor], Region]
+Ask = Callable[[list[int], Region, list[float]], list[Trial]]  # (samples, their regions, radii) → what held
+
+
+class Bounder(Protocol):
+    """What is needed of a network; `verifier.network.Classifier` is one."""
+
+    def predict(self, samples: Sequence[Sample]) -> list[int]: ...
+
+    def attack(self, region: Region, labels: Sequence[int], deadline: float | None) -> Attacked: ...
+
+    def margins(
+        self,
+        region: Region,
+        labels: Sequence[int],
+        deadline: float | None,
+        progress: Callable[[], None],
+        depth: Depth,
+    ) -> MarginBounds: ...
 
 
 def radii(
-    network: Decider,
+    network: Bounder,
     samples: Sequence[Sample],
     region_of: RegionOf,
     *,
     start: float = 0.01,
-    tolerance: float = 0.01,
+    tolerance: float = 1e-4,
     timeout: float | None = None,
+    depth: Depth = Depth.slopes,
     progress: Callable[[], None] = lambda: None,
 ) -> Iterator[Distortion]:
     """Bounds of the least distortion of `samples`.
 
     `region_of(samples, radius)` makes their regions, `radius` [B]. The search for the lower bound ends where
-    it is known to `tolerance`, relatively, or after `timeout` seconds a sample with the best so far.
+    it is known to `tolerance`, relatively, or with the best so far when most of `timeout` seconds a sample
+    are spent; the attack takes the rest. `depth` is the last method that may be tried.
     """
     for part in parts(samples):
         begun = time.monotonic()
@@ -56,82 +80,115 @@ def radii(
         if not right:
             continue
         budget = math.inf if timeout is None else timeout * len(right)
-        upper = _attacked(network, right, region_of, start, begun + ATTACK_SHARE * budget)
-        lower, methods = _certified(
-            network, right, region_of, start, upper, tolerance, begun + budget, progress
-        )
+        search = Certified(network, right, region_of, begun + CERTIFY_SHARE * budget, progress)
+        search.run(Depth.backward, start, tolerance if depth < Depth.slopes else max(tolerance, COARSE))
+        if depth >= Depth.slopes:
+            search.run(Depth.slopes, start, tolerance)
+        upper = _attacked(network, right, region_of, start, search.radius, begun + budget)
         seconds = (time.monotonic() - begun) / len(right)
-        for sample, low, high, method in zip(right, lower.tolist(), upper.tolist(), methods, strict=True):
+        for sample, low, high, method in zip(right, search.radius, upper, search.method, strict=True):
             found = high if math.isfinite(high) else None
             yield Distortion(sample.index, sample.label, sample.label, low, found, seconds, method)
 
 
+class Certified:
+    """The greatest `radius` at which the margin of each sample is proved positive, 0 for none, and the
+    `method` that proved it."""
+
+    def __init__(
+        self,
+        network: Bounder,
+        samples: Sequence[Sample],
+        region_of: RegionOf,
+        deadline: float = math.inf,
+        progress: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.radius = [0.0] * len(samples)
+        self.method = ["none"] * len(samples)
+        self._network, self._samples, self._region_of = network, samples, region_of
+        self._deadline, self._progress = deadline, progress
+
+    def run(self, depth: Depth, start: float, tolerance: float) -> None:
+        """Search on from the radii known, with the methods up to `depth`."""
+
+        def ask(chosen: list[int], region: Region, tried: list[float]) -> list[Trial]:
+            labels = [self._samples[k].label for k in chosen]
+            found = self._network.margins(region, labels, _limit(self._deadline), self._progress, depth)
+            margins = found.lower.tolist()
+            for k, radius, margin in zip(chosen, tried, margins, strict=True):
+                if margin > 0 and radius > self.radius[k]:
+                    self.radius[k], self.method[k] = radius, found.method
+            return [Trial(r, m > 0, m) for r, m in zip(tried, margins, strict=True)]
+
+        searches = [
+            Threshold(held or start, tolerance, holds=held, stride=1.2 if held else 4.0)
+            for held in self.radius
+        ]
+        _rounds(searches, self._samples, self._region_of, ask, self._deadline)
+
+
 def _attacked(
-    network: Decider, samples: Sequence[Sample], region_of: RegionOf, start: float, deadline: float
-) -> Tensor:
-    """The least distance of a confirmed point of another class, +∞ where none was found."""
-    search = _Search(len(samples), start, ATTACK_TOLERANCE)
-    while (open_ := search.open()) and time.monotonic() < deadline:
-        some, tried = [samples[k] for k in open_], search.radius[open_]
-        region = region_of(some, tried)
-        found = network.attack(region, [s.label for s in some], deadline)
-        broken = torch.tensor(found.broken)
-        reach = torch.where(broken, torch.minimum(_distance(region, found.points), tried), tried)
-        search.step(open_, ~broken, reach)
-    return search.fails
-
-
-def _certified(
-    network: Decider,
+    network: Bounder,
     samples: Sequence[Sample],
     region_of: RegionOf,
     start: float,
-    upper: Tensor,
-    tolerance: float,
+    certified: Sequence[float],
     deadline: float,
-    progress: Callable[[], None],
-) -> tuple[Tensor, list[str]]:
-    """The greatest radius at which the margin is proved positive, 0 where there is none, and the method."""
-    search = _Search(len(samples), start, tolerance, upper)
-    methods = ["none"] * len(samples)
-    while (open_ := search.open()) and time.monotonic() < deadline:
-        some, tried = [samples[k] for k in open_], search.radius[open_]
-        bounds = network.margins(region_of(some, tried), [s.label for s in some], deadline, progress)
-        proved = (bounds.lower > 0).cpu()
-        for k, success in zip(open_, proved.tolist(), strict=True):
-            methods[k] = bounds.method if success else methods[k]
-        search.step(open_, proved, tried)
-    return search.holds, methods
+) -> list[float]:
+    """The least distance of a confirmed point of another class, +∞ where none was found.
+
+    The certified balls are attacked too. Raises `AssertionError` where that succeeds: a bound was wrong.
+    """
+    upper = [math.inf] * len(samples)
+
+    def ask(chosen: list[int], region: Region, tried: list[float]) -> list[Trial]:
+        found = network.attack(region, [samples[k].label for k in chosen], _limit(deadline))
+        distances = _distance(region, found.points).tolist()
+        trials = []
+        for k, radius, distance, broken, margin in zip(
+            chosen, tried, distances, found.broken, found.margin, strict=True
+        ):
+            if broken and min(radius, distance * (1 + 1e-9)) <= certified[k]:
+                raise AssertionError(f"sample {samples[k].index}: another class in the certified ball")
+            reach = min(distance, radius) if broken else radius
+            upper[k] = min(upper[k], reach) if broken else upper[k]
+            trials.append(Trial(reach, not broken, math.nan if margin is None else margin))
+        # a confirmed point counts, an attack that fails further out does not
+        return [
+            Trial(upper[k], False) if t.holds and t.radius >= upper[k] else t
+            for k, t in zip(chosen, trials, strict=True)
+        ]
+
+    searches = [Threshold(held or start, ATTACK_TOLERANCE, stride=2.0 if held else 4.0) for held in certified]
+    _rounds(searches, samples, region_of, ask, deadline)
+    return upper
 
 
-class _Search:
-    """Brackets [B] of thresholds: `holds` the greatest radius that held, `fails` the least that did not."""
+def _rounds(
+    searches: Sequence[Threshold],
+    samples: Sequence[Sample],
+    region_of: RegionOf,
+    ask: Ask,
+    deadline: float,
+) -> None:
+    """Ask about the probes of all open searches together until none is open or the deadline has passed."""
+    open_ = list(range(len(searches)))
+    while open_ and time.monotonic() < deadline:
+        count = max(1, min(PROBES, TOGETHER // len(open_)))
+        probes = {k: tried for k in open_ if (tried := searches[k].probes(count))}
+        open_ = list(probes)
+        if not open_:
+            return
+        chosen = [k for k, tried in probes.items() for _ in tried]
+        radii_ = [r for tried in probes.values() for r in tried]
+        region = region_of([samples[k] for k in chosen], torch.tensor(radii_, dtype=torch.float64))
+        trials = ask(chosen, region, radii_)
+        for k in open_:
+            searches[k].learn([t for j, t in zip(chosen, trials, strict=True) if j == k])
 
-    def __init__(self, count: int, start: float, tolerance: float, ceiling: Tensor | None = None) -> None:
-        self.holds = torch.zeros(count, dtype=torch.float64)
-        self.fails = (
-            torch.full((count,), torch.inf, dtype=torch.float64) if ceiling is None else ceiling.clone()
-        )
-        self.radius = torch.full((count,), start, dtype=torch.float64)
-        self.radius = torch.where(self.radius < self.fails, self.radius, self.fails / STRIDE)
-        self._tolerance = tolerance
-        self._least, self._greatest = start * STRIDE**-ROUNDS, start * STRIDE**ROUNDS
 
-    def open(self) -> list[int]:
-        """Those whose next radius is worth a try."""
-        narrow = self.fails <= self.holds * (1 + self._tolerance)
-        out_of_range = (self.radius < self._least) | (self.radius > self._greatest)
-        return torch.nonzero(~(narrow | out_of_range)).flatten().tolist()
-
-    def step(self, tried: list[int], held: Tensor, reach: Tensor) -> None:
-        """Take in that the radii `reach` held or did not, and choose the next ones."""
-        holds, fails = self.holds[tried], self.fails[tried]
-        holds = torch.where(held, torch.maximum(holds, reach), holds)
-        fails = torch.where(held, fails, torch.minimum(fails, reach))
-        middle = (holds * fails).sqrt()
-        middle = torch.where(torch.isinf(fails), holds * STRIDE, middle)
-        self.radius[tried] = torch.where(holds == 0, fails / STRIDE, middle)
-        self.holds[tried], self.fails[tried] = holds, fails
+def _limit(deadline: float) -> float | None:
+    return None if math.isinf(deadline) else deadline
 
 
 def _distance(region: Region, points: Tensor) -> Tensor:

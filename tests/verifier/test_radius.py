@@ -1,0 +1,120 @@
+"""Certified and attacked radii of networks whose true margins are known; what is reported was proved."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+
+from tests.verifier.known_margins import Line, ball, samples
+from verifier.radius import radii
+from verifier.region import Region
+from verifier.verify import Depth, MarginBounds
+
+
+@pytest.mark.parametrize("value", [0.004, 0.01, 0.3, 7.0])
+def test_radius_is_found_from_both_sides(value: float) -> None:
+    (found,) = radii(Line(), samples(value), ball, tolerance=0.001)
+    assert found.radius_lower is not None
+    assert found.radius_upper is not None
+    assert found.radius_lower <= value <= found.radius_upper * (1 + 1e-9)
+    assert found.radius_lower >= value / 1.002
+    assert found.radius_upper <= value * 1.06
+
+
+def test_radius_of_several_samples_at_once() -> None:
+    found = list(radii(Line(), samples(0.02, 5.0, -1.0, 0.7), ball))
+    by_index = {d.index: d for d in found}
+    assert by_index[2].misclassified
+    assert (by_index[2].radius_lower, by_index[2].radius_upper) == (None, None)
+    for index, value in ((0, 0.02), (1, 5.0), (3, 0.7)):
+        lower = by_index[index].radius_lower
+        assert lower is not None
+        assert value / 1.02 <= lower <= value
+
+
+def test_radius_without_a_counterexample_is_open_above() -> None:
+    (found,) = radii(Line(able=False), samples(1.0), ball)
+    assert found.radius_upper is None
+    assert found.radius_lower == pytest.approx(1.0, rel=0.02)
+
+
+def test_nothing_proved_is_radius_zero() -> None:
+    (found,) = radii(Line(slack=1e9), samples(1.0), ball)
+    assert found.radius_lower == 0.0
+    assert found.method == "none"
+
+
+def test_radius_stops_at_its_time_limit() -> None:
+    begun = time.monotonic()
+    (found,) = radii(Line(seconds=0.05), samples(1.0), ball, tolerance=1e-12, timeout=0.3)
+    assert time.monotonic() - begun < 1.0
+    assert found.radius_lower is not None
+    assert found.radius_lower <= 1.0
+
+
+class Patchy(Line):
+    """Proves some balls and not others inside of them, and remembers which."""
+
+    def __init__(self) -> None:
+        super().__init__(able=False)
+        self.proved: set[float] = set()
+
+    def margins(
+        self,
+        region: Region,
+        labels: Sequence[int],
+        deadline: float | None,
+        progress: Callable[[], None],
+        depth: Depth = Depth.branching,
+    ) -> MarginBounds:
+        found = super().margins(region, labels, deadline, progress, depth)
+        assert region.ball is not None
+        radius = region.ball.radius[:, 0]
+        flips = torch.sin(1e4 * radius).unsqueeze(1) > 0
+        margins = found.per_class.where(flips | found.per_class.isinf(), torch.tensor(-1.0).double())
+        self.proved |= set(radius[margins.min(1).values > 0].tolist())
+        return MarginBounds(margins, "patchy", True)
+
+
+def test_a_reported_radius_was_itself_proved() -> None:
+    network = Patchy()
+    for value in (0.01, 0.37, 2.0):
+        (found,) = radii(network, samples(value), ball)
+        assert found.radius_lower in network.proved
+        assert found.method == "patchy"
+
+
+def test_a_counterexample_inside_a_certified_ball_is_an_alarm() -> None:
+    with pytest.raises(AssertionError, match="certified ball"):
+        list(radii(Line(slack=-0.1), samples(1.0), ball))
+
+
+def test_cheap_bounds_go_first() -> None:
+    class Asked(Line):
+        def __init__(self) -> None:
+            super().__init__()
+            self.depths: list[Depth] = []
+
+        def margins(
+            self,
+            region: Region,
+            labels: Sequence[int],
+            deadline: float | None,
+            progress: Callable[[], None],
+            depth: Depth = Depth.branching,
+        ) -> MarginBounds:
+            self.depths.append(depth)
+            found = super().margins(region, labels, deadline, progress, depth)
+            loss = 0.1 if depth < Depth.slopes else 0.0
+            return MarginBounds(found.per_class - loss, depth.name, True)
+
+    network = Asked()
+    (found,) = radii(network, samples(1.0), ball)
+    assert found.radius_lower == pytest.approx(1.0, rel=2e-4)
+    assert found.method == "slopes"
+    assert network.depths == sorted(network.depths)
+    (found,) = radii(network, samples(1.0), ball, depth=Depth.backward)
+    assert found.radius_lower == pytest.approx(0.95, rel=2e-4)
