@@ -57,11 +57,12 @@ def apply(op: str, inputs: Sequence[Array], attributes: Mapping[str, Any]) -> Ar
 
 def infer_shape(op: str, inputs: Sequence[Array | Shape], attributes: Mapping[str, Any]) -> Shape:
     """Shape of the output: the primitive itself, run on zeros that take no memory."""
-    arrays = [x if isinstance(x, np.ndarray) else np.broadcast_to(np.zeros(()), x) for x in inputs]
+    shapes = [x.shape if isinstance(x, np.ndarray) else x for x in inputs]
     if op == "matmul":  # the one primitive whose product would cost time
-        return _matmul_shape(arrays[0].shape, arrays[1].shape)
+        return _matmul_shape(*shapes)
     if PRIMITIVES[op].kind in ("additive", "bilinear", "quotient", "gate"):  # elementwise
-        return np.broadcast_shapes(*(a.shape for a in arrays))
+        return shapes[0] if all(s == shapes[0] for s in shapes) else np.broadcast_shapes(*shapes)
+    arrays = [x if isinstance(x, np.ndarray) else np.broadcast_to(np.zeros(()), x) for x in inputs]
     return apply(op, arrays, attributes).shape
 
 

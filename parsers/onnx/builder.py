@@ -101,8 +101,8 @@ class Builder:
     # --- nodes -------------------------------------------------------------------------------------
 
     def emit(self, op: str, *inputs: Val, dtype: str | None = None, **attributes: Any) -> Val:
-        """Apply one primitive. `dtype` of the result defaults to that of the last input."""
-        dtype = dtype or inputs[-1].dtype
+        """Apply one primitive. `dtype` of the result defaults to that of the last input that is a number."""
+        dtype = dtype or next((x.dtype for x in reversed(inputs) if x.dtype != "bool"), "bool")
         if all(isinstance(x, Const) for x in inputs):
             return constant(apply(op, [x.array for x in inputs if isinstance(x, Const)], attributes), dtype)
         inputs = tuple(self.local(x) if isinstance(x, Sym) else x for x in inputs)

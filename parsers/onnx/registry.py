@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import onnx
@@ -94,28 +95,31 @@ def lookup(domain: str, name: str, opset: int) -> OnnxOp:
         raise Unsupported(
             f"opset {opset} is newer than the installed onnx ({onnx.__version__}) knows", "upgrade onnx"
         )
-    if domain == "" and onnx.defs.has(name, domain):
-        try:
-            version = onnx.defs.get_schema(name, opset, domain).since_version
-        except onnx.defs.SchemaError:  # stamped with an opset that lacks it: see `is_misplaced`
-            return entry
-        if version > entry.newest:
-            raise Unsupported(
-                f"version {version} of this operator is newer than the version {entry.newest} that is read",
-                "export with an older opset",
-            )
+    definition = schema(domain, name, opset)  # none where the file's stamp lacks it: see `is_misplaced`
+    if definition is not None and definition.since_version > entry.newest:
+        raise Unsupported(
+            f"version {definition.since_version} of this operator is newer than the version {entry.newest}"
+            " that is read",
+            "export with an older opset",
+        )
     return entry
+
+
+@cache
+def schema(domain: str, name: str, opset: int) -> onnx.defs.OpSchema | None:
+    """The standard's definition of an operator at an opset, if it has one."""
+    if domain not in ("", "ai.onnx") or not onnx.defs.has(name, ""):
+        return None
+    try:
+        return onnx.defs.get_schema(name, opset, "")
+    except onnx.defs.SchemaError:
+        return None
 
 
 def is_misplaced(domain: str, name: str, opset: int) -> bool:
     """Does a file use a standard operator that its opset does not have? onnxruntime runs some such files."""
-    if domain not in ("", "ai.onnx") or not onnx.defs.has(name, ""):
-        return False
-    try:
-        onnx.defs.get_schema(name, opset, "")
-    except onnx.defs.SchemaError:
-        return True
-    return False
+    known = domain in ("", "ai.onnx") and onnx.defs.has(name, "")
+    return known and schema(domain, name, opset) is None
 
 
 def onnx_operators() -> list[str]:
