@@ -150,6 +150,11 @@ def _compile(
     for name in _needed(graph, gate_of, producer, scan_of, affine, problems):
         if name in placed:
             continue
+        if problems:  # nothing is built any more, but the cells' problems are listed with the rest
+            if name in scan_of:
+                _compile(scan_of[name].body, 0, dtype, device, problems)
+                placed.update(scan_of[name].outputs)
+            continue
         if name in scan_of:
             scan = scan_of[name]
             body = _compile(scan.body, len(scan.initial), dtype, device, problems)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from verifier.arithmetic import Arithmetic
 from verifier.bounds import Bounds, Objective
 from verifier.decide import Trees, branch_and_bound
 from verifier.optimise import optimise_slopes
-from verifier.program import compile_program
+from verifier.program import Block, compile_program
 from verifier.region import Region, box_region
 from verifier.splits import Splits
 
@@ -89,6 +90,39 @@ def _nothing() -> None:
     pass
 
 
+class _Regional:
+    """One region and its bounds, each made when it is first asked for."""
+
+    def __init__(
+        self,
+        program: Block,
+        region: Region,
+        arithmetic: Arithmetic,
+        lookback: int | None,
+        progress: Callable[[], None],
+    ) -> None:
+        self._program = program
+        self._region = region
+        self._arithmetic = arithmetic
+        self._lookback = lookback
+        self._progress = progress
+
+    @cached_property
+    def intervals(self) -> Bounds:
+        return Bounds(self._program, self._region, self._arithmetic, backward=False)
+
+    @cached_property
+    def sweeps(self) -> Bounds:
+        return Bounds(
+            self._program, self._region, self._arithmetic, lookback=self._lookback, progress=self._progress
+        )
+
+    def part(self, instances: Tensor, splits: Splits) -> Bounds:
+        """Bounds of parts of the region's instances."""
+        here = self._region.select(instances)
+        return Bounds(self._program, here, self._arithmetic, lookback=self._lookback, splits=splits)
+
+
 class Verifier:
     """A graph compiled for bounding. Raises `UnsupportedModel` where a node has no relaxation."""
 
@@ -101,6 +135,7 @@ class Verifier:
         self._arithmetic = Arithmetic(self._dtype, settings.deployed)
         longest = max((scan.length for scan in graph.scans()), default=0)
         self._lookback = settings.lookback or (NEAR if longest > LONG else None)
+        self._held: tuple[list[np.ndarray], _Regional] | None = None
         self._backward = "backward" if self._lookback is None else f"backward({self._lookback})"
 
     def margins(
@@ -126,7 +161,9 @@ class Verifier:
             [torch.arange(classes, device=self._device)[torch.arange(classes) != k] for k in range(classes)]
         )
         rows = eye[labels].unsqueeze(1) - eye[others[labels]]  # [B, K−1, K]
-        found, method, finished = self._minimise(region, Objective(rows), deadline, progress, depth=depth)
+        found, method, finished = self._minimise(
+            self._over(region, progress), Objective(rows), deadline, progress, depth=depth
+        )
         per_class = torch.full((len(labels), classes), math.inf, dtype=self._dtype, device=self._device)
         return MarginBounds(per_class.scatter(1, others[labels], found), method, finished)
 
@@ -137,14 +174,6 @@ class Verifier:
 
         It is enough that one of them is violated everywhere: min of its left side > 0 (≥ 0 if it is strict).
         """
-        region = box_region(
-            torch.as_tensor(
-                np.concatenate([case.boxes[v.name].lower.reshape(-1) for v in self.graph.inputs])
-            ),
-            torch.as_tensor(
-                np.concatenate([case.boxes[v.name].upper.reshape(-1) for v in self.graph.inputs])
-            ),
-        )
         if not case.constraints:
             return ProofResult(False, -math.inf, "none", True)
         inputs = [v.name for v in self.graph.inputs]
@@ -161,12 +190,27 @@ class Verifier:
             rows_out, rows_in if bool(rows_in.any()) else None, digits if bool(digits.any()) else None
         )
         found, method, finished = self._minimise(
-            region, objective, deadline, progress, -constants, any_row=True
+            self._over_boxes(case, progress), objective, deadline, progress, -constants, any_row=True
         )
         # the sum rounds once, the constants may have on their way to `dtype`
         left = (found + constants - 4 * torch.finfo(self._dtype).eps * (found.abs() + constants.abs()))[0]
         best = float(left.max())
         return ProofResult(best > 0, best, method, finished)
+
+    def _over_boxes(self, case: Case, progress: Callable[[], None]) -> _Regional:
+        """The case's boxes, bounded; kept for the next case, which mostly has the same ones."""
+        arrays = [
+            array for v in self.graph.inputs for array in (case.boxes[v.name].lower, case.boxes[v.name].upper)
+        ]
+        if self._held is None or any(a is not b for a, b in zip(arrays, self._held[0], strict=True)):
+            flat = [torch.as_tensor(array.reshape(-1)) for array in arrays]
+            region = box_region(torch.cat(flat[0::2]), torch.cat(flat[1::2]))
+            self._held = arrays, self._over(region, progress)
+        return self._held[1]
+
+    def _over(self, region: Region, progress: Callable[[], None]) -> _Regional:
+        region = region.to(self._device, self._dtype)
+        return _Regional(self._program, region, self._arithmetic, self._lookback, progress)
 
     def _rows(self, case: Case, names: Sequence[str], shapes: Mapping[str, tuple[int, ...]]) -> Tensor:
         rows = [
@@ -182,7 +226,7 @@ class Verifier:
 
     def _minimise(
         self,
-        region: Region,
+        over: _Regional,
         objective: Objective,
         deadline: float | None,
         progress: Callable[[], None],
@@ -196,9 +240,8 @@ class Verifier:
         then gives all rows of an instance one value, the bound of the best row.
         """
         limit = math.inf if deadline is None else deadline
-        region = region.to(self._device, self._dtype)
         with torch.no_grad():
-            quick = Bounds(self._program, region, self._arithmetic, backward=False).minimum(objective)
+            quick = over.intervals.minimum(objective)
 
         def decided(found: Tensor) -> bool:
             above = found > target
@@ -208,7 +251,7 @@ class Verifier:
             return quick, "interval", True
         if time.monotonic() > limit:
             return quick, "interval", False
-        bounds = Bounds(self._program, region, self._arithmetic, lookback=self._lookback, progress=progress)
+        bounds = over.sweeps
         with torch.no_grad():
             swept = torch.maximum(quick, bounds.minimum(objective))
         if decided(swept) or depth < Depth.slopes or self.settings.slope_steps == 0:
@@ -225,12 +268,12 @@ class Verifier:
         best = torch.maximum(swept, best)
         if depth < Depth.branching or math.isinf(limit) or decided(best):
             return best, self._backward + "+slopes", True
-        best = self._branch(region, objective, best, target, any_row, limit, progress)
+        best = self._branch(over, objective, best, target, any_row, limit, progress)
         return best, self._backward + "+branching", decided(best)
 
     def _branch(
         self,
-        region: Region,
+        over: _Regional,
         objective: Objective,
         known: Tensor,
         target: Tensor | float,
@@ -253,12 +296,8 @@ class Verifier:
             objective.uncertainty,
         )
 
-        def part(instances: Tensor, splits: Splits) -> Bounds:
-            here = region.select(instances)
-            return Bounds(self._program, here, self._arithmetic, lookback=self._lookback, splits=splits)
-
         trees = Trees(instance, rows, goal[pick], known[pick])
-        above = branch_and_bound(trees, part, deadline=deadline, progress=progress)
+        above = branch_and_bound(trees, over.part, deadline=deadline, progress=progress)
         raised = known.clone()
         raised[pick] = torch.maximum(known[pick], goal[pick] + above[:, None])
         return raised

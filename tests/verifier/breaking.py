@@ -17,12 +17,6 @@ def smallest_found(graph: Graph, region: Region, rows: Tensor, seed: int = 0) ->
     """The least values [B, R] of rows · outputs that a search finds in the region; `rows` [B, R, m]."""
     evaluator = Evaluator(graph)
     generator = torch.Generator().manual_seed(seed)
-    (value,) = graph.inputs
-
-    def outputs(x: Tensor) -> Tensor:  # [N, n] → [N, m]
-        found = evaluator({value.name: x.reshape(-1, *value.shape)})
-        return torch.cat([found[name].reshape(len(x), -1) for name in graph.outputs], -1)
-
     best = torch.full(rows.shape[:2], torch.inf, dtype=torch.float64)
     for instance in range(len(region)):
         one = region.select(torch.tensor([instance]))
@@ -31,13 +25,13 @@ def smallest_found(graph: Graph, region: Region, rows: Tensor, seed: int = 0) ->
         x = one.lower + span * torch.rand(SAMPLES, span.shape[1], generator=generator, dtype=torch.float64)
         x[1::2] = torch.where(torch.rand(x[1::2].shape, generator=generator) < 0.5, one.lower, one.upper)
         x = project(many, x)
-        values = outputs(x) @ rows[instance].T
+        values = evaluator.flat(x) @ rows[instance].T
         best[instance] = torch.minimum(best[instance], values.min(0).values)
         start = x[values.argmin(0)]  # one start for each row
         climb = one.repeat(len(start))
         for step in range(STEPS):
             start.requires_grad_(True)
-            value_now = (outputs(start) * rows[instance]).sum(-1)
+            value_now = (evaluator.flat(start) * rows[instance]).sum(-1)
             (gradient,) = torch.autograd.grad(value_now.sum(), start)
             best[instance] = torch.minimum(best[instance], value_now.detach())
             start = project(climb, start.detach() - span * gradient.sign() * 0.5 * 0.9**step)
