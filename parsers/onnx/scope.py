@@ -59,9 +59,6 @@ class Scope:
             f"value '{name}' is used but nothing produces it", "the exporter left a dangling tensor"
         )
 
-    def __contains__(self, name: str) -> bool:
-        return name in self.values or (self.parent is not None and name in self.parent)
-
     def read(self, graph: onnx.GraphProto) -> list[Any]:
         """Read all nodes of `graph`; returns its outputs. Its inputs must be in `values` already."""
         for initializer in graph.initializer:

@@ -17,7 +17,7 @@ from parsers.onnx.call import Call
 from parsers.onnx.lift.close import close
 from parsers.onnx.problems import Unsupported
 from parsers.onnx.recurrent.activations import Function, activations
-from parsers.onnx.values import Const, Sym, Val, constant
+from parsers.onnx.values import Sym, Val, constant
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,20 +208,7 @@ class _Run:
         return stacked[0], finals
 
 
-def total(b: Builder, *terms: Val | None) -> Val:
-    """The sum of what is there."""
-    present = [t for t in terms if t is not None]
-    result = present[0]
-    for term in present[1:]:
-        result = b.add(result, term)
-    return result
-
-
 def labelled(b: Builder, value: Val, name: str) -> Val:
     """Name a value by its letter in the equations."""
     b.label(value, name)
     return value
-
-
-def is_constant(value: Val) -> bool:
-    return isinstance(value, Const)
