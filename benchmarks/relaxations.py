@@ -20,7 +20,7 @@ from torch import Tensor
 
 from relaxations import GATES, Gate, offsets, planes
 
-GRID = {1: 801, 2: 49, 3: 25}
+GRID = {1: 401, 2: 33, 3: 17}
 QUADRATURE = {1: 200, 2: 48, 3: 24}
 
 

@@ -13,16 +13,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from relaxations.gate import Gate
+from relaxations.gate import Gate, Support
 from relaxations.hull import hull
 from relaxations.simplex import corners, exchange, start
 
 LINE, LINE_STAGES = (-0.75, -0.45, -0.2, 0.2, 0.45, 0.75), (1.0, 0.25)
-GRID, GRID_STAGES = (-1.0, 0.0, 1.0), {2: (0.5, 0.2), 3: (0.5, 0.25, 0.125)}
+GRID, GRID_STAGES = (-1.0, 0.0, 1.0), (0.5, 0.2)
 """Places, in multiples of the grid's spacing, that are added around each point of contact, stage by stage."""
 COARSE_STEPS, FINE_STEPS = {2: 5, 3: 8}, 6
 """Exchanges before and in every stage.  More gain nothing: worst cases over random boxes in
 docs/relaxations.md."""
+CUTS = {2: 0, 3: 2}
+"""Exchanges at the end against the true point of contact, by the gate's support."""
 LEAST_WIDTH = 1e-6
 FEW = 5
 """Operands in which a gate is piecewise linear have at most so many nodes, all of its kinks among them."""
@@ -63,13 +65,19 @@ def minimum_volume(
         value = gate.function(*at, **parameters)
         return torch.cat([-value, value]) if value.shape[0] == 1 else torch.stack([-value[0], value[1]])
 
+    def touching(slopes: Tensor) -> Support:
+        """Where ±gate is furthest above planes of the given slopes [k, 2, N]."""
+        scale = lower.new_tensor([[-1.0], [1.0]])
+        box = (side[:, None].expand_as(slopes) for side in (lower, upper))
+        return gate.support(scale, slopes, *box, **parameters)
+
     def nodes(low: Tensor, high: Tensor) -> list[Tensor]:
         return [n.movedim(0, -1) for n in gate.nodes(low, high, **parameters)]
 
     if k == 1:
         slopes = _lines(seen, nodes, centre[0] + reach[0] * target, lower, upper)[None]
     else:
-        slopes = _planes(seen, nodes(lower, upper), centre, reach, target)
+        slopes = _planes(seen, touching, nodes(lower, upper), centre, reach, target)
     slopes = finite(slopes)
     return -slopes[:, 0], slopes[:, 1]
 
@@ -102,9 +110,14 @@ def _lines(
 
 
 def _planes(
-    seen: Callable[..., Tensor], nodes: list[Tensor], centre: Tensor, reach: Tensor, target: Tensor
+    seen: Callable[..., Tensor],
+    touching: Callable[[Tensor], Support],
+    nodes: list[Tensor],
+    centre: Tensor,
+    reach: Tensor,
+    target: Tensor,
 ) -> Tensor:
-    """Slopes [k, 2, N] for k > 1 operands with nodes [N, m]."""
+    """Slopes [k, 2, N] for k > 1 operands with nodes [N, m]; `touching` is the support for such slopes."""
     k, _, size = reach.shape
     counts = [n.shape[-1] for n in nodes]
     at = [
@@ -125,14 +138,28 @@ def _planes(
         steps = [target.new_tensor(GRID if count > FEW else (0.0,)) for count in counts]
         grid = torch.stack([t.flatten() for t in torch.meshgrid(*steps, indexing="ij")])  # [k, G]
         spacing = torch.stack([_spacing(n) for n in nodes])[:, None] / reach.abs()  # [k, 2, N]
-        for share in GRID_STAGES[k]:
+        for share in GRID_STAGES:
             contacts = basis.points.reshape(k, k + 1, 2, size).movedim(1, 3)
             near = contacts[..., None] + (share * spacing)[..., None, None] * grid[:, None, None, None]
             near = near.clamp(-1, 1).flatten(3)  # [k, 2, N, (k+1)·G]
             finer = seen(*torch.addcmul(centre[:, None, :, None], reach[..., None], near))
             both = torch.cat([points, near.flatten(1, 2)], 2)
             basis = exchange(basis, both, torch.cat([values, finer.flatten(0, 1)], 1), FINE_STEPS)
-    return basis.slopes.reshape(k, 2, size) / reach
+
+    slopes = basis.slopes.reshape(k, 2, size) / reach
+    if not CUTS[k]:
+        return slopes
+    best, least = slopes, torch.full_like(slopes[0], torch.inf)
+    for cut in range(CUTS[k] + 1):
+        found = touching(finite(slopes))
+        height = found.value + (slopes * (centre[:, None] + reach * target[:, None, None])).sum(0)
+        best = torch.where(height < least, slopes, best)
+        least = torch.minimum(height, least)
+        if cut < CUTS[k]:
+            place = ((found.at - centre[:, None]) / reach).flatten(1)[..., None]
+            basis = exchange(basis, place, seen(*found.at).reshape(-1, 1), 1)
+            slopes = basis.slopes.reshape(k, 2, size) / reach
+    return best
 
 
 def secant(gate: Gate, lower: Tensor, upper: Tensor, parameters: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
