@@ -115,6 +115,8 @@ def test_gru_blend_has_its_normal_form(tmp_path: Path) -> None:
     ("form", "reason"),
     [
         ({"activations": ["Sine"]}, "activation 'Sine'"),
+        ({"activations": ["Affine"], "activation_alpha": [0.5]}, "runtimes disagree on the default"),
+        ({"activations": ["ThresholdedRelu"]}, "runtimes disagree on the default"),
         ({"activations": ["Tanh", "Tanh"]}, "2 activations where 1 are wanted"),
         ({"activation_alpha": [1.0]}, "more alphas or betas"),
         ({"direction": "sideways"}, "direction 'sideways'"),
