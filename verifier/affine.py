@@ -43,6 +43,7 @@ class AffineForm:
     bias_magnitude: Tensor  # [size]
     depth: int
     has_bias: bool
+    nonnegative: bool  # no coefficient and no bias is negative, as far as the maps are tabulated
     dense: Mapping[str, Dense]  # the terms that cost a matrix product,
     light: Mapping[str, LinearMap]  # and the others
 
@@ -106,7 +107,16 @@ class AffineReader:
         dense = {s: m for s, m in kept.items() if isinstance(m, Dense)}
         light = {s: m for s, m in kept.items() if not isinstance(m, Dense)}
         return AffineForm(
-            name, size, kept, bias.contiguous(), magnitude.contiguous(), depth, has_bias, dense, light
+            name,
+            size,
+            kept,
+            bias.contiguous(),
+            magnitude.contiguous(),
+            depth,
+            has_bias,
+            bool((bias >= 0).all()) and all(m.nonnegative for m in kept.values()),
+            dense,
+            light,
         )
 
     def _affine_order(self, name: str) -> list[str]:

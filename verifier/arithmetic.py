@@ -72,6 +72,13 @@ class Arithmetic:
         return _error(expression, magnitudes)[1]
 
 
+def never_negative(step: GateStep) -> bool:
+    """Whether the gate is ≥ 0 over the reals, and in any correctly signed floating evaluation of it."""
+    if step.gate.name == "pow":
+        return step.parameters["exponent"] % 2 == 0
+    return step.gate.name in ("abs", "exp", "relu", "sqrt")
+
+
 def _error(symbol: Symbol, magnitudes: list[Tensor]) -> tuple[Tensor | float, Tensor | float]:
     """(magnitude, error) of a traced expression in float32, operands exact."""
     if symbol.operand >= 0:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from relaxations import Planes, image, planes
 from verifier.affine import AffineForm
-from verifier.arithmetic import Arithmetic
+from verifier.arithmetic import Arithmetic, never_negative
 from verifier.interval import Interval, interval_of
 from verifier.program import Block, GateStep, ScanStep, Stage
 from verifier.region import Region
@@ -262,6 +262,7 @@ class Bounds:
         """Two bounds of one value, intersected. Both contain it, so they overlap, unless splits have left an
         instance nothing; without splits it means that one of them is wrong."""
         interval, empty = held[0].intersect(lower, upper)
+        empty = empty & ~self.lost
         if bool(empty.any()):
             if not self.splits:
                 raise AssertionError("two sound bounds of one value do not overlap")
@@ -304,7 +305,10 @@ class Bounds:
             )  # fmt: skip
             self.sites[id(step), iteration] = site
             self._relaxed[id(step), iteration] = site.relaxed()
-        return Interval(low - gate_error, high + gate_error, torch.zeros_like(low))
+        low, high = low - gate_error, high + gate_error
+        if never_negative(step):
+            low = low.clamp_min(0.0)
+        return Interval(low, high, torch.zeros_like(low))
 
     def _without_lost(self, lower: Tensor, upper: Tensor, good: Tensor) -> tuple[Tensor, Tensor]:
         """Boxes [k, B, n] where instances that are not `good` all over become the point 1, which lies in the

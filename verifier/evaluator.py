@@ -68,7 +68,7 @@ class Evaluator:
     def flat(self, x: Tensor) -> Tensor:
         """All outputs in order, flattened and joined [B, m], for all inputs joined likewise [B, n]."""
         outputs = self(split(self.graph.inputs, x))
-        return torch.cat([outputs[name].flatten(1) for name in self.graph.outputs], dim=1)
+        return torch.cat([outputs[name].reshape(len(x), -1) for name in self.graph.outputs], dim=1)
 
     def _convert(self, name: str, array: np.ndarray | Tensor) -> Tensor:
         tensor = torch.as_tensor(array, device=self.device)

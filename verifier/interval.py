@@ -52,7 +52,8 @@ def interval_of(
 ) -> tuple[Interval, Tensor]:
     """The interval of `form` and the magnitude [B, n] of all its terms together.
 
-    With centres c and radii r of the variables: M c + b ± |M| r, widened by γ·(|M| |s| + |b|).
+    With centres c and radii r of the variables: M c + b ± |M| r, widened by γ·(|M| |s| + |b|). A sum of terms
+    none of which is negative is not negative in floating point either, which keeps roots in their domain.
     """
     if (source := form.source) is not None:
         return variables[source], variables[source].magnitude
@@ -65,4 +66,7 @@ def interval_of(
         r, m, e = linear_map.apply_absolute(torch.stack([(v.upper - v.lower) / 2, v.magnitude, v.error]))
         radius, magnitude, error = radius + r, magnitude + m, error + e
     rounding = arithmetic.affine(form.depth, width) * magnitude
-    return Interval(centre - radius - rounding, centre + radius + rounding, error + rounding), magnitude
+    lower, upper = centre - radius - rounding, centre + radius + rounding
+    if form.nonnegative and all(bool((variables[name].lower >= 0).all()) for name in form.terms):
+        lower = lower.clamp_min(0.0)
+    return Interval(lower, upper, error + rounding), magnitude

@@ -29,6 +29,11 @@ class LinearMap(Protocol):
         """M as a table [m, n]."""
         ...
 
+    @property
+    def nonnegative(self) -> bool:
+        """Whether M is known to have no negative entry."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Identity:
@@ -47,6 +52,10 @@ class Identity:
     def rows(self) -> Tensor:
         return torch.eye(self.size, dtype=self.like.dtype, device=self.like.device)
 
+    @property
+    def nonnegative(self) -> bool:
+        return True
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Diagonal:
@@ -63,6 +72,10 @@ class Diagonal:
 
     def rows(self) -> Tensor:
         return torch.diag(self.entries)
+
+    @property
+    def nonnegative(self) -> bool:
+        return bool((self.entries >= 0).all())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,6 +94,10 @@ class Dense:
 
     def rows(self) -> Tensor:
         return self.table
+
+    @property
+    def nonnegative(self) -> bool:
+        return bool((self.table >= 0).all())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,3 +124,7 @@ class Operator:
 
     def rows(self) -> Tensor:
         return self.adjoint(torch.eye(self.target, dtype=self.like.dtype, device=self.like.device))
+
+    @property
+    def nonnegative(self) -> bool:
+        return False

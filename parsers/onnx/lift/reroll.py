@@ -205,7 +205,7 @@ def _next_number(p: Place, q: Place, by: int) -> Place | None:
     """A constant moved on as from `p` to `q`; a value from around only if it is the same in both."""
     if same(p, q):
         return q
-    if isinstance(p, Const) and isinstance(q, Const) and p.shape == q.shape:
+    if isinstance(p, Const) and isinstance(q, Const) and p.shape == q.shape and q.array.dtype != np.bool_:
         return constant(q.array + by * (q.array - p.array), q.dtype)
     return None
 
