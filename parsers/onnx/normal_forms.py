@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from parsers.onnx.algebra import Attributes, is_all, rule
-from parsers.onnx.values import Const, Sym, Val
+from parsers.onnx.values import Const, Sym, Val, constant
 
 if TYPE_CHECKING:
     from parsers.ir import Node
@@ -137,3 +139,17 @@ def selection(b: Builder, inputs: Operands, _attributes: Attributes) -> Val | No
                 ):
                     return b.emit("where", m, x, y)
     return None
+
+
+@rule("where")
+def known_selection(b: Builder, inputs: Operands, _attributes: Attributes) -> Val | None:
+    """where(m, x, y) with known m is x, or y, or m·x + (1 − m)·y: no selection is left to bound."""
+    m, x, y = inputs
+    if not isinstance(m, Const):
+        return None
+    shape = np.broadcast_shapes(m.shape, x.shape, y.shape)
+    chosen = (m.array != 0).astype(np.float64)
+    if chosen.all() or not chosen.any():
+        return b.expand(x if chosen.all() else y, shape)
+    first = b.mul(constant(chosen, x.dtype), x)
+    return b.add(first, b.mul(constant(1.0 - chosen, y.dtype), y))

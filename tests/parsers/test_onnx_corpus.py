@@ -9,7 +9,8 @@ from onnx_corpus import EXPORTS, REFUSED, arrays, names, present, relative_error
 
 from parsers import evaluate_numpy, read_onnx
 from parsers.errors import RecertError
-from parsers.ir import validate
+from parsers.ir import Graph, Scan, validate
+from parsers.primitives import PRIMITIVES
 
 # One of every exporter and form; the others are marked slow.
 QUICK = {
@@ -84,6 +85,37 @@ def test_integer_inputs_can_be_fixed() -> None:
     shapes = {key: inputs[key].shape for key in ("input", "state")}
     graph = read_onnx(EXPORTS / f"{name}.onnx", shapes, fixed={"sr": inputs["sr"]})
     assert [v.name for v in graph.inputs] == ["input", "state"]
+    got = evaluate_numpy(graph, {key: inputs[key] for key in shapes})
+    for key, expected in outputs.items():
+        assert relative_error(got[key], expected) < 1e-5
+
+
+LENGTHS_AND_RATES = {
+    "onnxhelper__gru_bidir_seqlens": ["sl"],
+    "onnxhelper__lstm_reverse_seqlens": ["sl"],
+    "onnxnode__test_lstm_with_peepholes": ["sequence_lens"],
+    "published__silero_vad_op18_ifless": ["sr"],
+    "torch_dynamo__grucell_masked_where_unrolled": ["lens"],
+    "torch_legacy__lstm_packed_lens_op17": ["lens"],
+}
+
+
+def kinds(graph: Graph) -> set[str]:
+    """Kinds of all primitives of a graph and of its cells."""
+    found: set[str] = set()
+    for node in graph.nodes:
+        found |= kinds(node.body) if isinstance(node, Scan) else {PRIMITIVES[node.op].kind}
+    return found
+
+
+@present
+@pytest.mark.parametrize("name", LENGTHS_AND_RATES)
+def test_a_fixed_length_or_rate_leaves_no_discrete_step(name: str) -> None:
+    inputs, outputs = arrays(name)
+    fixed = {key: inputs[key] for key in LENGTHS_AND_RATES[name]}
+    shapes = {key: array.shape for key, array in inputs.items() if key not in fixed}
+    graph = read_onnx(EXPORTS / f"{name}.onnx", shapes, fixed=fixed)
+    assert "discrete" not in kinds(graph)
     got = evaluate_numpy(graph, {key: inputs[key] for key in shapes})
     for key, expected in outputs.items():
         assert relative_error(got[key], expected) < 1e-5
