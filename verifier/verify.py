@@ -22,7 +22,8 @@ from parsers.ir import Graph
 from parsers.specification import Case
 from verifier.arithmetic import Arithmetic
 from verifier.bounds import Bounds, Objective
-from verifier.decide import Trees, branch_and_bound
+from verifier.decide import Effort, Trees, branch_and_bound
+from verifier.memory import instance_bytes
 from verifier.optimise import optimise_slopes
 from verifier.program import Block, compile_program
 from verifier.region import Region, box_region
@@ -40,11 +41,13 @@ class Settings:
 
     `lookback`: iterations that a backward sweep goes back in a scan; by default all of a scan of up to LONG
     iterations and NEAR of a longer one. `deployed`: bounds also cover the file's own float32 rounding in
-    onnxruntime (see verifier.arithmetic).
+    onnxruntime (see verifier.arithmetic). `memory` in MiB: as many instances are bounded together as are
+    estimated to fit (see verifier.memory), one at least.
     """
 
     dtype: str = "float64"
     device: str = "cpu"
+    memory: int = 2048
     deployed: bool = True
     slope_steps: int = 40
     lookback: int | None = None
@@ -88,6 +91,14 @@ class Depth(IntEnum):
 
 def _nothing() -> None:
     pass
+
+
+def _share(deadline: float | None, count: int, of: int) -> float | None:
+    """The deadline of `count` instances out of the `of` that are left: each gets the same time."""
+    if deadline is None:
+        return None
+    now = time.monotonic()
+    return now + (deadline - now) * count / of
 
 
 class _Regional:
@@ -136,6 +147,7 @@ class Verifier:
         longest = max((scan.length for scan in graph.scans()), default=0)
         self._lookback = settings.lookback or (NEAR if longest > LONG else None)
         self._held: tuple[list[np.ndarray], _Regional] | None = None
+        self._together = max(1, (settings.memory << 20) // max(1, instance_bytes(self._program, self._dtype)))
         self._backward = "backward" if self._lookback is None else f"backward({self._lookback})"
 
     def margins(
@@ -161,11 +173,20 @@ class Verifier:
             [torch.arange(classes, device=self._device)[torch.arange(classes) != k] for k in range(classes)]
         )
         rows = eye[labels].unsqueeze(1) - eye[others[labels]]  # [B, K−1, K]
-        found, method, finished = self._minimise(
-            self._over(region, progress), Objective(rows), deadline, progress, depth=depth
-        )
+        found, methods, finished = [], [], True
+        for part in torch.arange(len(labels)).split(self._together):
+            share = _share(deadline, len(part), len(labels) - int(part[0]))
+            over = self._over(region.select(part.to(region.lower.device)), progress)
+            bounds, method, done = self._minimise(
+                over, Objective(rows[part.to(self._device)]), share, progress, depth=depth
+            )
+            found.append(bounds)
+            methods.append(method)
+            finished = finished and done
         per_class = torch.full((len(labels), classes), math.inf, dtype=self._dtype, device=self._device)
-        return MarginBounds(per_class.scatter(1, others[labels], found), method, finished)
+        order = ("interval", self._backward, self._backward + "+slopes", self._backward + "+branching")
+        furthest = max(methods, key=order.index)
+        return MarginBounds(per_class.scatter(1, others[labels], torch.cat(found)), furthest, finished)
 
     def prove(
         self, case: Case, *, deadline: float | None = None, progress: Callable[[], None] = _nothing
@@ -297,7 +318,8 @@ class Verifier:
         )
 
         trees = Trees(instance, rows, goal[pick], known[pick])
-        above = branch_and_bound(trees, over.part, deadline=deadline, progress=progress)
+        effort = Effort(batch=min(Effort().batch, self._together))
+        above = branch_and_bound(trees, over.part, deadline=deadline, effort=effort, progress=progress)
         raised = known.clone()
         raised[pick] = torch.maximum(known[pick], goal[pick] + above[:, None])
         return raised

@@ -181,6 +181,7 @@ def test_radius_table(recert: Recert, tiny: Files) -> None:
         (("--eps", "0.1", "--timeout", "0"), "greater than 0"),
         (("--eps", "0.1", "--limit", "0"), "leaves no samples"),
         (("--eps", "0.1", "--threads", "0"), "at least 1"),
+        (("--eps", "0.1", "--memory", "0"), "at least 1"),
         (("--eps", "0.1", "--seed", "-1"), "from 0 up"),
         (("--eps", "0.1", "--frames", "soon"), "neither an index nor a range"),
         (("--eps", "0.1", "--frames", "7"), "0 to 2"),

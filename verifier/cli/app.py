@@ -89,6 +89,7 @@ def verify(
     device: options.DeviceName = options.Device.auto,
     dtype: options.DtypeName = options.Precision.float64,
     threads: options.Threads = 1,
+    memory: options.Memory = 2048,
     seed: options.Seed = 0,
 ) -> None:
     """Answer a VNN-LIB query: unsat, sat (with the assignment), unknown or timed-out."""
@@ -98,7 +99,7 @@ def verify(
         from verifier.cli.machine import settings
         from verifier.cli.verify import run
 
-        run(query, network, timeout, deadline, settings(device, dtype, threads, seed))
+        run(query, network, timeout, deadline, settings(device, dtype, threads, memory, seed))
 
 
 @app.command()
@@ -117,13 +118,14 @@ def certify(
     device: options.DeviceName = options.Device.auto,
     dtype: options.DtypeName = options.Precision.float64,
     threads: options.Threads = 1,
+    memory: options.Memory = 2048,
     seed: options.Seed = 0,
 ) -> Status:
     """Prove that no input within EPS of a sample changes its class, sample after sample."""
     from verifier.cli.certify import Task, run_certify
     from verifier.cli.machine import settings
 
-    how = settings(device, dtype, threads, seed)
+    how = settings(device, dtype, threads, memory, seed)
     return run_certify(Task(model, data, norm, clip, frames, output, limit, json, timeout, how), eps)
 
 
@@ -133,7 +135,7 @@ def radius(
     model: options.Model,
     data: options.Data,
     start: options.Start = 0.01,
-    tolerance: options.Tolerance = 0.01,
+    tolerance: options.Tolerance = 1e-4,
     norm: options.Norm = "inf",
     clip: options.Clip = None,
     frames: options.Frames = None,
@@ -144,13 +146,14 @@ def radius(
     device: options.DeviceName = options.Device.auto,
     dtype: options.DtypeName = options.Precision.float64,
     threads: options.Threads = 1,
+    memory: options.Memory = 2048,
     seed: options.Seed = 0,
 ) -> Status:
     """Bound the least distortion that changes a sample's class: proved from below, attacked from above."""
     from verifier.cli.certify import Task, run_radius
     from verifier.cli.machine import settings
 
-    how = settings(device, dtype, threads, seed)
+    how = settings(device, dtype, threads, memory, seed)
     task = Task(model, data, norm, clip, frames, output, limit, json, timeout, how)
     return run_radius(task, start, tolerance)
 

@@ -1,4 +1,4 @@
-"""From options to `Settings`: the device, the precision, the threads."""
+"""From options to `Settings`: the device, the precision, the threads, the memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from verifier.verify import Settings
 
 
 def settings(
-    device: Device, dtype: Precision = Precision.float64, threads: int = 1, seed: int = 0
+    device: Device,
+    dtype: Precision = Precision.float64,
+    threads: int = 1,
+    memory: int = 2048,
+    seed: int = 0,
 ) -> Settings:
     """Prepare torch and return the settings of this run. Raises `BadInput` where the machine cannot do it."""
     import torch
@@ -17,6 +21,8 @@ def settings(
     if threads < 1:
         raise BadInput(f"--threads {threads}: give at least 1")
     torch.set_num_threads(threads)
+    if memory < 1:
+        raise BadInput(f"--memory {memory}: give at least 1 (MiB)")
     if seed < 0:
         raise BadInput(f"--seed {seed}: give a number from 0 up")
     present = torch.cuda.is_available()
@@ -26,4 +32,4 @@ def settings(
             " a CUDA build of torch on a machine with a GPU"
         )
     chosen = "cuda" if present and device is not Device.cpu else "cpu"
-    return Settings(dtype=dtype.value, device=chosen, seed=seed)
+    return Settings(dtype=dtype.value, device=chosen, memory=memory, seed=seed)

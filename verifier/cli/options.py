@@ -83,6 +83,12 @@ Threads = Annotated[
     int,
     typer.Option("--threads", help="CPU threads; more pay from about 128 hidden units on.", metavar="N"),
 ]
+Memory = Annotated[
+    int,
+    typer.Option(
+        "--memory", help="Memory (MiB) for the bounds: decides how many go together.", metavar="MIB"
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of the attack's random starts.", metavar="N")]
 Output = Annotated[
     str | None,
