@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from relaxations.curves import largest
 from relaxations.errors import InvalidBox, OutsideDomain, UnknownGate
 from relaxations.gate import GATES, Gate
 from relaxations.rounding import margin
@@ -61,7 +62,8 @@ def planes(
         ]
         slopes = torch.cat(parts, 2) if len(parts) != 1 else parts[0]
         slopes = slopes.reshape(2, *lower.shape).to(lower.dtype)
-    below, above = offsets(gate, slopes[0], slopes[1], lower, upper, parameters)
+        value, _ = _supports(gate, slopes[0], slopes[1], lower, upper, parameters)
+        below, above = _outward(-value[0], value[1], lower.dtype)
     return Planes(slopes[0], below.reshape(shape), slopes[1], above.reshape(shape))
 
 
@@ -82,20 +84,10 @@ def offsets(
     gate, parameters = _resolved(gate, parameters)
     _check_box(gate, lower, upper)
     _check_domain(gate, lower, upper, parameters)
-    dtype = lower.dtype
     with torch.no_grad():
-        sides = torch.broadcast_tensors(lower_slope, upper_slope, lower, upper)
-        slope_low, slope_high, low, high = (side.double() for side in sides)
-        # both problems at once: max of −g + a⁻·p and of g − a⁺·p
-        slopes = torch.stack([-slope_low, slope_high], 1)
-        scale = torch.tensor([-1.0, 1.0], dtype=torch.float64, device=low.device).reshape(
-            2, *[1] * (low.dim() - 1)
-        )
-        low, high = low[:, None].expand_as(slopes), high[:, None].expand_as(slopes)
-        parts = _chunked(gate, scale, slopes, low, high, parameters)
-        value, at = parts
-        below, above = _outward(-value[0], value[1], dtype)
-        at = at.to(dtype)
+        value, at = _supports(gate, lower_slope, upper_slope, lower, upper, parameters)
+        below, above = _outward(-value[0], value[1], lower.dtype)
+        at = at.to(lower.dtype)
     below = below + _envelope(lower_slope, at[:, 0])
     above = above + _envelope(upper_slope, at[:, 1])
     return below, above
@@ -119,21 +111,30 @@ def image(
         return _outward(low, high, dtype)
 
 
-def _chunked(
-    gate: Gate, scale: Tensor, slopes: Tensor, lower: Tensor, upper: Tensor, parameters: Mapping[str, Any]
+def _supports(
+    gate: Gate,
+    lower_slope: Tensor,
+    upper_slope: Tensor,
+    lower: Tensor,
+    upper: Tensor,
+    parameters: Mapping[str, Any],
 ) -> tuple[Tensor, Tensor]:
-    """Support values with their margins [2, *S], and the places [k, 2, *S], a cache-full of boxes at a
-    time."""
+    """Support values with their margins [2, *S], and the places [k, 2, *S], a cache-full of boxes at a time.
+
+    Both problems at once: max of −g + a⁻·p and of g − a⁺·p.
+    """
+    sides = torch.broadcast_tensors(lower_slope, upper_slope, lower, upper)
+    slope_low, slope_high, low, high = (side.double() for side in sides)
+    slopes = torch.stack([-slope_low, slope_high], 1)
     k, _, *shape = slopes.shape
-    scale = scale.reshape(2, 1)
-    pieces = [t.reshape(k, 2, -1).split(CHUNK, 2) for t in (slopes, lower, upper)]
+    scale = slopes.new_tensor([[-1.0], [1.0]])
+    flat = slopes.reshape(k, 2, -1), low.reshape(k, 1, -1), high.reshape(k, 1, -1)
+    pieces = [side.split(CHUNK, 2) for side in flat]
     values, places = [], []
     for a, l, u in zip(*pieces, strict=True):
-        found = gate.support(scale, a, l, u, **parameters)
-        largest = gate.magnitude(l[:, 0], u[:, 0], **parameters) + (
-            a.abs() * torch.maximum(l.abs(), u.abs())
-        ).sum(0)
-        values.append(found.value + margin(largest))
+        found = gate.support(scale, a, l.expand_as(a), u.expand_as(a), **parameters)
+        terms = (a.abs() * largest(l, u)).sum(0)
+        values.append(found.value + margin(gate.magnitude(l[:, 0], u[:, 0], **parameters) + terms))
         places.append(found.at)
     return torch.cat(values, 1).reshape(2, *shape), torch.cat(places, 2).reshape(k, 2, *shape)
 

@@ -66,11 +66,13 @@ def piecewise(
     magnitude: Callable[..., Tensor] | None = None,
     inside: Callable[..., Tensor] | None = None,
     monotone: bool = False,
+    jumps: bool = False,
 ) -> Curve:
     """A curve from its pieces: `pieces(**parameters)` from left to right, their ends meeting.
 
-    At a jump both one-sided values count, which bounds the closure of the graph.  `magnitude`: where
-    `function` cancels, a bound on its intermediate values (default: on its image).
+    With `jumps` the pieces need not meet in value: both one-sided values count, which bounds the closure
+    of the graph.  `magnitude`: where `function` cancels, a bound on its intermediate values (default: on
+    its image).
     """
 
     def support(scale: Tensor, slope: Tensor, lower: Tensor, upper: Tensor, **parameters: Any) -> Support:
@@ -82,6 +84,8 @@ def piecewise(
             intervals = 1  # the ends and the kinks are all that counts
         places = even_nodes(lower, upper, intervals, core)
         knots = [piece.lower for piece in parts if math.isfinite(piece.lower)]
+        if jumps:
+            knots += [math.nextafter(knot, math.inf) for knot in knots]
         kinks = [between(torch.full_like(lower, knot), lower, upper)[None] for knot in knots]
         return torch.cat([places, *kinks]).sort(0).values if kinks else places
 

@@ -13,6 +13,7 @@ their steps together, on one small tableau each.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -43,12 +44,19 @@ def corners(k: int) -> list[tuple[float, ...]]:
     return [(1.0, 1.0, 1.0), (1.0, -1.0, -1.0), (-1.0, 1.0, -1.0), (-1.0, -1.0, 1.0)]
 
 
+@cache
+def _corner_basis(k: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The points `corners(k)` [k, k+1], and the inverse of the matrix with columns (pⱼ, 1)."""
+    points = torch.tensor(corners(k), dtype=torch.float64, device=device).T
+    return points, torch.linalg.inv(torch.cat([points, torch.ones_like(points[:1])]))
+
+
 def start(values: Tensor, target: Tensor) -> Basis:
     """The basis of `corners(k)` with `values` [k+1, M] there, for the target m [k]."""
     size, count = values.shape
-    points = values.new_tensor(corners(size - 1)).T
-    inverse = torch.linalg.inv(torch.cat([points, torch.ones_like(points[:1])]))
-    rows = torch.cat([inverse, inverse @ torch.cat([target, torch.ones_like(target[:1])])[:, None]], 1)
+    points, inverse = _corner_basis(size - 1, values.device)
+    weights = torch.addmv(inverse[:, -1], inverse[:, :-1], target)
+    rows = torch.cat([inverse, weights[:, None]], 1)
     tableau = torch.cat([rows[..., None].expand(size, size + 1, count), (rows.T @ values)[None]])
     return Basis(tableau, points[..., None].expand(size - 1, size, count))
 

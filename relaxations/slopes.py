@@ -8,6 +8,7 @@ all pairs of nodes.  `secant` is the closed form: the mean slope between opposit
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -57,7 +58,7 @@ def minimum_volume(
     target = lower.new_tensor([s + t for s, t in zip(SHIFT, LEAN[k] if lean is None else lean, strict=False)])
     # The lower plane is the upper one of −g.  Every operand in which the plane's own function falls is
     # mirrored, so that the target is on the positive side:  p = centre + reach·v  with v in [−1, 1].
-    rising = _rising(gate, centre, parameters)
+    rising = _rising(gate, centre, half, parameters)
     reach = torch.stack([-rising * half, rising * half], 1)  # [k, 2, N]
 
     def seen(*at: Tensor) -> Tensor:
@@ -135,8 +136,7 @@ def _planes(
     basis = exchange(start(torch.stack(extreme), target), points, values, COARSE_STEPS[k])
 
     if max(counts) > FEW:
-        steps = [target.new_tensor(GRID if count > FEW else (0.0,)) for count in counts]
-        grid = torch.stack([t.flatten() for t in torch.meshgrid(*steps, indexing="ij")])  # [k, G]
+        grid = _pattern(tuple(count > FEW for count in counts), target.device)  # [k, G]
         spacing = torch.stack([_spacing(n) for n in nodes])[:, None] / reach.abs()  # [k, 2, N]
         for share in GRID_STAGES:
             contacts = basis.points.reshape(k, k + 1, 2, size).movedim(1, 3)
@@ -189,12 +189,18 @@ def widened(gate: Gate, lower: Tensor, upper: Tensor, parameters: Mapping[str, A
     return lower - extra, upper + extra
 
 
-def _rising(gate: Gate, centre: Tensor, parameters: Mapping[str, Any]) -> Tensor:
-    """+1 where the gate rises with an operand at the centre of the box, −1 where it falls [k, N]."""
-    with torch.enable_grad():
-        at = centre.detach().clone().requires_grad_()
-        (slope,) = torch.autograd.grad(gate.function(*at, **parameters).sum(), at)
-    return torch.where(slope < 0, -1.0, 1.0).to(centre)
+def _rising(gate: Gate, centre: Tensor, half: Tensor, parameters: Mapping[str, Any]) -> Tensor:
+    """+1 where the gate rises with an operand across the middle of the box, −1 where it falls [k, N]."""
+    unit = torch.eye(gate.arity, dtype=half.dtype, device=half.device)[..., None] * half  # [k, k, N]
+    ahead, behind = (gate.function(*(centre[:, None] + side * unit), **parameters) for side in (1.0, -1.0))
+    return torch.where(ahead < behind, -1.0, 1.0).to(centre)
+
+
+@cache
+def _pattern(curved: tuple[bool, ...], device: torch.device) -> Tensor:
+    """`GRID` in every operand in which the gate is curved [k, G]."""
+    steps = [torch.tensor(GRID if bends else (0.0,), dtype=torch.float64, device=device) for bends in curved]
+    return torch.stack([t.flatten() for t in torch.meshgrid(*steps, indexing="ij")])
 
 
 def _spacing(nodes: Tensor) -> Tensor:

@@ -52,7 +52,9 @@ def thresholded_relu(x: Tensor, alpha: float) -> Tensor:
 
 
 THRESHOLDED_RELU = piecewise(
-    thresholded_relu, lambda alpha: (Piece(-math.inf, alpha, 0, zero), Piece(alpha, math.inf, 0, identity))
+    thresholded_relu,
+    lambda alpha: (Piece(-math.inf, alpha, 0, zero), Piece(alpha, math.inf, 0, identity)),
+    jumps=True,
 )
 register(gate_of(THRESHOLDED_RELU, "thresholded_relu", "alpha", example=({"alpha": 1.0}, {"alpha": -0.5})))
 
