@@ -59,8 +59,9 @@ def planes(
         parts = [
             torch.stack(choose(gate, l, u, parameters))
             for l, u in zip(low.split(CHUNK, 1), high.split(CHUNK, 1), strict=True)
+            if l.numel()
         ]
-        slopes = torch.cat(parts, 2) if len(parts) != 1 else parts[0]
+        slopes = torch.cat(parts, 2) if parts else low.new_zeros(2, *low.shape)
         slopes = slopes.reshape(2, *lower.shape).to(lower.dtype)
         value, _ = _supports(gate, slopes[0], slopes[1], lower, upper, parameters)
         below, above = _outward(-value[0], value[1], lower.dtype)
@@ -127,6 +128,8 @@ def _supports(
     slope_low, slope_high, low, high = (side.double() for side in sides)
     slopes = torch.stack([-slope_low, slope_high], 1)
     k, _, *shape = slopes.shape
+    if slopes.numel() == 0:
+        return slopes.new_zeros(2, *shape), slopes
     scale = slopes.new_tensor([[-1.0], [1.0]])
     flat = slopes.reshape(k, 2, -1), low.reshape(k, 1, -1), high.reshape(k, 1, -1)
     pieces = [side.split(CHUNK, 2) for side in flat]

@@ -116,6 +116,35 @@ def test_a_wrong_plane_is_caught(gate: Gate, parameters: dict[str, Any]) -> None
         assert worst_violation(gate, broken, lower, upper, parameters, samples=20) > 0
 
 
+@for_every_gate
+def test_gradients_are_finite_everywhere(gate: Gate, parameters: dict[str, Any]) -> None:
+    """Points, tiny, saturated and huge boxes too; and each is minus a place inside its box."""
+    lower, upper = boxes(gate, parameters)
+    found = planes(gate, lower, upper, parameters)
+    slopes = torch.stack([found.lower_slope, found.upper_slope]).requires_grad_()
+    total = torch.stack(offsets(gate, slopes[0], slopes[1], lower, upper, parameters)).sum()
+    (gradient,) = torch.autograd.grad(total, slopes)
+    assert (lower <= -gradient).all()
+    assert (-gradient <= upper).all()
+
+
+@for_every_gate
+def test_no_boxes_give_no_planes(gate: Gate, parameters: dict[str, Any]) -> None:
+    none = torch.zeros(gate.arity, 0, 3, dtype=torch.float64)
+    found = planes(gate, none, none, parameters)
+    assert found.lower_slope.shape == none.shape
+    assert found.upper_offset.shape == none.shape[1:]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@for_every_gate
+def test_cuda_is_sound_too(gate: Gate, parameters: dict[str, Any]) -> None:
+    lower, upper = boxes(gate, parameters)
+    there = planes(gate, lower.cuda(), upper.cuda(), parameters)
+    here = Planes(*(side.cpu() for side in dataclasses.astuple(there)))
+    assert worst_violation(gate, here, lower, upper, parameters) <= 0
+
+
 @pytest.mark.slow
 @for_every_gate
 def test_a_long_search_finds_no_violation(gate: Gate, parameters: dict[str, Any]) -> None:
