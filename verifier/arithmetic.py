@@ -85,10 +85,12 @@ def _error(symbol: Symbol, magnitudes: list[Tensor]) -> tuple[Tensor | float, Te
         return magnitudes[symbol.operand], 0.0
     children = [_error(child, magnitudes) for child in symbol.children]
     match symbol.op:
-        case "neg":
+        case "neg" | "relu" | "abs":  # exact, and no steeper than the identity
             return children[0]
         case "sigmoid" | "tanh":  # operands are leaves, so no error comes in
             return 1.0, DEPLOYED_ERROR[symbol.op] + FLOAT32_UNIT
+        case "softsign":  # x / (1 + |x|): no steeper than the identity, three roundings
+            return 1.0, children[0][1] + 4 * FLOAT32_UNIT
         case "mul":
             (x, dx), (y, dy) = children
             return x * y, x * dy + y * dx + dx * dy + FLOAT32_UNIT * x * y * 1.001

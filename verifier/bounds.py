@@ -23,6 +23,7 @@ from verifier.relaxed import RelaxedGate, relax
 from verifier.splits import Multiplier, Splits
 from verifier.sweep import StateBox, Sweep
 
+GRID = 2.0**-38  # of boxes: a power of two, so that dividing by it is exact
 ROW_ENTRIES = 1 << 24  # coefficients that one sweep may hold per value; more rows are swept in chunks
 
 
@@ -286,6 +287,7 @@ class Bounds:
         operands = [known[id(form)] for form in step.operands]
         lower = torch.stack([interval.lower for interval, _ in operands])
         upper = torch.stack([interval.upper for interval, _ in operands])
+        lower, upper = _on_grid(lower, upper)
         lower, upper = self._without_lost(lower, upper, torch.isfinite(lower) & torch.isfinite(upper))
         low, high = image(step.gate, lower, upper, step.parameters)
         bounded = torch.isfinite(low) & torch.isfinite(
@@ -396,6 +398,19 @@ class Bounds:
             both = {name: torch.cat([A, -A]).unsqueeze(0) for name, A in rows.items()}
             self._starts[key] = both, torch.cat([bias, -bias]).unsqueeze(0)
         return self._starts[key]
+
+
+def _on_grid(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+    """Boxes rounded outward to multiples of GRID, points as they are.
+
+    Which of two nearly equal planes is best can hang on a last digit, so the same cell written in another
+    form, or run in another batch, would get other planes. On a grid their boxes are the same.
+    """
+    wide = lower < upper
+    return (
+        torch.where(wide, torch.floor(lower / GRID) * GRID, lower),
+        torch.where(wide, torch.ceil(upper / GRID) * GRID, upper),
+    )
 
 
 def _state_box(state: Interval, relative: float) -> StateBox:
