@@ -85,6 +85,7 @@ def verify(
             show_default=False,
         ),
     ],
+    bind: options.Bind = None,
     timeout: options.QueryTimeout = None,
     device: options.DeviceName = options.Device.auto,
     dtype: options.DtypeName = options.Precision.float64,
@@ -99,7 +100,8 @@ def verify(
         from verifier.cli.machine import settings
         from verifier.cli.verify import run
 
-        run(query, network, timeout, deadline, settings(device, dtype, threads, memory, seed))
+        how = settings(device, dtype, threads, memory, seed)
+        run(query, network, bind or (), timeout, deadline, how)
 
 
 @app.command()

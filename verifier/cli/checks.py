@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 
 from parsers.errors import BadInput
 
@@ -34,3 +35,16 @@ def clip(low_high: tuple[float, float] | None) -> tuple[float, float] | None:
     if low_high is not None and not low_high[0] <= low_high[1]:
         raise BadInput(f"--clip {low_high[0]:g} {low_high[1]:g}: the first number must not exceed the second")
     return low_high
+
+
+def bindings(items: Iterable[str]) -> dict[str, Sequence[int] | int]:
+    """`time=20` → {"time": 20}, `x=1x20x12` → {"x": (1, 20, 12)}."""
+    found: dict[str, Sequence[int] | int] = {}
+    for item in items:
+        name, _, size = item.rpartition("=")
+        parts = size.split("x")
+        if not name or not all(part.isdecimal() and int(part) > 0 for part in parts):
+            raise BadInput(f"--bind {item}: write NAME=20 for a dimension, NAME=1x20x12 for an input's shape")
+        sizes = tuple(int(part) for part in parts)
+        found[name] = sizes[0] if len(sizes) == 1 else sizes
+    return found

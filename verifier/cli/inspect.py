@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from parsers import read_onnx
-from parsers.errors import BadInput
 from parsers.onnx.dimensions import Bindings, declared, may_be_batch
 from parsers.onnx.load import load
+from verifier.cli import checks
 from verifier.inspection import Cell, Gates, Inspection, Tensor, inspect
 
 SHOWN_LENGTH = 8  # what a free dimension becomes where only the structure is of interest
@@ -18,26 +18,13 @@ MOST_LINES = 40
 
 def run(model: Path, bind: Sequence[str], as_json: bool) -> str:
     """The text to print. Free dimensions that `bind` leaves open get a size, and a note says so."""
-    given = parse_bindings(bind)
+    given = checks.bindings(bind)
     shown, assumed = _with_free_dimensions(model, given)
     found = inspect(read_onnx(model, shown))
     notes = (*found.notes, *(f"shown at {name}={SHOWN_LENGTH}; --bind {name}=N sets it" for name in assumed))
     if as_json:
         return json.dumps({"model": str(model), **found.as_json(), "notes": notes}, ensure_ascii=False)
     return "\n".join(_text(model, found, notes))
-
-
-def parse_bindings(items: Iterable[str]) -> dict[str, Sequence[int] | int]:
-    """`time=20` → {"time": 20}, `x=1x20x12` → {"x": (1, 20, 12)}. Raises `BadInput`."""
-    bindings: dict[str, Sequence[int] | int] = {}
-    for item in items:
-        name, _, size = item.rpartition("=")
-        parts = size.split("x")
-        if not name or not all(part.isdecimal() and int(part) > 0 for part in parts):
-            raise BadInput(f"--bind {item}: write NAME=20 for a dimension, NAME=1x20x12 for an input's shape")
-        sizes = tuple(int(part) for part in parts)
-        bindings[name] = sizes[0] if len(sizes) == 1 else sizes
-    return bindings
 
 
 def _with_free_dimensions(model: Path, given: Bindings) -> tuple[Bindings, list[str]]:

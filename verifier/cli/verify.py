@@ -18,15 +18,22 @@ from verifier.verify import Settings
 
 
 def run(
-    query: Path, networks: Sequence[str], timeout: float | None, deadline: Deadline, settings: Settings
+    query: Path,
+    networks: Sequence[str],
+    bind: Sequence[str],
+    timeout: float | None,
+    deadline: Deadline,
+    settings: Settings,
 ) -> None:
-    """Write the verdict to standard output, and after `sat` the assignment."""
+    """Write the verdict to standard output, and after `sat` the assignment. `bind` gives free dimensions
+    their size where the query does not: a query of version 1.0 only counts elements."""
     checks.timeout(timeout)
     specification = read_vnnlib(query)
     _check_types(specification)
     path = _model(specification, networks)
     replay = Replay(path)
-    network = QueryNetwork(replay, bindings(specification, replay.inputs), settings)
+    shapes = {**bindings(specification, replay.inputs), **checks.bindings(bind)}
+    network = QueryNetwork(replay, shapes, settings)
     bound = specification.bind(network.inputs, network.outputs)
     note = caveat(network.graph)
     if note is not None:
