@@ -19,44 +19,13 @@ from verifier.arithmetic import Arithmetic, never_negative
 from verifier.interval import Interval, interval_of
 from verifier.program import Block, GateStep, ScanStep, Stage
 from verifier.region import Region
-from verifier.relaxed import RelaxedGate, relax
+from verifier.relaxed import RelaxedGate
+from verifier.site import Key, Site
 from verifier.splits import Multiplier, Splits
 from verifier.sweep import StateBox, Sweep
 
 GRID = 2.0**-38  # of boxes: a power of two, so that dividing by it is exact
 ROW_ENTRIES = 1 << 24  # coefficients that one sweep may hold per value; more rows are swept in chunks
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Site:
-    """A gate at one iteration: the box of its operands, its planes, and what rounding may add.
-
-    `lower, upper` [k, B, n]; `magnitudes, errors` per operand [B, n]; `gate_error` [B, n] or a number.
-    """
-
-    step: GateStep
-    iteration: int
-    lower: Tensor
-    upper: Tensor
-    planes: Planes
-    magnitudes: tuple[Tensor, ...]
-    errors: tuple[Tensor, ...]
-    gate_error: Tensor | float
-    relative: float
-
-    def gap(self) -> Tensor:
-        """How far apart the two planes are at the centre of the box [B, n]: zero where they are exact."""
-        centre = (self.lower + self.upper) / 2
-        slope = self.planes.upper_slope - self.planes.lower_slope
-        return ((slope * centre).sum(0) + self.planes.upper_offset - self.planes.lower_offset).clamp_min(0)
-
-    def relaxed(self, chosen: Planes | None = None) -> RelaxedGate:
-        """The site's planes, or `chosen` ones over the same box, ready for the sweep."""
-        biases = [form.bias for form in self.step.operands]
-        return relax(
-            self.planes if chosen is None else chosen,
-            biases, list(self.magnitudes), list(self.errors), self.gate_error, self.relative,
-        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,9 +38,6 @@ class Objective:
     outputs: Tensor
     inputs: Tensor | None = None
     uncertainty: Tensor | None = None
-
-
-Key = tuple[int, int]  # (identity of the step, iteration)
 
 
 class Bounds:

@@ -17,7 +17,8 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from verifier.bounds import Bounds, Key, Objective, Site
+from verifier.bounds import Bounds, Objective
+from verifier.site import Key, Site
 
 _KINK_AT_ZERO = frozenset({"relu", "leaky_relu", "elu", "selu", "celu", "abs", "max", "min"})
 

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from relaxations import Planes, offsets
 from verifier.adam import Adam
-from verifier.bounds import Bounds, Key, Objective, Site
+from verifier.bounds import Bounds, Objective
 from verifier.program import GateStep
+from verifier.site import Key, Site
 from verifier.splits import Multiplier, multiplier
 
 
