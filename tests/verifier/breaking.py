@@ -13,16 +13,18 @@ from verifier.region import Region
 SAMPLES, STEPS = 200, 40
 
 
-def smallest_found(graph: Graph, region: Region, rows: Tensor, seed: int = 0) -> Tensor:
+def smallest_found(
+    graph: Graph, region: Region, rows: Tensor, seed: int = 0, samples: int = SAMPLES
+) -> Tensor:
     """The least values [B, R] of rows · outputs that a search finds in the region; `rows` [B, R, m]."""
     evaluator = Evaluator(graph)
     generator = torch.Generator().manual_seed(seed)
     best = torch.full(rows.shape[:2], torch.inf, dtype=torch.float64)
     for instance in range(len(region)):
         one = region.select(torch.tensor([instance]))
-        many = one.repeat(SAMPLES)
+        many = one.repeat(samples)
         span = one.upper - one.lower
-        x = one.lower + span * torch.rand(SAMPLES, span.shape[1], generator=generator, dtype=torch.float64)
+        x = one.lower + span * torch.rand(samples, span.shape[1], generator=generator, dtype=torch.float64)
         x[1::2] = torch.where(torch.rand(x[1::2].shape, generator=generator) < 0.5, one.lower, one.upper)
         x = project(many, x)
         values = evaluator.flat(x) @ rows[instance].T
