@@ -81,7 +81,7 @@ DtypeName = Annotated[
 ]
 Threads = Annotated[
     int,
-    typer.Option("--threads", help="CPU threads; more pay from about 128 hidden units on.", metavar="N"),
+    typer.Option("--threads", help="CPU threads.", metavar="N"),
 ]
 Memory = Annotated[
     int,
