@@ -3,7 +3,7 @@
 `python -m benchmarks.engine [SECTION ...]`
 
 Processor time of one thread, the least of several runs; wall time where threads are compared. Sections are
-independent of each other; by default all of them run, in about half an hour.
+independent of each other; by default all of them run.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ second differences over its box (finite, so that kinks and saturation count for 
 
     score of operand k = |λ| · (|g(k high) − 2 g(centre) + g(k low)| / 2 + Σ_l |mixed difference of k, l| / 8)
 
-estimates what halving k gives back; an operand that several gates read adds up. Splitting by the size of
-a plane's gap instead stalls: a gate is split again and again while its partner is the cause.
+estimates what halving k gives back; an operand that several gates read adds up. The gap of the planes
+alone does not tell the operands of one gate apart.
 """
 
 from __future__ import annotations
