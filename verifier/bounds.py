@@ -16,6 +16,7 @@ from torch import Tensor
 from relaxations import Planes, image, planes
 from verifier.affine import AffineForm
 from verifier.arithmetic import Arithmetic, never_negative
+from verifier.inherit import Inherited, inherited_planes
 from verifier.interval import Interval, interval_of
 from verifier.program import Block, GateStep, ScanStep, Stage
 from verifier.region import Region
@@ -48,7 +49,9 @@ class Bounds:
     overflowed: all their bounds are −∞.
 
     `splits` restrict every instance to a part of its region, where given operands lie in given parts. Bounds
-    then hold for that part; `empty` [B] marks instances whose part has no point: their bounds are +∞.
+    then hold for that part; `empty` [B] marks instances whose part has no point: their bounds are +∞. With
+    what they have `inherited` they need no sweeps: boxes follow from the inherited ones, the splits, and
+    intervals; `resweep` sweeps all the same.
     """
 
     def __init__(
@@ -60,6 +63,8 @@ class Bounds:
         backward: bool = True,
         lookback: int | None = None,
         splits: Splits | None = None,
+        inherited: Inherited | None = None,
+        resweep: bool = False,
         progress: Callable[[], None] = lambda: None,
     ) -> None:
         self.program = program
@@ -73,7 +78,9 @@ class Bounds:
         self.lost = torch.zeros(self._batch, dtype=torch.bool, device=region.lower.device)
         self.empty = torch.zeros_like(self.lost)
         self.splits: Splits = {} if splits is None else splits
-        self.split_operands: dict[Key, tuple[Interval, Tensor]] = {}
+        self.operands: dict[Key, tuple[Interval, Tensor]] = {}  # with the magnitude of all their terms
+        self._inherited = inherited
+        self._resweep = resweep or inherited is None
         self._lookback = lookback
         self._states: dict[Key, list[StateBox]] = {}
         self._sweep = self._sweep_with(self._relaxed)
@@ -212,40 +219,40 @@ class Bounds:
         iteration: int,
     ) -> dict[int, tuple[Interval, Tensor]]:
         known = {id(form): self._interval(block, form, variables) for form in stage.forms}
+        if self._inherited is not None:
+            for form in stage.forms:
+                known[id(form)] = self._narrowed(known[id(form)], *self._inherited.boxes[id(form), iteration])
+        self._split(known, iteration)
         open_forms = [f for f in stage.forms if not (known[id(f)][0].tight or known[id(f)][0].is_point())]
-        if not (self._backward and open_forms):
-            return self._split(known, iteration)
-        lower, upper = self._bound_forms(
-            open_forms, [known[id(f)][0].error for f in open_forms], scan, iteration
-        )
-        for form, low, high in zip(open_forms, lower, upper, strict=True):
-            known[id(form)] = self._narrowed(known[id(form)], low, high)
-        self._progress()
-        return self._split(known, iteration)
+        if self._backward and self._resweep and open_forms:
+            lower, upper = self._bound_forms(
+                open_forms, [known[id(f)][0].error for f in open_forms], scan, iteration
+            )
+            for form, low, high in zip(open_forms, lower, upper, strict=True):
+                known[id(form)] = self._narrowed(known[id(form)], low, high, tight=True)
+            self._progress()
+        self.operands |= {(form, iteration): held for form, held in known.items()}
+        return known
 
     def _narrowed(
-        self, held: tuple[Interval, Tensor], lower: Tensor, upper: Tensor
+        self, held: tuple[Interval, Tensor], lower: Tensor, upper: Tensor, *, tight: bool = False
     ) -> tuple[Interval, Tensor]:
         """Two bounds of one value, intersected. Both contain it, so they overlap, unless splits have left an
         instance nothing; without splits it means that one of them is wrong."""
-        interval, empty = held[0].intersect(lower, upper)
+        interval, empty = held[0].intersect(lower, upper, tight or held[0].tight)
         empty = empty & ~self.lost
         if bool(empty.any()):
-            if not self.splits:
+            if not self.splits and self._inherited is None:
                 raise AssertionError("two sound bounds of one value do not overlap")
             self.empty = self.empty | empty
         return interval, held[1]
 
-    def _split(
-        self, known: dict[int, tuple[Interval, Tensor]], iteration: int
-    ) -> dict[int, tuple[Interval, Tensor]]:
+    def _split(self, known: dict[int, tuple[Interval, Tensor]], iteration: int) -> None:
         """Cut the operands that have splits to their parts; what cannot be met makes an instance empty."""
         for form in known:
             part = self.splits.get((form, iteration))
             if part is not None:
                 known[form] = self._narrowed(known[form], part.lower, part.upper)
-                self.split_operands[form, iteration] = known[form]
-        return known
 
     def _gate(
         self, step: GateStep, known: Mapping[int, tuple[Interval, Tensor]], iteration: int, width: int
@@ -267,7 +274,7 @@ class Bounds:
         gate_error = self.arithmetic.gate(step, reach, size)
         if self._backward:
             site = Site(
-                step, iteration, lower, upper, planes(step.gate, lower, upper, step.parameters),
+                step, iteration, lower, upper, self._planes(step, iteration, lower, upper),
                 tuple(magnitude for _, magnitude in operands), tuple(i.error for i, _ in operands),
                 gate_error, self.arithmetic.affine(0, width),
             )  # fmt: skip
@@ -277,6 +284,11 @@ class Bounds:
         if never_negative(step):
             low = low.clamp_min(0.0)
         return Interval(low, high, torch.zeros_like(low))
+
+    def _planes(self, step: GateStep, iteration: int, lower: Tensor, upper: Tensor) -> Planes:
+        if self._inherited is None:
+            return planes(step.gate, lower, upper, step.parameters)
+        return inherited_planes(step, iteration, lower, upper, self._inherited)
 
     def _without_lost(self, lower: Tensor, upper: Tensor, good: Tensor) -> tuple[Tensor, Tensor]:
         """Boxes [k, B, n] where instances that are not `good` all over become the point 1, which lies in the

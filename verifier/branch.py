@@ -11,13 +11,15 @@ alone does not tell the operands of one gate apart.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
 import torch
 from torch import Tensor
 
-from verifier.bounds import Bounds, Objective
+from verifier.bounds import Bounds
+from verifier.layout import Layout
 from verifier.site import Key, Site
 
 _KINK_AT_ZERO = frozenset({"relu", "leaky_relu", "elu", "selu", "celu", "abs", "max", "min"})
@@ -25,43 +27,30 @@ _KINK_AT_ZERO = frozenset({"relu", "leaky_relu", "elu", "selu", "celu", "abs", "
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choice:
-    """For each instance: which of `keys` to split, at which `unit`, at which `point`; all [B]. `worth` [B] is
-    its score, 0 where nothing is left to split."""
+    """For each instance: which `unit` of all operands in the layout to split, at which `point`; all [B].
+    `worth` [B] is its score, 0 where nothing is left to split."""
 
-    keys: tuple[Key, ...]
-    key: Tensor
     unit: Tensor
     point: Tensor
     worth: Tensor
 
 
-def choose(bounds: Bounds, objective: Objective, goal: Tensor) -> Choice:
-    """The best split of every instance for the row of the objective nearest to its `goal` [B, R]."""
-    record: dict[Key, Tensor] = {}
-    with torch.no_grad():
-        found = bounds.swept_minimum(objective, record=record)
-        nearest = (found - goal).argmax(-1)
-        scores: dict[Key, Tensor] = {}
-        points: dict[Key, Tensor] = {}
-        for key, site in bounds.sites.items():
-            if key not in record:
-                continue
-            A = record[key].expand(len(nearest), -1, -1)
-            weight = A[torch.arange(len(nearest)), nearest].abs()
-            for k, (form, score) in enumerate(zip(site.step.operands, _curvature(site), strict=True)):
-                operand = (id(form), site.iteration)
-                value = (weight * score).masked_fill(site.upper[k] - site.lower[k] < 1e-9, 0.0)
-                scores[operand] = scores[operand] + value if operand in scores else value
-                points[operand] = _point(site, k)
-    keys = tuple(scores)
-    sizes = torch.tensor([scores[key].shape[-1] for key in keys])
-    flat = torch.cat([scores[key] for key in keys], -1).nan_to_num(nan=0.0, posinf=0.0)
-    worth, index = flat.max(-1)
-    ends = sizes.cumsum(0).to(index.device)
-    key = torch.searchsorted(ends, index, right=True)
-    unit = index - torch.where(key > 0, ends[(key - 1).clamp_min(0)], 0)
-    point = torch.cat([points[k] for k in keys], -1).gather(-1, index[:, None])[:, 0]
-    return Choice(keys, key, unit, point, worth)
+def choose(bounds: Bounds, layout: Layout, coefficients: Mapping[Key, Tensor], row: Tensor) -> Choice:
+    """The best split of every instance for the row [B] of the objective, given the `coefficients` [B, R, n]
+    of every gate in a sweep."""
+    lower, _ = layout.boxes(bounds)
+    scores, points = torch.zeros_like(lower), torch.zeros_like(lower)
+    instance = torch.arange(len(row), device=row.device)
+    for key, site in bounds.sites.items():
+        if key not in coefficients:
+            continue
+        weight = coefficients[key].expand(len(row), -1, -1)[instance, row].abs()
+        for k, (form, score) in enumerate(zip(site.step.operands, _curvature(site), strict=True)):
+            place = layout.operands[id(form), site.iteration]
+            scores[:, place] += (weight * score).masked_fill(site.upper[k] - site.lower[k] < 1e-9, 0.0)
+            points[:, place] = _point(site, k)
+    worth, unit = scores.nan_to_num(nan=0.0, posinf=0.0).max(-1)
+    return Choice(unit, points[instance, unit], worth)
 
 
 def _curvature(site: Site) -> list[Tensor]:

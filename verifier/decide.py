@@ -1,76 +1,41 @@
 """Branch and bound: split, bound all parts together, drop what is proved, split the rest.
 
 A *tree* is one question about one instance; its leaves are parts of the region that cover it. What its worst
-open leaf has is true of the whole region at any time, so stopping early loses nothing.
+open leaf has is true of the whole region at any time, so stopping early loses nothing. A part takes over
+boxes, slopes and multipliers from the part it was cut out of, so that bounding it costs a few sweeps of one
+row and none for its boxes.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
 from verifier.bounds import Bounds, Objective
-from verifier.branch import Choice, choose
-from verifier.optimise import optimise_slopes
-from verifier.splits import Key, Part, Splits
+from verifier.branch import choose
+from verifier.inherit import Inherited
+from verifier.layout import Layout, layout_of
+from verifier.optimise import ascend
+from verifier.splits import Part, Splits
 
-MakeBounds = Callable[[Tensor, Splits], Bounds]  # (instance of every part, its splits) → bounds of the parts
+# (instance of every part, its splits, what it inherits) → bounds of the parts
+MakeBounds = Callable[[Tensor, Splits, Inherited | None], Bounds]
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """`batch` parts are bounded together, each with `steps` of optimisation; at most `nodes` parts in all."""
+    """`batch` parts are split together, and each half gets `steps` of optimisation; at most `nodes` parts
+    are bounded in all, and at most `leaves` are kept open."""
 
-    batch: int = 64
-    steps: int = 12
+    batch: int = 128
+    steps: int = 8
     rate: float = 0.15
-    nodes: int = 1_000_000
-
-
-@dataclass(eq=False)
-class _Leaves:
-    """Open parts [N]: their `tree`, how far the best row is `above` its goal, splits per operand [N, n], and
-    the next split: operand number `key`, `unit`, `point`, and whether there is one (`divisible`)."""
-
-    tree: Tensor
-    above: Tensor
-    parts: dict[Key, Part]
-    key: Tensor
-    unit: Tensor
-    point: Tensor
-    divisible: Tensor
-
-    def select(self, indices: Tensor) -> _Leaves:
-        return _Leaves(
-            self.tree[indices],
-            self.above[indices],
-            {key: part.select(indices) for key, part in self.parts.items()},
-            self.key[indices],
-            self.unit[indices],
-            self.point[indices],
-            self.divisible[indices],
-        )
-
-    def join(self, other: _Leaves) -> _Leaves:
-        return _Leaves(
-            torch.cat([self.tree, other.tree]),
-            torch.cat([self.above, other.above]),
-            {
-                key: Part(
-                    torch.cat([self.parts[key].lower, other.parts[key].lower]),
-                    torch.cat([self.parts[key].upper, other.parts[key].upper]),
-                )
-                for key in self.parts
-            },
-            torch.cat([self.key, other.key]),
-            torch.cat([self.unit, other.unit]),
-            torch.cat([self.point, other.point]),
-            torch.cat([self.divisible, other.divisible]),
-        )
+    nodes: int = 10_000_000
+    leaves: int = 100_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,6 +58,42 @@ class Trees:
         )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Leaves:
+    """Open parts [N] over a `Layout` with P operand units and S slopes: their `tree`, how far the best row is
+    `above` its goal; splits `part_*` [N, P], infinite where there is none; boxes `*` [N, P]; `slopes`
+    [N, 2, S]; multipliers `beta` [N, 2, P]; the `unit` to split next, at which `point`, if `divisible`."""
+
+    tree: Tensor
+    above: Tensor
+    part_lower: Tensor
+    part_upper: Tensor
+    lower: Tensor
+    upper: Tensor
+    slopes: Tensor
+    beta: Tensor
+    unit: Tensor
+    point: Tensor
+    divisible: Tensor
+
+    def select(self, indices: Tensor) -> _Leaves:
+        return _Leaves(*(getattr(self, field.name)[indices] for field in fields(self)))
+
+    def join(self, other: _Leaves) -> _Leaves:
+        return _Leaves(
+            *(torch.cat([getattr(self, field.name), getattr(other, field.name)]) for field in fields(self))
+        )
+
+    def halves(self) -> _Leaves:
+        """Both parts of every leaf, first all lower halves, then all upper ones."""
+        count = len(self.tree)
+        twice = self.select(torch.arange(count, device=self.tree.device).repeat(2))
+        place = torch.arange(count, device=self.tree.device)
+        twice.part_upper[place, self.unit] = self.point
+        twice.part_lower[place + count, self.unit] = self.point
+        return twice
+
+
 def branch_and_bound(
     trees: Trees,
     make: MakeBounds,
@@ -106,96 +107,109 @@ def branch_and_bound(
     `make` bounds parts of the instances. Runs until all trees are proved, nothing is left to split, `effort`
     is spent or the `deadline` (time.monotonic) has come; what it has is valid at any time.
     """
-    leaves, order = _roots(trees, make)
+    leaves, layout = _roots(trees, make, effort, deadline)
     nodes = len(leaves.tree)
     proved = torch.full_like(trees.goal[:, 0], torch.inf)
-    while len(leaves.tree) and time.monotonic() < deadline and nodes < effort.nodes:
-        chosen = _chosen(leaves, effort.batch)
-        if not len(chosen):
+    while True:
+        done = leaves.above > 0
+        proved = proved.scatter_reduce(0, leaves.tree[done], leaves.above[done], "amin")
+        leaves = leaves.select(torch.nonzero(~done)[:, 0])
+        chosen = _chosen(leaves, effort)
+        if not len(chosen) or time.monotonic() >= deadline or nodes >= effort.nodes:
             break
         rest = torch.ones(len(leaves.tree), dtype=torch.bool, device=chosen.device)
         rest[chosen] = False
-        children = _bound(trees, _halves(leaves.select(chosen), order), order, make, effort, deadline)
+        children = _bound(trees, leaves.select(chosen).halves(), layout, make, effort, deadline)
         nodes += len(children.tree)
-        leaves = leaves.select(torch.nonzero(rest)[:, 0])
-        done = children.above > 0
-        proved = proved.scatter_reduce(0, children.tree[done], children.above[done], "amin")
-        leaves = leaves.join(children.select(torch.nonzero(~done)[:, 0]))
+        leaves = leaves.select(torch.nonzero(rest)[:, 0]).join(children)
         progress()
     return proved.scatter_reduce(0, leaves.tree, leaves.above, "amin")
 
 
-def _operands(bounds: Bounds) -> dict[Key, int]:
-    """Every operand that can be split, with its size."""
-    return {
-        (id(form), site.iteration): form.size for site in bounds.sites.values() for form in site.step.operands
-    }
-
-
-def _roots(trees: Trees, make: MakeBounds) -> tuple[_Leaves, dict[Key, int]]:
-    """One leaf a tree, with its first split chosen; and the order of the operands."""
+def _roots(trees: Trees, make: MakeBounds, effort: Effort, deadline: float) -> tuple[_Leaves, Layout]:
+    """One leaf a tree, bounded, with its first split chosen."""
+    bounds = make(trees.instance, {}, None)
+    layout = layout_of(bounds)
+    lower, upper = layout.boxes(bounds)
+    slopes = layout.flat_slopes(
+        {key: (site.planes.lower_slope, site.planes.upper_slope) for key, site in bounds.sites.items()}
+    )
     count = len(trees.instance)
-    tree = torch.arange(count, device=trees.goal.device)
-    bounds = make(trees.instance, {})
-    order = _operands(bounds)
-    free = {
-        key: Part(
-            trees.goal.new_full((count, size), -torch.inf), trees.goal.new_full((count, size), torch.inf)
-        )
-        for key, size in order.items()
-    }
-    above = (trees.known - trees.goal).amax(-1)
-    return _with_choice(tree, above, free, choose(bounds, trees.of(tree), trees.goal), order), order
+    nothing = torch.zeros(count, dtype=torch.int64, device=lower.device)
+    leaves = _Leaves(
+        torch.arange(count, device=lower.device),
+        (trees.known - trees.goal).amax(-1),
+        torch.full_like(lower, -torch.inf),
+        torch.full_like(upper, torch.inf),
+        lower,
+        upper,
+        slopes,
+        torch.zeros_like(torch.stack([lower, upper], 1)),
+        nothing,
+        torch.zeros_like(lower[:, 0]),
+        nothing > 0,
+    )
+    return _improved(trees, leaves, layout, bounds, effort, deadline), layout
 
 
-def _with_choice(
-    tree: Tensor, above: Tensor, parts: dict[Key, Part], choice: Choice, order: dict[Key, int]
-) -> _Leaves:
-    position = {key: k for k, key in enumerate(order)}
-    places = torch.tensor([position[key] for key in choice.keys], dtype=torch.int64, device=above.device)
-    return _Leaves(tree, above, parts, places[choice.key], choice.unit, choice.point, choice.worth > 0)
-
-
-def _chosen(leaves: _Leaves, count: int) -> Tensor:
-    """Up to `count` leaves to split: the worst one of every tree, then every second worst, and so on; where
-    there are more trees than places, those first that are nearest to being proved."""
+def _chosen(leaves: _Leaves, effort: Effort) -> Tensor:
+    """Up to a batch of leaves to split: the worst one of every tree, then every second worst, and so on;
+    where there are more trees than places, those first that are nearest to being proved. With too many open
+    leaves, those nearest to being proved."""
     ready = torch.nonzero(leaves.divisible)[:, 0]
+    if len(leaves.tree) > effort.leaves:
+        return ready[leaves.above[ready].argsort(descending=True)][: effort.batch]
     ready = ready[leaves.above[ready].argsort()]
     ready = ready[leaves.tree[ready].argsort(stable=True)]  # tree by tree, the worst first
     tree = leaves.tree[ready]
     sizes = torch.bincount(tree)
     rank = torch.arange(len(ready), device=tree.device) - (sizes.cumsum(0) - sizes)[tree]
     nearest = leaves.above[ready].argsort(descending=True)
-    return ready[nearest[rank[nearest].argsort(stable=True)]][:count]
-
-
-def _halves(leaves: _Leaves, order: dict[Key, int]) -> _Leaves:
-    """Both children of every leaf, first all lower halves, then all upper ones."""
-    count = len(leaves.tree)
-    twice = leaves.select(torch.arange(count, device=leaves.tree.device).repeat(2))
-    for position, key in enumerate(order):
-        mine = torch.nonzero(leaves.key == position)[:, 0]
-        if not len(mine):
-            continue
-        lower, upper = twice.parts[key].lower.clone(), twice.parts[key].upper.clone()
-        upper[mine, leaves.unit[mine]] = leaves.point[mine]
-        lower[mine + count, leaves.unit[mine]] = leaves.point[mine]
-        twice.parts[key] = Part(lower, upper)
-    return twice
+    return ready[nearest[rank[nearest].argsort(stable=True)]][: effort.batch]
 
 
 def _bound(
-    trees: Trees, leaves: _Leaves, order: dict[Key, int], make: MakeBounds, effort: Effort, deadline: float
+    trees: Trees, leaves: _Leaves, layout: Layout, make: MakeBounds, effort: Effort, deadline: float
 ) -> _Leaves:
-    used = {
-        key: part
-        for key, part in leaves.parts.items()
-        if bool((torch.isfinite(part.lower) | torch.isfinite(part.upper)).any())
+    """The leaves bounded, each with its next split."""
+    split = torch.isfinite(leaves.part_lower) | torch.isfinite(leaves.part_upper)
+    lower, upper = layout.by_operand(leaves.part_lower), layout.by_operand(leaves.part_upper)
+    splits = {
+        key: Part(lower[key], upper[key])
+        for key, used in layout.by_operand(split.any(0)).items()
+        if bool(used.any())
     }
-    objective, goal = trees.of(leaves.tree), trees.goal[leaves.tree]
-    bounds = make(trees.instance[leaves.tree], used)
-    found = optimise_slopes(
-        bounds, objective, steps=effort.steps, rate=effort.rate, target=goal, any_row=True, deadline=deadline
+    held_lower, held_upper = layout.by_operand(leaves.lower), layout.by_operand(leaves.upper)
+    inherited = Inherited(
+        {key: (held_lower[key], held_upper[key]) for key in layout.operands}, layout.by_site(leaves.slopes)
     )
-    above = torch.maximum((found - goal).amax(-1), leaves.above)  # a part is no worse than the whole
-    return _with_choice(leaves.tree, above, leaves.parts, choose(bounds, objective, goal), order)
+    bounds = make(trees.instance[leaves.tree], splits, inherited)
+    return _improved(trees, leaves, layout, bounds, effort, deadline)
+
+
+def _improved(
+    trees: Trees, leaves: _Leaves, layout: Layout, bounds: Bounds, effort: Effort, deadline: float
+) -> _Leaves:
+    """What an ascent from `bounds` makes of `leaves`."""
+    objective, goal = trees.of(leaves.tree), trees.goal[leaves.tree]
+    beta = layout.by_operand(leaves.beta)
+    found = ascend(
+        bounds, objective, steps=effort.steps, rate=effort.rate, target=goal, any_row=True, deadline=deadline,
+        beta={key: beta[key].movedim(1, 0) for key in bounds.splits},
+    )  # fmt: skip
+    distance = found.best - goal
+    choice = choose(bounds, layout, found.coefficients, distance.argmax(-1))
+    lower, upper = layout.boxes(bounds)
+    return _Leaves(
+        leaves.tree,
+        torch.maximum(distance.amax(-1), leaves.above),  # a part is no worse than the whole
+        leaves.part_lower,
+        leaves.part_upper,
+        lower,
+        upper,
+        layout.flat_slopes(found.slopes),
+        layout.flat(found.beta, leaves.beta),
+        choice.unit,
+        choice.point,
+        choice.worth > 0,
+    )

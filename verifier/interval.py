@@ -37,14 +37,14 @@ class Interval:
             self.lower[:, start:stop], self.upper[:, start:stop], self.error[:, start:stop], self.tight
         )
 
-    def intersect(self, lower: Tensor, upper: Tensor) -> tuple[Interval, Tensor]:
-        """The common part with another valid interval, `tight` from now on; which instances [B] have none.
+    def intersect(self, lower: Tensor, upper: Tensor, tight: bool) -> tuple[Interval, Tensor]:
+        """The common part with another valid interval, and which instances [B] have none.
 
         Where the two cross by a hair, as rounding makes them, the hull of the crossing is kept.
         """
         lower, upper = torch.maximum(self.lower, lower), torch.minimum(self.upper, upper)
         empty = (lower - upper > 1e-6 * (1 + self.magnitude)).any(-1)
-        return Interval(torch.minimum(lower, upper), torch.maximum(lower, upper), self.error, True), empty
+        return Interval(torch.minimum(lower, upper), torch.maximum(lower, upper), self.error, tight), empty
 
 
 def interval_of(

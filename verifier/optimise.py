@@ -9,7 +9,8 @@ stay as they are; every iterate is a valid bound, and the best one of each row i
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -20,6 +21,18 @@ from verifier.bounds import Bounds, Objective
 from verifier.program import GateStep
 from verifier.site import Key, Site
 from verifier.splits import Multiplier, multiplier
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ascent:
+    """What an ascent found: lower bounds `best` [B, R]; and where it ended: `slopes` of every site (lower,
+    upper), [k, B, n] each, multipliers `beta` [2, B, n] of every split operand (of its upper end, of its
+    lower end), and the `coefficients` [B, R, n] of every gate's output in the last sweep."""
+
+    best: Tensor
+    slopes: Mapping[Key, tuple[Tensor, Tensor]]
+    beta: Mapping[Key, Tensor]
+    coefficients: Mapping[Key, Tensor]
 
 
 class _Slopes:
@@ -38,9 +51,14 @@ class _Slopes:
         self.lower_steps = torch.zeros_like(self._origin_lower, requires_grad=True)
         self.upper_steps = torch.zeros_like(self._origin_upper, requires_grad=True)
 
+    def _values(self) -> tuple[Tensor, Tensor]:
+        return (
+            self._origin_lower + self._unit * self.lower_steps,
+            self._origin_upper + self._unit * self.upper_steps,
+        )
+
     def planes(self) -> list[tuple[Key, Planes]]:
-        lower_slope = self._origin_lower + self._unit * self.lower_steps
-        upper_slope = self._origin_upper + self._unit * self.upper_steps
+        lower_slope, upper_slope = self._values()
         low, high = offsets(
             self.step.gate, lower_slope, upper_slope, self.lower, self.upper, self.step.parameters
         )
@@ -49,38 +67,36 @@ class _Slopes:
             for t, iteration in enumerate(self.iterations)
         ]
 
+    @torch.no_grad()
+    def slopes(self) -> dict[Key, tuple[Tensor, Tensor]]:
+        lower, upper = self._values()
+        return {(id(self.step), i): (lower[:, t], upper[:, t]) for t, i in enumerate(self.iterations)}
+
 
 class _Multipliers:
     """β of all splits, in units of what the gates that read the operand lose per width of its box."""
 
-    def __init__(self, bounds: Bounds, objective: Objective) -> None:
+    def __init__(
+        self, bounds: Bounds, coefficients: Mapping[Key, Tensor], start: Mapping[Key, Tensor]
+    ) -> None:
         self._bounds = bounds
-        self._units = _units(bounds, objective) if bounds.splits else {}
-        self._biases = {
-            (id(form), site.iteration): form.bias
-            for site in bounds.sites.values()
-            for form in site.step.operands
+        self._units = {
+            key: torch.maximum(unit, start[key].amax(0)) if key in start else unit
+            for key, unit in _units(bounds, coefficients).items()
         }
         self.steps = {
-            key: torch.zeros(2, *bounds.splits[key].lower.shape, dtype=unit.dtype, device=unit.device)
+            key: start[key] / unit.clamp_min(1e-300) if key in start else unit.new_zeros(2, *unit.shape)
             for key, unit in self._units.items()
         }
         for tensor in self.steps.values():
             tensor.requires_grad_(True)
 
+    def beta(self) -> dict[Key, Tensor]:
+        """[2, B, n] by operand."""
+        return {key: self._units[key] * steps.clamp_min(0.0) for key, steps in self.steps.items()}
+
     def values(self) -> dict[Key, Multiplier]:
-        found = {}
-        relative = self._bounds.arithmetic.affine(0, self._bounds.program.width)
-        for key, steps in self.steps.items():
-            part = self._bounds.splits[key]
-            below, above = self._units[key] * steps.clamp_min(0.0)
-            below = below * torch.isfinite(part.upper)
-            above = above * torch.isfinite(part.lower)
-            interval, magnitude = self._bounds.split_operands[key]
-            found[key] = multiplier(
-                below, above, part, self._biases[key], interval.error, magnitude, relative
-            )
-        return found
+        return multipliers(self._bounds, self.beta())
 
     @torch.no_grad()
     def project(self) -> None:
@@ -88,20 +104,36 @@ class _Multipliers:
             tensor.clamp_(min=0.0)
 
 
-def _units(bounds: Bounds, objective: Objective) -> dict[Key, Tensor]:
-    """Scale [B, n] of β by operand: Σ |λ|·gap / width over the gates that read it."""
-    record: dict[Key, Tensor] = {}
-    with torch.no_grad():
-        bounds.swept_minimum(objective, record=record)
+def multipliers(bounds: Bounds, beta: Mapping[Key, Tensor]) -> dict[Key, Multiplier]:
+    """The Lagrange terms of the splits of `bounds` for β [2, B, n] ≥ 0 by operand."""
+    relative = bounds.arithmetic.affine(0, bounds.program.width)
+    biases = {
+        (id(form), site.iteration): form.bias for site in bounds.sites.values() for form in site.step.operands
+    }
+    found = {}
+    for key, (below, above) in beta.items():
+        part = bounds.splits[key]
+        below = below * torch.isfinite(part.upper)
+        above = above * torch.isfinite(part.lower)
+        interval, magnitude = bounds.operands[key]
+        found[key] = multiplier(below, above, part, biases[key], interval.error, magnitude, relative)
+    return found
+
+
+def _units(bounds: Bounds, coefficients: Mapping[Key, Tensor]) -> dict[Key, Tensor]:
+    """Scale [B, n] of β by split operand: Σ |λ|·gap / width over the gates that read it."""
     units: dict[Key, Tensor] = {}
+    if not bounds.splits:
+        return units
     for key, site in bounds.sites.items():
-        if key not in record:
+        split = [(id(form), site.iteration) in bounds.splits for form in site.step.operands]
+        if key not in coefficients or not any(split):
             continue
-        loss = record[key].abs().amax(1) * site.gap()
-        for form, lower, upper in zip(site.step.operands, site.lower, site.upper, strict=True):
-            operand = (id(form), site.iteration)
-            if operand in bounds.splits:
-                unit = loss / (upper - lower).clamp_min(1e-9)
+        loss = coefficients[key].abs().amax(1) * site.gap()
+        for k, form in enumerate(site.step.operands):
+            if split[k]:
+                operand = (id(form), site.iteration)
+                unit = loss / (site.upper[k] - site.lower[k]).clamp_min(1e-9)
                 units[operand] = units[operand] + unit if operand in units else unit
     return units
 
@@ -117,34 +149,70 @@ def optimise_slopes(
     deadline: float = float("inf"),
     progress: Callable[[], None] = lambda: None,
 ) -> Tensor:
-    """Lower bounds [B, R] of the objective's rows, at least those of `bounds.minimum(objective)`.
+    """Lower bounds [B, R] of the rows, at least those of `bounds.minimum(objective)`; see `ascend`."""
+    known = bounds.minimum(objective)
+    return ascend(
+        bounds, objective, steps=steps, rate=rate, target=target, any_row=any_row, deadline=deadline,
+        known=known, progress=progress,
+    ).best  # fmt: skip
+
+
+def ascend(
+    bounds: Bounds,
+    objective: Objective,
+    *,
+    steps: int,
+    rate: float,
+    target: Tensor | float = 0.0,
+    any_row: bool = False,
+    deadline: float = float("inf"),
+    known: Tensor | float = -torch.inf,
+    beta: Mapping[Key, Tensor] | None = None,
+    progress: Callable[[], None] = lambda: None,
+) -> Ascent:
+    """Raise the objective's rows from the planes of `bounds` and from multipliers `beta`.
 
     One set of slopes and multipliers per instance, shared by its rows. Stops after `steps`, at `deadline`
     (time.monotonic), or when every row is above `target` (`any_row`: when one row of every instance is).
+    `known` bounds are kept where nothing better is found.
     """
-    best = bounds.minimum(objective)
+    beta = {} if beta is None else beta
+    coefficients: dict[Key, Tensor] = {}
+    unusable = (bounds.lost | bounds.empty).unsqueeze(-1)
+
+    def kept(best: Tensor | float, found: Tensor) -> Tensor:
+        found = found.detach()
+        found = found.masked_fill(~torch.isfinite(found) | unusable, -torch.inf)
+        return torch.maximum(found, torch.as_tensor(best, dtype=found.dtype, device=found.device))
+
+    with torch.no_grad():
+        found = bounds.swept_minimum(objective, None, multipliers(bounds, beta), coefficients)
+        best = bounds.settled(kept(known, found))
     groups: dict[int, list[Site]] = {}
     for site in bounds.sites.values():
         groups.setdefault(id(site.step), []).append(site)
     slopes = [_Slopes(sites) for sites in groups.values()]
-    multipliers = _Multipliers(bounds, objective)
+    betas = _Multipliers(bounds, coefficients, beta)
     parameters = [p for group in slopes for p in (group.lower_steps, group.upper_steps)]
-    parameters += list(multipliers.steps.values())
-    if not parameters:
-        return best
-    ascent = Adam(parameters, rate, decay=0.97)
-    for _ in range(steps):
+    parameters += list(betas.steps.values())
+    adam = Adam(parameters, rate, decay=0.97)
+    for _ in range(steps if parameters else 0):
         done = best > target
         if any_row:
             done = done.any(-1, keepdim=True).expand_as(done)
         if bool(done.all()) or time.monotonic() > deadline:
             break
+        coefficients.clear()
         relaxed = bounds.relaxed_with(dict(pair for group in slopes for pair in group.planes()))
-        found = bounds.swept_minimum(objective, relaxed, multipliers.values())
-        usable = torch.isfinite(found) & ~(bounds.lost | bounds.empty).unsqueeze(-1)
-        best = torch.maximum(best, found.detach().masked_fill(~usable, -torch.inf))
-        worth = found.masked_fill(~usable | done, 0.0)
-        ascent.step(torch.autograd.grad(worth.sum(), parameters, allow_unused=True))
-        multipliers.project()
+        found = bounds.swept_minimum(objective, relaxed, betas.values(), coefficients)
+        worth = found.masked_fill(~torch.isfinite(found) | unusable | done, 0.0)
+        best = kept(best, found)
+        adam.step(torch.autograd.grad(worth.sum(), parameters, allow_unused=True))
+        betas.project()
         progress()
-    return best
+    return Ascent(
+        best,
+        {key: pair for group in slopes for key, pair in group.slopes().items()},
+        {key: value.detach() for key, value in betas.beta().items()},
+        {key: value.detach() for key, value in coefficients.items()},
+    )

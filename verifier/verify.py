@@ -23,6 +23,7 @@ from parsers.specification import Case
 from verifier.arithmetic import Arithmetic
 from verifier.bounds import Bounds, Objective
 from verifier.decide import Effort, Trees, branch_and_bound
+from verifier.inherit import Inherited
 from verifier.memory import instance_bytes
 from verifier.optimise import optimise_slopes
 from verifier.program import Block, compile_program
@@ -128,10 +129,12 @@ class _Regional:
             self._program, self._region, self._arithmetic, lookback=self._lookback, progress=self._progress
         )
 
-    def part(self, instances: Tensor, splits: Splits) -> Bounds:
+    def part(self, instances: Tensor, splits: Splits, inherited: Inherited | None) -> Bounds:
         """Bounds of parts of the region's instances."""
-        here = self._region.select(instances)
-        return Bounds(self._program, here, self._arithmetic, lookback=self._lookback, splits=splits)
+        return Bounds(
+            self._program, self._region.select(instances), self._arithmetic,
+            lookback=self._lookback, splits=splits, inherited=inherited,
+        )  # fmt: skip
 
 
 class Verifier:

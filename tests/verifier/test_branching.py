@@ -17,6 +17,8 @@ from verifier.arithmetic import Arithmetic
 from verifier.bounds import Bounds, Objective
 from verifier.branch import choose
 from verifier.decide import Effort, Trees, branch_and_bound
+from verifier.inherit import Inherited
+from verifier.layout import layout_of
 from verifier.optimise import optimise_slopes
 from verifier.program import Block, compile_program
 from verifier.region import Region, ball_region
@@ -110,8 +112,8 @@ def test_branching_never_lowers_a_bound_nor_passes_the_truth(name: str, folder: 
     # a goal that no bound can reach: everything that branching can raise is raised
     trees = Trees(torch.zeros(CLASSES, dtype=torch.int64), Objective(rows), known.T + 1e6, known.T)
 
-    def part(instances: Tensor, splits: Splits) -> Bounds:
-        return Bounds(program, region.select(instances), REAL, splits=splits)
+    def part(instances: Tensor, splits: Splits, inherited: Inherited | None) -> Bounds:
+        return Bounds(program, region.select(instances), REAL, splits=splits, inherited=inherited)
 
     effort = Effort(batch=8, steps=3, nodes=40)
     above = branch_and_bound(trees, part, deadline=time.monotonic() + 60, effort=effort)
@@ -127,8 +129,8 @@ def test_what_is_proved_by_parts_is_proved(folder: Path) -> None:
     known = Bounds(program, region, REAL).minimum(Objective(ROWS))[0]
     truth = smallest_found(graph, region, ROWS)[0]
 
-    def part(instances: Tensor, splits: Splits) -> Bounds:
-        return Bounds(program, region.select(instances), REAL, splits=splits)
+    def part(instances: Tensor, splits: Splits, inherited: Inherited | None) -> Bounds:
+        return Bounds(program, region.select(instances), REAL, splits=splits, inherited=inherited)
 
     def gained(goal: Tensor, nodes: int) -> Tensor:
         trees = Trees(
@@ -147,13 +149,11 @@ def test_what_is_proved_by_parts_is_proved(folder: Path) -> None:
 def test_the_choice_is_of_something_wide(folder: Path) -> None:
     _, program, region = _question("lstm", folder, 0.3)
     bounds = Bounds(program, region, REAL)
-    choice = choose(bounds, Objective(ROWS), torch.zeros(1, CLASSES))
-    (form, iteration) = choice.keys[int(choice.key[0])]
-    widths = [
-        (site.upper[k] - site.lower[k])[0, int(choice.unit[0])]
-        for site in bounds.sites.values()
-        for k, f in enumerate(site.step.operands)
-        if (id(f), site.iteration) == (form, iteration)
-    ]
+    layout = layout_of(bounds)
+    coefficients: dict[Key, Tensor] = {}
+    bounds.swept_minimum(Objective(ROWS), record=coefficients)
+    choice = choose(bounds, layout, coefficients, torch.zeros(1, dtype=torch.int64))
+    lower, upper = layout.boxes(bounds)
     assert float(choice.worth[0]) > 0
-    assert min(widths) > 0.01
+    assert float((upper - lower)[0, choice.unit[0]]) > 0.01
+    assert lower[0, choice.unit[0]] < choice.point[0] < upper[0, choice.unit[0]]

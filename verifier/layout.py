@@ -1,0 +1,72 @@
+"""Where every operand and every slope of a network lies in one long vector.
+
+Branch and bound keeps thousands of parts; with flat tensors [N, ..] selecting, joining and splitting them is
+a handful of calls, however many gates and iterations there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from verifier.bounds import Bounds
+from verifier.site import Key
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """`operands` key → slice of [.., P]; `slopes` key of a site → (slice of [.., S], arity)."""
+
+    operands: Mapping[Key, slice]
+    slopes: Mapping[Key, tuple[slice, int]]
+    units: int
+
+    def boxes(self, bounds: Bounds) -> tuple[Tensor, Tensor]:
+        """The boxes of all operands, [B, P] each."""
+        found = [bounds.operands[key][0] for key in self.operands]
+        return torch.cat([i.lower for i in found], -1), torch.cat([i.upper for i in found], -1)
+
+    def by_operand(self, flat: Tensor) -> dict[Key, Tensor]:
+        """[.., P] ↦ views [.., n]."""
+        return {key: flat[..., place] for key, place in self.operands.items()}
+
+    def flat(self, found: Mapping[Key, Tensor], like: Tensor) -> Tensor:
+        """The inverse of `by_operand` for tensors [*, B, n]; [B, *, P] with zeros where an operand is
+        missing. `like` [B, *, P] gives the shape."""
+        flat = torch.zeros_like(like)
+        for key, values in found.items():
+            flat[..., self.operands[key]] = values.movedim(-2, 0)
+        return flat
+
+    def flat_slopes(self, slopes: Mapping[Key, tuple[Tensor, Tensor]]) -> Tensor:
+        """Pairs (lower, upper) [k, B, n] of every site ↦ [B, 2, S]."""
+        parts = [torch.stack(slopes[key], 0).permute(2, 0, 1, 3).flatten(2) for key in self.slopes]
+        return torch.cat(parts, -1)
+
+    def by_site(self, flat: Tensor) -> dict[Key, tuple[Tensor, Tensor]]:
+        """The inverse of `flat_slopes`."""
+        found = {}
+        for key, (place, arity) in self.slopes.items():
+            lower, upper = flat[..., place].unflatten(-1, (arity, -1)).permute(1, 2, 0, 3)
+            found[key] = lower, upper
+        return found
+
+
+def layout_of(bounds: Bounds) -> Layout:
+    """The layout of every part of what `bounds` is about."""
+    operands: dict[Key, slice] = {}
+    slopes: dict[Key, tuple[slice, int]] = {}
+    units = total = 0
+    for key, site in bounds.sites.items():
+        size = len(site.lower) * site.step.size
+        slopes[key] = slice(total, total + size), len(site.lower)
+        total += size
+        for form in site.step.operands:
+            operand = (id(form), site.iteration)
+            if operand not in operands:
+                operands[operand] = slice(units, units + form.size)
+                units += form.size
+    return Layout(operands, slopes, units)
