@@ -20,97 +20,104 @@ from functools import cached_property
 import numpy as np
 
 from parsers.errors import BadInput, BadQuery
-from parsers.ir import Shape, Value
+from parsers.ir import Value
 from parsers.query.cases import Box, Case, LinearConstraint, cases_of
 from parsers.query.formula import Formula
 from parsers.query.layout import Layout
-from parsers.query.normal_form import NormalForm
+from parsers.query.normal_form import NormalForm, normal_form
+from parsers.query.polynomial import Monomial
+from parsers.query.variables import ELEMENT_TYPES, FLOATS, Network, Variable, formatted
 from parsers.query.witness import satisfied
 
-__all__ = [
-    "Box",
-    "Case",
-    "LinearConstraint",
-    "Specification",
-    "Variable",
-    "assignment",
-    "format_assignment",
-]
+__all__ = ["Box", "Case", "LinearConstraint", "Network", "Specification", "Variable"]
 
 Array = np.ndarray
-
-FLOATS = ("float16", "float32", "float64")
-INTEGERS = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
-ELEMENT_TYPES = (*FLOATS, *INTEGERS, "real")
-
-
-@dataclass(frozen=True, slots=True)
-class Variable:
-    """A tensor as the query declares it; `network` is the network it belongs to."""
-
-    name: str
-    dtype: str
-    shape: Shape
-    network: str = ""
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
 
 
 @dataclass(frozen=True, eq=False)
 class Specification:
-    """A query. `inputs`, `outputs`: its variables; `network_inputs`, `network_outputs`: the tensors that
-    cases, witnesses and arrays are keyed by, which are the variables themselves until `bind`.
+    """A query over one or several networks.
 
+    `network_inputs`, `network_outputs`: the tensors that cases, witnesses and arrays are keyed by, which are
+    the declared variables themselves until `bind`; the values of hidden variables follow the outputs.
+    `products`: the monomials that `formula` reads as elements behind all others.
     `version` is the VNN-LIB version of the file; in 1.0, X_0, X_1, … are the elements of all inputs in order.
     """
 
     version: str
-    inputs: tuple[Variable, ...]
-    outputs: tuple[Variable, ...]
+    networks: tuple[Network, ...]
     formula: Formula
+    products: tuple[Monomial, ...]
     normal: NormalForm
     network_inputs: tuple[Value, ...]
     network_outputs: tuple[Value, ...]
     bound: bool = False
 
+    @staticmethod
+    def over(
+        version: str, networks: tuple[Network, ...], formula: Formula, products: tuple[Monomial, ...] = ()
+    ) -> Specification:
+        """The specification of `formula`, not bound to files yet."""
+        inputs = [v for network in networks for v in network.inputs]
+        observed = [v for kind in ("outputs", "hidden") for n in networks for v in getattr(n, kind)]
+        normal = normal_form(formula, sum(v.size for v in inputs))
+        return Specification(version, networks, formula, products, normal, _values(inputs), _values(observed))
+
+    @property
+    def inputs(self) -> tuple[Variable, ...]:
+        """Of all networks, in the order of declaration."""
+        return tuple(v for network in self.networks for v in network.inputs)
+
+    @property
+    def outputs(self) -> tuple[Variable, ...]:
+        return tuple(v for network in self.networks for v in network.outputs)
+
+    @property
+    def hidden(self) -> tuple[Variable, ...]:
+        return tuple(v for network in self.networks for v in network.hidden)
+
     @cached_property
     def cases(self) -> tuple[Case, ...]:
-        """The disjunction. Raises `BadQuery` where an input element has no finite bound."""
+        """The disjunction. Raises `BadQuery` where it is too large."""
         return cases_of(self.normal, self._layout)
 
     @cached_property
     def _layout(self) -> Layout:
         scalars = self.version == "1.0" and not self.bound
-        return Layout.of(self.network_inputs, self.network_outputs, self.rounds_literals, scalars)
+        return Layout.of(
+            self.network_inputs, self.network_outputs, self.rounds_literals, scalars, self.products
+        )
 
     @property
     def rounds_literals(self) -> bool:
         """Whether a decimal means its rounding to the element type (see the top of this file)."""
-        return self.version == "1.0" or all(v.dtype != "real" for v in (*self.inputs, *self.outputs))
+        return self.version == "1.0" or all(v.dtype != "real" for n in self.networks for v in n.variables)
 
-    def bind(self, inputs: Iterable[Value], outputs: Iterable[Value]) -> Specification:
-        """This specification over a network's own tensors.
+    def bind(
+        self, inputs: Iterable[Value], outputs: Iterable[Value], hidden: Iterable[Value] = ()
+    ) -> Specification:
+        """This specification over the networks' own tensors, those of all networks in order.
 
-        Version 2: inputs and outputs agree one by one, in order, in shape and type (`real` with any float).
+        Version 2: tensors and variables agree one by one, in shape and type (`real` with any float).
         Version 1: all inputs together have as many elements as there are X_i, the outputs as there are Y_i.
         Raises `BadQuery` with all differences.
         """
-        network_inputs, network_outputs = tuple(inputs), tuple(outputs)
+        network_inputs, network_outputs, inside = tuple(inputs), tuple(outputs), tuple(hidden)
         problems = [
             *self._differences("input", self.inputs, network_inputs),
             *self._differences("output", self.outputs, network_outputs),
+            *(self._differences("hidden value", self.hidden, inside) if self.hidden or inside else ()),
         ]
         if problems:
             raise BadQuery("the query is about another network: " + "; ".join(problems))
-        return replace(self, network_inputs=network_inputs, network_outputs=network_outputs, bound=True)
+        observed = network_outputs + inside
+        return replace(self, network_inputs=network_inputs, network_outputs=observed, bound=True)
 
     def _differences(self, kind: str, declared: Sequence[Variable], present: Sequence[Value]) -> list[str]:
-        here = ", ".join(f"'{v.name}' {_shape(v.shape)}" for v in present) or "none"
+        here = ", ".join(f"'{v.name}' {formatted(v.shape)}" for v in present) or "none"
         unread = [f"{kind} '{v.name}' has type {v.dtype}" for v in present if v.dtype not in ELEMENT_TYPES]
         if self.version == "1.0":
-            wanted, found = sum(v.size for v in declared), sum(_size(v) for v in present)
+            wanted, found = sum(v.size for v in declared), sum(math.prod(v.shape) for v in present)
             if wanted == found:
                 return unread
             letter = declared[0].name
@@ -122,8 +129,8 @@ class Specification:
         for variable, value in zip(declared, present, strict=True):
             if variable.shape != value.shape:
                 unread.append(
-                    f"{kind} {variable.name} is declared {_shape(variable.shape)}, "
-                    f"the network's '{value.name}' is {_shape(value.shape)}"
+                    f"{kind} {variable.name} is declared {formatted(variable.shape)}, "
+                    f"the network's '{value.name}' is {formatted(value.shape)}"
                 )
             if variable.dtype != value.dtype and not (variable.dtype == "real" and value.dtype in FLOATS):
                 unread.append(
@@ -139,56 +146,12 @@ class Specification:
         Bounds on input elements are read as the element type rounds them, everything else must hold for
         both readings of each constant. Raises `BadInput` for missing tensors, other shapes, NaN or infinity.
         """
-        x = _flat("input", self.network_inputs, inputs)
-        y = _flat("output", self.network_outputs, outputs)
+        x = elements("input", self.network_inputs, inputs)
+        y = elements("output", self.network_outputs, outputs)
         return satisfied(self.formula, self._layout, [v.item() for v in (*x, *y)])
 
 
-def assignment(
-    spec: Specification, inputs: Mapping[str, Array], outputs: Mapping[str, Array]
-) -> dict[str, Array]:
-    """The values of the query's own variables, in the order of their declaration and in their shapes."""
-    values = _assigned(spec, inputs, outputs)
-    return {
-        v.name: np.array(values[v.name], np.result_type(*{x.dtype for x in values[v.name]})).reshape(v.shape)
-        for v in (*spec.inputs, *spec.outputs)
-    }
-
-
-def format_assignment(spec: Specification, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> str:
-    """What follows the line `sat`, without a final newline.
-
-    Version 2, for each variable in the order of its declaration: `name type [dimensions]`, then one
-    value a line, row-major. Version 1, as the competition wants it: `((X_0 v)`, … , `(Y_0 v))`.
-    A value has the fewest digits that parse back to the very same float.
-    """
-    values = _assigned(spec, inputs, outputs)
-    if spec.version == "1.0":
-        pairs = [f"({name}_{i} {_digits(v)})" for name, own in values.items() for i, v in enumerate(own)]
-        return "(" + "\n ".join(pairs) + ")"
-    lines: list[str] = []
-    for variable in (*spec.inputs, *spec.outputs):
-        lines.append(f"{variable.name} {variable.dtype} {_shape(variable.shape)}")
-        lines.extend(_digits(v) for v in values[variable.name])
-    return "\n".join(lines)
-
-
-def _assigned(
-    spec: Specification, inputs: Mapping[str, Array], outputs: Mapping[str, Array]
-) -> dict[str, list[np.generic]]:
-    found: dict[str, list[np.generic]] = {}
-    for variables, values in (
-        (spec.inputs, _flat("input", spec.network_inputs, inputs)),
-        (spec.outputs, _flat("output", spec.network_outputs, outputs)),
-    ):
-        start = 0
-        for variable in variables:
-            found[variable.name] = values[start : start + variable.size]
-            start += variable.size
-    return found
-
-
-def _flat(kind: str, tensors: Sequence[Value], arrays: Mapping[str, Array]) -> list[np.generic]:
+def elements(kind: str, tensors: Sequence[Value], arrays: Mapping[str, Array]) -> list[np.generic]:
     """All elements in order, as numpy scalars of their own type."""
     elements: list[np.generic] = []
     for tensor in tensors:
@@ -196,7 +159,7 @@ def _flat(kind: str, tensors: Sequence[Value], arrays: Mapping[str, Array]) -> l
             raise BadInput(f"no values for {kind} '{tensor.name}'; given are {', '.join(arrays) or 'none'}")
         array = np.asarray(arrays[tensor.name])
         if array.shape != tensor.shape:
-            shapes = f"{_shape(array.shape)}, not {_shape(tensor.shape)}"
+            shapes = f"{formatted(array.shape)}, not {formatted(tensor.shape)}"
             raise BadInput(f"{kind} '{tensor.name}' has the shape {shapes}")
         if not np.all(np.isfinite(array)):
             raise BadInput(f"{kind} '{tensor.name}' has values that are NaN or infinite")
@@ -204,15 +167,5 @@ def _flat(kind: str, tensors: Sequence[Value], arrays: Mapping[str, Array]) -> l
     return elements
 
 
-def _digits(value: np.generic) -> str:
-    if isinstance(value, np.floating):
-        return np.format_float_positional(value, unique=True, trim="0")
-    return str(value)
-
-
-def _shape(shape: Shape) -> str:
-    return "[" + ",".join(str(n) for n in shape) + "]"
-
-
-def _size(value: Value) -> int:
-    return math.prod(value.shape)
+def _values(variables: Iterable[Variable]) -> tuple[Value, ...]:
+    return tuple(Value(v.name, v.shape, v.dtype) for v in variables)

@@ -1,4 +1,4 @@
-"""Answer a VNN-LIB query about one network.
+"""Answer a VNN-LIB query.
 
 `sat` needs a witness that onnxruntime, running the original file, confirms in exact arithmetic; `unsat` needs
 a proof for every case of the disjunction. Everything else is `unknown`, or `timed-out`.
@@ -11,14 +11,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from math import prod
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from parsers.errors import BadQuery
+from parsers.errors import BadQuery, UnsupportedModel
 from parsers.onnx.dimensions import Bindings, InputSpec, may_be_batch
-from parsers.specification import Case, Specification, format_assignment
-from verifier.verify import ProofResult
+from parsers.specification import Case, Specification, Variable
+from verifier.sampling import nearly
+
+if TYPE_CHECKING:
+    from verifier.verify import ProofResult
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -34,31 +37,33 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class QueryResult:
-    """`assignment` follows a `sat` on standard output; `reason` says how the answer came about."""
+    """`reason` says how the answer came about; `witness` are the inputs and outputs of a `sat`."""
 
     answer: Answer
     reason: str
-    assignment: str | None = None
+    witness: tuple[Arrays, Arrays] | None = None
 
 
 class Network(Protocol):
-    """What is needed of a network; `verifier.network.QueryNetwork` is one."""
+    """What is needed of a network; `verifier.query_network.QueryNetwork` is one."""
 
     def run(self, inputs: Arrays) -> Arrays: ...
+
+    def samples(self, cases: Sequence[Case]) -> Iterator[Arrays]: ...
 
     def candidates(self, cases: Sequence[Case], deadline: float | None) -> Iterator[Arrays]: ...
 
     def prove(self, case: Case, deadline: float | None, progress: Callable[[], None]) -> ProofResult: ...
 
 
-def bindings(spec: Specification, inputs: Sequence[InputSpec]) -> Bindings:
-    """The shapes that a query gives to a model's inputs.
+def bindings(version: str, variables: Sequence[Variable], inputs: Sequence[InputSpec]) -> Bindings:
+    """The shapes that a query of `version` with these input `variables` gives to a model's inputs.
 
     Version 2 declares them. Version 1 only counts elements, which leaves room for one free dimension that is
     not the batch. What does not fit is left for `Specification.bind` to explain.
     """
-    if spec.version != "1.0":
-        pairs = zip(inputs, spec.inputs, strict=False)
+    if version != "1.0":
+        pairs = zip(inputs, variables, strict=False)
         return {i.name: v.shape for i, v in pairs if len(i.dims) == len(v.shape) and _agree(i, v.shape)}
     free = {
         dim
@@ -69,7 +74,7 @@ def bindings(spec: Specification, inputs: Sequence[InputSpec]) -> Bindings:
     if len(free) != 1:
         return {}
     (name,) = free
-    wanted = sum(v.size for v in spec.inputs)
+    wanted = sum(v.size for v in variables)
     per_unit = sum(prod(d for d in i.dims if isinstance(d, int)) for i in inputs if name in i.dims)
     fixed = sum(prod(d for d in i.dims if isinstance(d, int)) for i in inputs if name not in i.dims)
     linear = all(i.dims.count(name) <= 1 for i in inputs)
@@ -94,11 +99,21 @@ def answer(
     cases = spec.cases
     if not cases:
         return QueryResult(Answer.unsat, "the query contradicts itself, whatever the network is")
-    found = _attack(spec, network, cases, deadline)
-    if found is not None:
-        return found
+    try:
+        found = _attack(spec, network, cases, deadline)
+        return found or _prove(network, cases, deadline, progress)
+    except UnsupportedModel as error:
+        return QueryResult(Answer.unknown, "; ".join(error.problems))
+
+
+def _prove(
+    network: Network, cases: Sequence[Case], deadline: float | None, progress: Callable[[], None]
+) -> QueryResult:
+    """`unsat` where all cases are refuted, else what is open."""
     worst: ProofResult | None = None
     for number, case in enumerate(cases, 1):
+        if case.unbounded:
+            return QueryResult(Answer.unknown, f"no counterexample was found, and {case.unbounded}")
         if _over(deadline):
             return QueryResult(Answer.timed_out, f"{number - 1} of {len(cases)} cases are proved")
         result = network.prove(case, deadline, progress)
@@ -119,17 +134,24 @@ def answer(
 def _attack(
     spec: Specification, network: Network, cases: Sequence[Case], deadline: float | None
 ) -> QueryResult | None:
-    """`sat` with a confirmed witness, or None."""
+    """`sat` with a confirmed witness, or None: a few samples first, then descents along gradients."""
     now = time.monotonic()
     limit = None if deadline is None else now + ATTACK_SHARE * (deadline - now)
+    for inputs in network.samples(cases):
+        outputs = network.run(inputs)
+        if _finite(outputs) and nearly(spec, cases, inputs, outputs) and spec.satisfied_by(inputs, outputs):
+            return QueryResult(Answer.sat, "onnxruntime confirms a sampled counterexample", (inputs, outputs))
     for inputs in network.candidates(cases, limit):
         outputs = network.run(inputs)
-        if all(np.all(np.isfinite(y)) for y in outputs.values()) and spec.satisfied_by(inputs, outputs):
-            text = format_assignment(spec, inputs, outputs)
-            return QueryResult(Answer.sat, "onnxruntime confirms the counterexample", text)
+        if _finite(outputs) and spec.satisfied_by(inputs, outputs):
+            return QueryResult(Answer.sat, "onnxruntime confirms the counterexample", (inputs, outputs))
         if _over(deadline):
             break
     return None
+
+
+def _finite(outputs: Arrays) -> bool:
+    return all(bool(np.all(np.isfinite(y))) for y in outputs.values())
 
 
 def _over(deadline: float | None) -> bool:

@@ -234,6 +234,7 @@ class Builder:
         """Freeze into a `Graph`. With `names` the outputs carry exactly these; else the names they have."""
         final = {v.name: self._labels.get(v.name, v.name) for v in self.inputs}
         results: list[str] = []
+        types = {n: v.dtype for n, v in self.values.items()}
         for k, value in enumerate(outputs):
             if isinstance(value, Const):
                 local = self._new(value.shape, value.dtype)
@@ -244,6 +245,7 @@ class Builder:
                 if final.get(local.name, names[k]) != names[k]:
                     local = self._copy(local)
                 final[local.name] = names[k]
+                types[local.name] = value.dtype  # a cast that changes no number makes no node
             results.append(local.name)
         used = set(final.values())
         for raw in self.values:
@@ -256,7 +258,7 @@ class Builder:
             constants={final[n]: a for n, a in self.constants.items()},
             nodes=tuple(renamed(node, final) for node in self.nodes),
             outputs=tuple(final[n] for n in results),
-            values={final[n]: Value(final[n], v.shape, v.dtype) for n, v in self.values.items()},
+            values={final[n]: Value(final[n], v.shape, types[n]) for n, v in self.values.items()},
             notes=tuple(notes),
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from parsers.evaluate import evaluate_numpy
 from parsers.ir import Graph, validate
 from parsers.onnx.builder import Builder
 from parsers.onnx.dimensions import Binding, Bindings, InputSpec, bind, declared, is_batch_name
+from parsers.onnx.expose import exposed
 from parsers.onnx.lift.reroll import reroll, still_unrolled
 from parsers.onnx.load import load
 from parsers.onnx.problems import Unsupported
@@ -28,12 +29,16 @@ OLDEST_OPSET = 7
 
 
 def read_onnx(
-    path: str | Path, shapes: Bindings | None = None, fixed: Mapping[str, np.ndarray] | None = None
+    path: str | Path,
+    shapes: Bindings | None = None,
+    fixed: Mapping[str, np.ndarray] | None = None,
+    observed: Sequence[str] = (),
 ) -> Graph:
     """Read an ONNX file into a `Graph` that computes the same function over the reals.
 
     `shapes` binds free dimensions: whole shapes by input name, or sizes by dimension name. `fixed` turns
     inputs into constants. A free leading batch axis becomes 1, with a note; time is never guessed.
+    `observed` names values inside the network that become outputs behind its own.
 
     Raises `UnreadableModel` (not a loadable file), `UnsupportedModel` (with every node that cannot be
     read and why), `UnboundDimension`, `BadInput` (shapes or fixed values that do not fit), and
@@ -41,7 +46,7 @@ def read_onnx(
     """
     path = Path(path)
     parsers.onnx.ops.load()
-    model = load(path)
+    model = exposed(load(path), observed)
     values = {name: np.asarray(array) for name, array in (fixed or {}).items()}
     specs = declared(model)
     binding = bind(specs, {**(shapes or {}), **{name: array.shape for name, array in values.items()}})
@@ -55,7 +60,8 @@ def read_onnx(
         spec = next(s for s in specs if s.name == name)
         _refuse_time(spec, axis, binding, reading.graph, again)
         notes.append(f"axis {axis} of input '{name}' is free and was taken to be the batch, of size 1")
-    verdict = self_check(path, model, specs, binding, values, reading, again)
+    source = model if observed else path
+    verdict = self_check(path, model, specs, binding, values, reading, again, source)
     if reading.needs_check and not verdict.checked:
         raise UnsupportedModel([*reading.graph.notes, *verdict.notes])
     return replace(reading.graph, notes=(*notes, *verdict.notes))

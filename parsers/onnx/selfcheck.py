@@ -135,16 +135,18 @@ def self_check(
     fixed: Mapping[str, np.ndarray],
     read: Interpreted,
     again: Callable[[Binding], Interpreted],
+    source: Path | onnx.ModelProto,
 ) -> Verdict:
     """Check at the bound shapes and, where dimensions are free, at one more size of each.
 
+    `source` is what onnxruntime runs: the file, or its model with more outputs.
     Where onnxruntime does not run the file, an equivalent rewriting that it runs is the judge.
     """
     kinds = {v.dtype for v in read.graph.values.values() if v.dtype in TOLERANCES}
     tolerance = max((TOLERANCES[k] for k in kinds), default=TOLERANCES["float32"])
     judge = "onnxruntime"
     try:
-        runtime = Runtime(path)
+        runtime = Runtime(source)
         Check(path, model, specs, fixed, tolerance).run(runtime, read, binding.shapes, seed=0)
     except Refused as reason:
         refused = f"onnxruntime does not run this file ({reason})"

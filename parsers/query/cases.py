@@ -18,6 +18,7 @@ from parsers.query.rounding import DOUBLE, downward, following, nearest, upward
 Array = np.ndarray
 
 EXACT = 2**53  # whole numbers up to here are float64 values
+REACH = Fraction(100)  # of the part that is searched where a bound is missing
 ROOM = 20_000_000  # box bounds kept at most, over all cases
 
 
@@ -52,22 +53,32 @@ class Case:
     `witnesses` are the inputs that a counterexample may use: the values of the input's own element type
     inside the exact bounds or, where only a bound's rounding is such a value, that one. None: there are none,
     so this case can be refuted but not be shown to hold by running the network. Cases share arrays.
+
+    `unbounded` tells, in words, which input elements the query leaves without a bound. Boxes and witnesses
+    are then a finite part of the region, `REACH` wide: good for a search, not for a proof.
     """
 
     boxes: Mapping[str, Box]
     constraints: tuple[LinearConstraint, ...]
     witnesses: Mapping[str, Box] | None = None
+    unbounded: str = ""
 
 
 def cases_of(normal: NormalForm, layout: Layout) -> tuple[Case, ...]:
     """One `Case` for each alternative of `normal` whose box has a point.
 
-    Raises `BadQuery` where an input element has no upper or no lower bound. Everything is rounded in a few
-    calls for all alternatives together: a query may have ten thousand of them, each with one or two bounds.
+    Everything is rounded in a few calls for all alternatives together: a query may have ten thousand of them,
+    each with one or two bounds. Raises `BadQuery` where that takes too much room.
     """
     if not normal.alternatives:
         return ()
-    _refuse_unbounded(normal, layout)
+    normal, unbounded = _completed(normal, layout)
+    owned = sum(1 for clause in normal.alternatives if clause.lower or clause.upper)
+    if owned * layout.input_size > ROOM:
+        raise BadQuery(
+            f"the query has {owned:,} input regions of {layout.input_size:,} elements each; "
+            "split it over several files"
+        )
     shared = np.array([[-np.inf], [np.inf], [-np.inf], [np.inf]]).repeat(layout.input_size, axis=1)
     base = normal.base
     both = [i for i in base.lower if i in base.upper]
@@ -81,7 +92,7 @@ def cases_of(normal: NormalForm, layout: Layout) -> tuple[Case, ...]:
     )
     cases: list[Case] = []
     start = 0
-    for clause, elements in zip(normal.alternatives, touched, strict=True):
+    for clause, elements, missing in zip(normal.alternatives, touched, unbounded, strict=True):
         region = shared_region
         if elements:
             own = shared.copy()
@@ -90,26 +101,38 @@ def cases_of(normal: NormalForm, layout: Layout) -> tuple[Case, ...]:
             region = _region(layout, own)
         if region is not None:
             comparisons = (*base.comparisons, *clause.comparisons)
-            cases.append(Case(region.boxes, tuple(constraints[id(c)] for c in comparisons), region.witnesses))
+            rows = tuple(constraints[id(c)] for c in comparisons)
+            cases.append(Case(region.boxes, rows, region.witnesses, missing))
     return tuple(cases)
 
 
-def _refuse_unbounded(normal: NormalForm, layout: Layout) -> None:
+def _completed(normal: NormalForm, layout: Layout) -> tuple[NormalForm, list[str]]:
+    """`normal` where every input element has both limits, and for each alternative what it lacked.
+
+    A missing limit lies `REACH` from the other one, or from 0 where both are missing.
+    """
     base = normal.base
-    missing_lower = [i for i in range(layout.input_size) if i not in base.lower]
-    missing_upper = [i for i in range(layout.input_size) if i not in base.upper]
+    one_sided = {i for i in range(layout.input_size) if i not in base.lower or i not in base.upper}
+    if not one_sided:
+        return normal, [""] * len(normal.alternatives)
+    completed: list[Clause] = []
+    unbounded: list[str] = []
     for clause in normal.alternatives:
-        lower = [i for i in missing_lower if i not in clause.lower]
-        upper = [i for i in missing_upper if i not in clause.upper]
-        if lower or upper:
-            ends = [("lower", ">=", lower), ("upper", "<=", upper)]
-            raise BadQuery("; ".join(_unbounded(layout, *end) for end in ends if end[2]))
-    owned = sum(1 for clause in normal.alternatives if clause.lower or clause.upper)
-    if owned * layout.input_size > ROOM:
-        raise BadQuery(
-            f"the query has {owned:,} input regions of {layout.input_size:,} elements each; "
-            "split it over several files"
-        )
+        lower, upper = dict(clause.lower), dict(clause.upper)
+        without: tuple[list[int], list[int]] = [], []
+        for i in sorted(one_sided):
+            low = tighter(base.lower.get(i), clause.lower.get(i), 1)
+            high = tighter(base.upper.get(i), clause.upper.get(i), -1)
+            if low is None:
+                lower[i] = Limit(high.value - REACH if high else -REACH)
+                without[0].append(i)
+            if high is None:
+                upper[i] = Limit(low.value + REACH if low else REACH)
+                without[1].append(i)
+        completed.append(Clause(lower, upper, clause.comparisons))
+        ends = zip(("lower", "upper"), (">=", "<="), without, strict=True)
+        unbounded.append("; ".join(_unbounded(layout, *end) for end in ends if end[2]))
+    return NormalForm(base, tuple(completed)), unbounded
 
 
 def _unbounded(layout: Layout, end: str, relation: str, elements: Sequence[int]) -> str:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from parsers.ir import Value
+from parsers.query.polynomial import Monomial
+
+PRODUCTS = "·products"  # the tensor of all products; no ONNX file and no query has such a name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -17,6 +20,7 @@ class Layout:
 
     `types` are the element types of the inputs, each once, and `type_of[i]` is the place in `types` of input
     element i. `floats` are the float types in sight: what a constant that compares tensors may be rounded to.
+    Behind the outputs come the `products` of elements, real numbers that no tensor of the network holds.
     `rounds` tells whether decimals mean their rounding to the element type, `scalars` whether the query has a
     variable for each element.
     """
@@ -29,9 +33,16 @@ class Layout:
     floats: tuple[np.dtype, ...]
     rounds: bool
     scalars: bool
+    products: tuple[Monomial, ...] = ()
 
     @staticmethod
-    def of(inputs: Sequence[Value], outputs: Sequence[Value], rounds: bool, scalars: bool) -> Layout:
+    def of(
+        inputs: Sequence[Value],
+        outputs: Sequence[Value],
+        rounds: bool,
+        scalars: bool,
+        products: tuple[Monomial, ...] = (),
+    ) -> Layout:
         tensors = (*inputs, *outputs)
         sizes = [math.prod(v.shape) for v in tensors]
         dtypes = [np.dtype("float32" if v.dtype == "real" else v.dtype) for v in tensors]
@@ -39,13 +50,14 @@ class Layout:
         places = np.array([types.index(t) for t in dtypes[: len(inputs)]], np.intp)
         return Layout(
             tuple(inputs),
-            tuple(outputs),
+            (*outputs, Value(PRODUCTS, (len(products),), "real")) if products else tuple(outputs),
             (0, *np.cumsum(sizes).tolist()),
             types,
             np.repeat(places, sizes[: len(inputs)]),
             tuple(dict.fromkeys(t for t in dtypes if t.kind == "f")),
             rounds,
             scalars,
+            products,
         )
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from math import prod
 
 from parsers.query.formula import Comparison, Formula, compare, holds
 from parsers.query.layout import Layout
@@ -12,12 +13,16 @@ from parsers.query.rounding import nearest
 
 
 def satisfied(formula: Formula, layout: Layout, values: Sequence[float | int]) -> bool:
-    """Truth of `formula` at `values`, one for each element of the inputs and then of the outputs.
+    """Truth of `formula` at `values`, one for each element of the inputs and then of the outputs; products
+    follow from them, exactly.
 
     Where literals round, `x ⋈ literal` for a float input element x means the literal as x's type rounds it,
     and every other comparison must hold both with its constant as written and with its constant rounded.
     Otherwise only what is written counts.
     """
+
+    products = [prod((Fraction(values[i]) for i in m), start=Fraction(1)) for m in layout.products]
+    at: list[float | Fraction] = [*values, *products]
 
     def decide(comparison: Comparison) -> bool:
         bound = bound_of(comparison, layout.input_size) if layout.rounds else None
@@ -27,9 +32,9 @@ def satisfied(formula: Formula, layout: Layout, values: Sequence[float | int]) -
             if dtype.kind == "f":
                 threshold = float(nearest([limit.value], dtype)[0][0])
                 if relation == ">=":
-                    return compare(threshold, "<" if limit.strict else "<=", values[element])
-                return compare(values[element], comparison.relation, threshold)
-        total = sum((q * Fraction(values[i]) for i, q in comparison.terms.items()), Fraction(0))
+                    return compare(threshold, "<" if limit.strict else "<=", at[element])
+                return compare(at[element], comparison.relation, threshold)
+        total = sum((q * Fraction(at[i]) for i, q in comparison.terms.items()), Fraction(0))
         if not compare(total + comparison.constant, comparison.relation, 0):
             return False
         roundings = layout.floats if layout.rounds else ()

@@ -6,9 +6,7 @@ import os
 from pathlib import Path
 
 from parsers.errors import BadQuery
-from parsers.ir import Value
-from parsers.query.normal_form import normal_form
-from parsers.specification import Specification, Variable
+from parsers.specification import Specification
 from parsers.vnnlib import text as source
 from parsers.vnnlib.syntax import parse
 from parsers.vnnlib.translate import translate
@@ -33,19 +31,8 @@ def specification(text: str) -> Specification:
         raise BadQuery(f"version {major}.{minor} of VNN-LIB is not supported; write version 2.0")
     flat = major == 1
     query = parse(translate(text) if flat else source.normalised(text))
-    count = sum(v.size for v in query.inputs)
-    spec = Specification(
-        "1.0" if flat else f"{major}.{minor}",
-        query.inputs,
-        query.outputs,
-        query.formula,
-        normal_form(query.formula, count),
-        _values(query.inputs),
-        _values(query.outputs),
+    spec = Specification.over(
+        "1.0" if flat else f"{major}.{minor}", query.networks, query.formula, query.products
     )
-    _ = spec.cases  # what cannot be bounded is refused when it is read
+    _ = spec.cases  # what is too large is refused when it is read
     return spec
-
-
-def _values(variables: tuple[Variable, ...]) -> tuple[Value, ...]:
-    return tuple(Value(v.name, v.shape, v.dtype) for v in variables)

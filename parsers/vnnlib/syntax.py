@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -16,9 +16,11 @@ import vnnlib
 
 from parsers.errors import BadQuery
 from parsers.query.formula import And, Comparison, Formula, Or, Relation
-from parsers.specification import ELEMENT_TYPES, Variable
+from parsers.query.polynomial import Monomial, Polynomial, total
+from parsers.query.variables import ELEMENT_TYPES, Network, Variable
 from parsers.vnnlib.text import listed
 
+_Definition = vnnlib.InputDefinition | vnnlib.HiddenDefinition | vnnlib.OutputDefinition
 MAX_DIGITS = 1000
 MAX_ELEMENTS = 1 << 24  # of one variable: a hundred times the largest image
 NAMES = {"Real": "real", "F16": "float16", "F32": "float32", "F64": "float64"}
@@ -29,11 +31,15 @@ NAMES |= {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Query:
-    """Declarations and the conjunction of all assertions."""
+    """Declarations and the conjunction of all assertions.
 
-    inputs: tuple[Variable, ...]
-    outputs: tuple[Variable, ...]
+    Elements are numbered through the inputs of all networks, then all outputs, then all hidden variables;
+    after them come the `products`, each a monomial of at least two elements.
+    """
+
+    networks: tuple[Network, ...]
     formula: Formula
+    products: tuple[Monomial, ...]
 
 
 def parse(text: str) -> Query:
@@ -50,36 +56,40 @@ def parse(text: str) -> Query:
 class _Walk:
     def __init__(self, tree: vnnlib.Query) -> None:
         self.problems: list[str] = []
-        networks = tree.networks
-        if len(networks) != 1:
-            names = ", ".join(network.name for network in networks)
-            self._refuse(f"a query over several networks ({names}) is not supported; ask about one at a time")
-        for hidden in (node for network in networks for node in network.hidden):
-            self._refuse(f"the hidden node {hidden.name} is not supported; ask about inputs and outputs only")
-        self.inputs = self._variables(networks, "inputs")
-        self.outputs = self._variables(networks, "outputs")
+        self.networks = tuple(self._network(network) for network in tree.networks)
         self.starts: dict[str, tuple[int, tuple[int, ...]]] = {}
         start = 0
-        for variable in (*self.inputs, *self.outputs):
-            self.starts[variable.name] = (start, variable.shape)
-            start += variable.size
+        for kind in ("inputs", "outputs", "hidden"):
+            for variable in (v for network in self.networks for v in getattr(network, kind)):
+                self.starts[variable.name] = (start, variable.shape)
+                start += variable.size
+        self.elements = start
+        self.products: dict[Monomial, int] = {}
         self.formula = And(tuple(self.walk(assertion.expr) for assertion in tree.assertions))
 
-    def _variables(self, networks: Iterable[vnnlib.Network], kind: str) -> tuple[Variable, ...]:
-        found: list[Variable] = []
-        for network in networks:
-            for node in getattr(network, kind):
-                dtype = NAMES.get(node.dtype.name, "")
-                if not dtype:
-                    known = ", ".join(ELEMENT_TYPES)
-                    self._refuse(f"the element type of {node.name} is not supported; use one of {known}")
-                variable = Variable(node.name, dtype or "real", tuple(node.shape), network.name)
-                if variable.size > MAX_ELEMENTS:
-                    raise BadQuery(
-                        f"{node.name} is declared with {variable.size:,} elements; correct its shape"
-                    )
-                found.append(variable)
-        return tuple(found)
+    def _network(self, network: vnnlib.Network) -> Network:
+        def variables(nodes: Sequence[_Definition]) -> tuple[Variable, ...]:
+            return tuple(self._variable(node, network.name) for node in nodes)
+
+        return Network(
+            network.name,
+            variables(network.inputs),
+            variables(network.hidden),
+            variables(network.outputs),
+            network.equal_to or "",
+            network.isometric_to or "",
+        )
+
+    def _variable(self, node: _Definition, network: str) -> Variable:
+        dtype = NAMES.get(node.dtype.name, "")
+        if not dtype:
+            known = ", ".join(ELEMENT_TYPES)
+            self._refuse(f"the element type of {node.name} is not supported; use one of {known}")
+        onnx_name = str(getattr(node, "onnx_name", "")).removeprefix('"').removesuffix('"')
+        variable = Variable(node.name, dtype or "real", tuple(node.shape), network, onnx_name)
+        if variable.size > MAX_ELEMENTS:
+            raise BadQuery(f"{node.name} is declared with {variable.size:,} elements; correct its shape")
+        return variable
 
     def _refuse(self, problem: str) -> None:
         if problem not in self.problems:
@@ -88,7 +98,7 @@ class _Walk:
     def query(self) -> Query:
         if self.problems:
             raise BadQuery(listed(self.problems))
-        return Query(self.inputs, self.outputs, self.formula)
+        return Query(self.networks, self.formula, tuple(self.products))
 
     # --- formulas ------------------------------------------------------------------------------------
 
@@ -109,46 +119,45 @@ class _Walk:
             return Comparison(
                 {self._element(node.lhs): _SIGNS[sign]}, number if sign < 0 else -number, relation
             )
-        left, right = self._linear(node.lhs), self._linear(node.rhs)
-        terms = {i: sign * q for i, q in left.terms.items()}
-        for i, q in right.terms.items():
-            terms[i] = terms.get(i, 0) - sign * q
-        terms = {i: q for i, q in terms.items() if q}
-        if not all(_SMALLEST <= abs(q) <= 1 / _SMALLEST for q in terms.values()):
+        difference = total([self._polynomial(node.lhs).times(sign), self._polynomial(node.rhs).times(-sign)])
+        if not all(_SMALLEST <= abs(q) <= 1 / _SMALLEST for m, q in difference.terms.items() if m):
             raise BadQuery(
                 f"line {_line(node)}: a coefficient is out of float64's range; rescale the comparison"
             )
-        return Comparison(terms, sign * (left.constant - right.constant), relation)
+        terms = {self._place(m): q for m, q in difference.terms.items() if m}
+        return Comparison(terms, difference.terms.get((), Fraction(0)), relation)
 
-    def _linear(self, node: vnnlib.ArithExpr) -> _Linear:
-        """Σ terms·elements + constant. A product of two expressions with variables is a problem."""
+    def _place(self, monomial: Monomial) -> int:
+        """The number of the element, or of the product, that a monomial is."""
+        if len(monomial) == 1:
+            return monomial[0]
+        return self.products.setdefault(monomial, self.elements + len(self.products))
+
+    def _polynomial(self, node: vnnlib.ArithExpr) -> Polynomial:
         if isinstance(node, vnnlib.Var):
-            return _Linear({self._element(node): _SIGNS[1]}, Fraction(0))
+            return Polynomial.of(self._element(node))
         if isinstance(node, vnnlib.Literal):
-            return _Linear({}, self._number(node))
+            return Polynomial.number(self._number(node))
         if isinstance(node, vnnlib.Negate):
-            return self._linear(node.expr).times(Fraction(-1))
+            return self._polynomial(node.expr).times(-1)
         if isinstance(node, vnnlib.Plus):
-            return _sum(self._linear(part) for part in node.args)
+            return total(self._polynomial(part) for part in node.args)
         if isinstance(node, vnnlib.Minus):
-            rest = _sum(self._linear(part) for part in node.rest)
-            return _sum([self._linear(node.head), rest.times(Fraction(-1))])
+            rest = total(self._polynomial(part) for part in node.rest)
+            return total([self._polynomial(node.head), rest.times(-1)])
         if isinstance(node, vnnlib.Multiply):
-            product = _Linear({}, Fraction(1))
+            product = Polynomial.number(Fraction(1))
             for part in node.args:
-                factor = self._linear(part)
-                if product.terms and factor.terms:
-                    product = f"line {_line(node)}: the product {_short(str(node))} of variables"
-                    self._refuse(f"{product} is not supported; use linear terms")
-                    return _Linear({}, Fraction(0))
-                product = factor.times(product.constant) if factor.terms else product.times(factor.constant)
+                factor = self._polynomial(part)
+                try:
+                    product = product * factor
+                except BadQuery as error:
+                    raise BadQuery(f"line {_line(node)}: {error}") from None
             return product
         raise BadQuery(f"{type(node).__name__} is not supported; use +, - and * of elements and numbers")
 
     def _element(self, node: vnnlib.Var) -> int:
-        start, shape = self.starts.get(node.name, (0, None))
-        if shape is None:  # a hidden node, already among the problems
-            return 0
+        start, shape = self.starts[node.name]
         indices = node.indices
         if len(indices) != len(shape) or any(not 0 <= i < n for i, n in zip(indices, shape, strict=True)):
             where = f"line {node.line}: {node.name}{indices}"
@@ -162,25 +171,6 @@ class _Walk:
         if len(node.lexeme) > MAX_DIGITS:
             raise BadQuery(f"line {node.line}: a number has more than {MAX_DIGITS} digits; shorten it")
         return Fraction(node.lexeme)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Linear:
-    terms: dict[int, Fraction]
-    constant: Fraction
-
-    def times(self, factor: Fraction) -> _Linear:
-        return _Linear({i: factor * q for i, q in self.terms.items()}, factor * self.constant)
-
-
-def _sum(parts: Iterable[_Linear]) -> _Linear:
-    terms: dict[int, Fraction] = {}
-    constant = Fraction(0)
-    for part in parts:
-        constant += part.constant
-        for i, q in part.terms.items():
-            terms[i] = terms.get(i, Fraction(0)) + q
-    return _Linear({i: q for i, q in terms.items() if q}, constant)
 
 
 _SMALLEST = Fraction(1, 2**1000)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 import pytest
 
+from parsers.assignment import format_assignment
 from parsers.errors import BadQuery
 from parsers.ir import Value
 from parsers.onnx.dimensions import InputSpec
@@ -37,6 +38,10 @@ class Sum:
     def run(self, inputs: Arrays) -> Arrays:
         return {"y": np.array([inputs["x"].sum() + self.lies], np.float32)}
 
+    def samples(self, cases: Sequence[Case]) -> Iterator[Arrays]:
+        del cases
+        return iter(())
+
     def candidates(self, cases: Sequence[Case], deadline: float | None) -> Iterator[Arrays]:
         del cases, deadline
         return ({"x": np.array(offer, np.float32)} for offer in self.offers)
@@ -61,7 +66,8 @@ def query(threshold: float) -> Specification:
 def test_sat_comes_with_the_assignment() -> None:
     result = answer(query(1.5), Sum())
     assert result.answer is Answer.sat
-    assert result.assignment == "X float32 [2]\n1.0\n1.0\nY float32 [1]\n2.0"
+    assert result.witness is not None
+    assert format_assignment(query(1.5), *result.witness) == "X float32 [2]\n1.0\n1.0\nY float32 [1]\n2.0"
 
 
 def test_unsat_needs_every_case() -> None:
@@ -73,7 +79,7 @@ def test_unsat_needs_every_case() -> None:
 def test_unknown_where_neither_is_found() -> None:
     result = answer(query(1.5), Sum(offers=[(0.0, 0.0)]))
     assert result.answer is Answer.unknown
-    assert result.assignment is None
+    assert result.witness is None
 
 
 @pytest.mark.parametrize("offer", [(1.0, 1.0000001), (2.0, 2.0), (-0.5, 3.0)])
@@ -134,9 +140,9 @@ def flat(count: int) -> Specification:
 
 
 def test_version_2_gives_the_shapes() -> None:
-    assert bindings(query(1.0), [InputSpec("x", "float32", ("n",))]) == {"x": (2,)}
-    assert bindings(query(1.0), [InputSpec("x", "float32", (3,))]) == {}
-    assert bindings(query(1.0), [InputSpec("x", "float32", ("n", 2))]) == {}
+    assert bindings("2.0", query(1.0).inputs, [InputSpec("x", "float32", ("n",))]) == {"x": (2,)}
+    assert bindings("2.0", query(1.0).inputs, [InputSpec("x", "float32", (3,))]) == {}
+    assert bindings("2.0", query(1.0).inputs, [InputSpec("x", "float32", ("n", 2))]) == {}
 
 
 @pytest.mark.parametrize(
@@ -153,9 +159,9 @@ def test_version_2_gives_the_shapes() -> None:
 def test_version_1_leaves_room_for_one_dimension(
     dims: tuple[int | str, ...], expected: dict[str, int]
 ) -> None:
-    assert bindings(flat(12), [InputSpec("x", "float32", dims)]) == expected
+    assert bindings("1.0", flat(12).inputs, [InputSpec("x", "float32", dims)]) == expected
 
 
 def test_version_1_with_a_second_input() -> None:
     specs = [InputSpec("x", "float32", ("time", 1, 4)), InputSpec("h", "float32", (1, 4))]
-    assert bindings(flat(12), specs) == {"time": 2}
+    assert bindings("1.0", flat(12).inputs, specs) == {"time": 2}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from math import prod
 
 import numpy as np
 from hypothesis import strategies as st
 
+from parsers.query.layout import PRODUCTS
 from parsers.specification import Case, Specification
 
 INPUTS, OUTPUTS = 2, 2
@@ -40,7 +42,7 @@ terms = st.recursive(
         ),
     ),
     lambda inner: st.one_of(
-        st.tuples(st.sampled_from("+-"), inner, inner),
+        st.tuples(st.sampled_from("+-*"), inner, inner),
         st.tuples(st.just("+"), inner, inner, inner),
         st.tuples(st.just("-"), inner),
     ),
@@ -132,8 +134,8 @@ def arrays_of(spec: Specification, point) -> tuple[dict, dict]:
     return found[0], found[1]
 
 
-def inside(case: Case, boxes, inputs, outputs) -> bool:
-    values = {**inputs, **outputs}
+def inside(case: Case, boxes, inputs, outputs, products) -> bool:
+    values = {**inputs, **outputs, PRODUCTS: products}
     if not all(np.all(b.lower <= values[v]) and np.all(values[v] <= b.upper) for v, b in boxes.items()):
         return False
     sums = (
@@ -147,7 +149,8 @@ def check(spec: Specification, formula, point) -> None:
     inputs, outputs = arrays_of(spec, point)
     expected = truth(formula, point)
     assert spec.satisfied_by(inputs, outputs) == expected
-    contained = any(inside(case, case.boxes, inputs, outputs) for case in spec.cases)
-    witnessed = any(inside(c, c.witnesses, inputs, outputs) for c in spec.cases if c.witnesses)
+    products = np.array([float(prod(point[i] for i in m)) for m in spec.products])
+    contained = any(inside(case, case.boxes, inputs, outputs, products) for case in spec.cases)
+    witnessed = any(inside(c, c.witnesses, inputs, outputs, products) for c in spec.cases if c.witnesses)
     assert contained or not expected  # a violation is in some case
     assert witnessed == expected  # with the witnesses' box, strict bounds included, the cases are the formula

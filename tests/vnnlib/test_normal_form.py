@@ -8,10 +8,10 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, settings
 
+import parsers.specification
 from parsers.errors import BadQuery
 from parsers.query.formula import Comparison, Formula
 from parsers.query.normal_form import MAX_ALTERNATIVES, NormalForm, normal_form
-from parsers.vnnlib import read
 from parsers.vnnlib.read import specification
 from tests.vnnlib.query_formulas import bounded, check, formulas, points, version_1, version_2
 
@@ -44,7 +44,7 @@ def test_a_dropped_disjunct_is_noticed(monkeypatch: pytest.MonkeyPatch, point: t
         whole = normal_form(formula, inputs)
         return replace(whole, alternatives=whole.alternatives[1:] if point[2] > 0 else whole.alternatives[:1])
 
-    monkeypatch.setattr(read, "normal_form", forgetful)
+    monkeypatch.setattr(parsers.specification, "normal_form", forgetful)
     with pytest.raises(AssertionError):
         check(specification(version_2(EITHER)), EITHER, point)
 

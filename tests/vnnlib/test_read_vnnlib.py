@@ -6,9 +6,11 @@ import gzip
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from parsers.errors import BadQuery
+from parsers.query.layout import PRODUCTS
 from parsers.vnnlib import read_vnnlib, text
 from parsers.vnnlib.read import specification
 
@@ -132,25 +134,23 @@ def test_harmless_variants(variant: str, capfd: pytest.CaptureFixture[str]) -> N
         ("", "is empty"),
         ("; nothing\n", "is empty"),
         ("\x08\x07\x12\x07pytorch", "line 1: byte 0x08"),
-        # what recert does not support
-        (HEADER + "(assert (<= (* Y[0] Y[1]) 0.5))", r"line 4: the product \(\* Y\[0\] Y\[1\]\)"),
+        # what expands too far
         (
-            HEADER.replace("(declare-output", '(declare-hidden H float32 [2] "a;(b") (declare-output')
-            + "(assert (<= (* H[0] Y[0] X[0]) 0.5))",
-            "hidden node H is not supported; .*the product",
+            HEADER + f"(assert (<= (* {'X[0] ' * 17}) 0.5))",
+            "line 4: a product has a degree above 16; lower it",
         ),
         (
-            HEADER.replace(BOX, NETWORK.replace("N", "M").replace("X", "A").replace("Y", "B") + BOX),
-            r"several networks \(N, M\) is not supported",
+            HEADER + "(assert (<= (*" + 2 * f"(* {8 * '(+ X[0] X[1] Y[0] Y[1])'})" + ") 0.5))",
+            "line 4: a product expands to more than 10,000 terms",
         ),
-        # what has no finite region
+        # relations between networks that do not hold
         (
-            "(vnnlib-version <2.0>)\n" + NETWORK + "(assert (<= X[0] 0.5))",
-            r"X\[0\], X\[1\] have no lower .*; X\[1\] has no upper",
-        ),
-        (
-            HEADER.replace("(>= X[1] 0.0)", "(or (>= X[1] 0.0) (<= Y[0] 0.5))"),
-            r"X\[1\] has no lower bound; add `\(assert \(>= X\[1\]",
+            HEADER.replace(
+                BOX,
+                "(declare-network M (equal-to N) (declare-input A float32 [3])"
+                " (declare-output B float32 [2]))\n" + BOX,
+            ),
+            "line 3: 'N': .*shape",
         ),
     ],
 )
@@ -164,9 +164,61 @@ def test_refusals(query: str, message: str, capfd: pytest.CaptureFixture[str]) -
 
 
 def test_all_unsupported_things_are_listed() -> None:
-    products = "".join(f"(assert (<= (* Y[0] Y[1]) {i}.0))\n" for i in range(7))
-    with pytest.raises(BadQuery, match=r"line 4: .*line 5: .*line 8: .*; and 2 more"):
-        read(HEADER + products)
+    inputs = "".join(f"(declare-input A{i} string [2])" for i in range(7))
+    with pytest.raises(BadQuery, match=r"type of A0 .*type of A1 .*type of A4 .*; and 2 more"):
+        read(HEADER.replace("(declare-output", inputs + "(declare-output"))
+
+
+@pytest.mark.parametrize(
+    ("query", "missing"),
+    [
+        (
+            "(vnnlib-version <2.0>)\n" + NETWORK + "(assert (<= X[0] 0.5))",
+            ["X[0], X[1] have no lower bound; add `(assert (>= X[0] …))`; X[1] has no upper bound"],
+        ),
+        (
+            HEADER.replace("(>= X[1] 0.0)", "(or (>= X[1] 0.0) (<= Y[0] 0.5))"),
+            ["", "X[1] has no lower bound; add `(assert (>= X[1] …))`"],
+        ),
+    ],
+)
+def test_a_region_without_end_is_searched_in_part(query: str, missing: list[str]) -> None:
+    """Such a case says what it lacks, and its boxes lie within the bounds that are there."""
+    cases = read(query).cases
+    assert [bool(case.unbounded) for case in cases] == [bool(start) for start in missing]
+    for case, start in zip(cases, missing, strict=True):
+        assert case.unbounded.startswith(start)
+        for boxes in (case.boxes, case.witnesses):
+            assert boxes is not None
+            assert np.isfinite([boxes["X"].lower, boxes["X"].upper]).all()
+            assert (boxes["X"].lower < boxes["X"].upper).all()
+            assert boxes["X"].upper[0] <= 1
+
+
+SEVERAL = """(vnnlib-version <2.0>)
+(declare-network N
+  (declare-input X float32 [2]) (declare-hidden H float32 [3] "a;(b") (declare-output Y float32 []))
+(declare-network M (equal-to N)
+  (declare-input A float32 [2]) (declare-hidden G float32 [3] "c") (declare-output B float32 []))
+(declare-network L (isomorphic-to N)
+  (declare-input C float32 [2]) (declare-hidden F float32 [3] "d") (declare-output D float32 []))
+(assert (and (>= X[0] 0.0) (<= X[0] 1.0) (<= (* H[2] F[0] D) (+ B A[1]))))
+"""
+
+
+def test_several_networks_with_hidden_nodes() -> None:
+    """Elements run through all inputs, all outputs, all hidden variables, and then the products."""
+    spec = read(SEVERAL)
+    assert [(n.name, n.equal_to, n.isomorphic_to) for n in spec.networks] == [
+        ("N", "", ""), ("M", "N", ""), ("L", "", "N"),
+    ]  # fmt: skip
+    assert [v.node for v in spec.hidden] == ["a;(b", "c", "d"]
+    assert [v.name for v in spec.network_outputs] == ["Y", "B", "D", "H", "G", "F"]
+    assert spec.products == ((8, 11, 15),)  # D, H[2], F[0] after six inputs
+    (case,) = spec.cases
+    (row,) = case.constraints
+    places = {name: np.flatnonzero(array).tolist() for name, array in row.coefficients.items()}
+    assert places == {PRODUCTS: [0], "B": [0], "A": [1]}
 
 
 def test_messages_name_the_file(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from parsers.assignment import assignment, format_assignment
 from parsers.errors import BadInput, BadQuery
 from parsers.ir import Value
-from parsers.specification import Specification, assignment, format_assignment
+from parsers.specification import Specification
 from parsers.vnnlib.read import specification
 
 F32 = np.float32

@@ -10,6 +10,8 @@ import typer
 
 from verifier import __version__
 from verifier.cli import options
+from verifier.cli.groups import grouped
+from verifier.cli.machine import Machine
 from verifier.cli.status import Status, reports_errors
 from verifier.cli.supports import CAPABILITIES, entries
 
@@ -62,17 +64,20 @@ def recert(
 def inspect(
     model: options.Model,
     bind: options.Bind = None,
+    fix: options.Fix = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
 ) -> None:
     """Show what the file was read as: cells as equations, states, lengths, gate patterns, parameters."""
     from verifier.cli.inspect import run
 
-    print(run(model, bind or (), json))
+    print(run(model, bind or (), fix or (), json))
 
 
 @app.command()
+@grouped
 @reports_errors
 def verify(
+    machine: Machine,
     query: Annotated[
         Path, typer.Argument(help="A VNN-LIB file.", metavar="QUERY.vnnlib", show_default=False)
     ],
@@ -80,84 +85,57 @@ def verify(
         list[str],
         typer.Option(
             "--network",
-            help="The ONNX file that the query is about.",
+            help="The ONNX file of a network that the query declares.",
             metavar="[NAME=]MODEL.onnx",
             show_default=False,
         ),
     ],
     bind: options.Bind = None,
+    fix: options.Fix = None,
     timeout: options.QueryTimeout = None,
-    device: options.DeviceName = options.Device.auto,
-    dtype: options.DtypeName = options.Precision.float64,
-    threads: options.Threads = 1,
-    memory: options.Memory = 2048,
-    seed: options.Seed = 0,
+    assignments: Annotated[
+        Path | None,
+        typer.Option(
+            "--serialise-assignments",
+            help="After sat, write VARIABLE.pb (ONNX tensors) there instead of printing the assignment.",
+            metavar="DIR",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Answer a VNN-LIB query: unsat, sat (with the assignment), unknown or timed-out."""
     from verifier.cli.deadline import Deadline
 
     with Deadline(timeout, STARTED) as deadline:
-        from verifier.cli.machine import settings
-        from verifier.cli.verify import run
+        from verifier.cli.verify import Task, run
 
-        how = settings(device, dtype, threads, memory, seed)
-        run(query, network, bind or (), timeout, deadline, how)
+        task = Task(query, network, bind or (), fix or (), timeout, assignments)
+        run(task, deadline, machine.check().settings)
 
 
 @app.command()
+@grouped
 @reports_errors
-def certify(
-    model: options.Model,
-    data: options.Data,
-    eps: options.Eps,
-    norm: options.Norm = "inf",
-    clip: options.Clip = None,
-    frames: options.Frames = None,
-    output: options.Output = None,
-    limit: options.Limit = None,
-    json: options.Json = None,
-    timeout: options.Timeout = None,
-    device: options.DeviceName = options.Device.auto,
-    dtype: options.DtypeName = options.Precision.float64,
-    threads: options.Threads = 1,
-    memory: options.Memory = 2048,
-    seed: options.Seed = 0,
-) -> Status:
+def certify(eps: options.Eps, samples: options.Samples, machine: Machine) -> Status:
     """Prove that no input within EPS of a sample changes its class, sample after sample."""
-    from verifier.cli.certify import Task, run_certify
-    from verifier.cli.machine import settings
+    from verifier.cli.certify import run_certify
 
-    how = settings(device, dtype, threads, memory, seed)
-    return run_certify(Task(model, data, norm, clip, frames, output, limit, json, timeout, how), eps)
+    return run_certify(samples, machine, eps)
 
 
 @app.command()
+@grouped
 @reports_errors
 def radius(
-    model: options.Model,
-    data: options.Data,
+    samples: options.Samples,
+    machine: Machine,
     start: options.Start = 0.01,
     tolerance: options.Tolerance = 1e-4,
-    norm: options.Norm = "inf",
-    clip: options.Clip = None,
-    frames: options.Frames = None,
-    output: options.Output = None,
-    limit: options.Limit = None,
-    json: options.Json = None,
-    timeout: options.Timeout = None,
-    device: options.DeviceName = options.Device.auto,
-    dtype: options.DtypeName = options.Precision.float64,
-    threads: options.Threads = 1,
-    memory: options.Memory = 2048,
-    seed: options.Seed = 0,
 ) -> Status:
     """Bound the least distortion that changes a sample's class: proved from below, attacked from above."""
-    from verifier.cli.certify import Task, run_radius
-    from verifier.cli.machine import settings
+    from verifier.cli.certify import run_radius
 
-    how = settings(device, dtype, threads, memory, seed)
-    task = Task(model, data, norm, clip, frames, output, limit, json, timeout, how)
-    return run_radius(task, start, tolerance)
+    return run_radius(samples, machine, start, tolerance)
 
 
 @app.command(

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 from rich.table import Table
@@ -14,6 +12,8 @@ from torch import Tensor
 
 from verifier.certify import certify
 from verifier.cli import checks
+from verifier.cli.machine import Machine
+from verifier.cli.options import Samples
 from verifier.cli.report import (
     JsonLines,
     ProgressBar,
@@ -24,37 +24,21 @@ from verifier.cli.report import (
     results_console,
 )
 from verifier.cli.status import Status, say
+from verifier.coverage import caveat
 from verifier.dataset import Sample, load_dataset, stacked
 from verifier.evaluator import join
 from verifier.frames import movable_groups, parse_choice
-from verifier.network import Classifier, caveat
+from verifier.network import Classifier
 from verifier.outcome import Distortion, Outcome
 from verifier.radius import radii
 from verifier.region import Region, ball_region
 from verifier.replay import Replay
-from verifier.verify import Settings
 
 Found = TypeVar("Found", Outcome, Distortion)
 RegionOf = Callable[[Sequence[Sample], "float | Tensor"], Region]
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What both commands are asked: which model, which samples, what may move, how long."""
-
-    model: Path
-    data: Path
-    norm: str
-    clip: tuple[float, float] | None
-    frames: str | None
-    output: str | None
-    limit: int | None
-    json: Path | None
-    timeout: float | None
-    settings: Settings
-
-
-def run_certify(task: Task, eps: float) -> Status:
+def run_certify(task: Samples, machine: Machine, eps: float) -> Status:
     """Certify every sample at radius `eps`."""
     eps = checks.radius(eps)
     timeout = checks.timeout(task.timeout)
@@ -62,10 +46,10 @@ def run_certify(task: Task, eps: float) -> Status:
     def decide(network: Classifier, samples: Sequence[Sample], region: RegionOf) -> Iterator[Outcome]:
         return certify(network, samples, lambda some: region(some, eps), timeout=timeout)
 
-    return _run(task, decide, lambda o: o.verdict.value, outcome_table, accuracy_lines)
+    return _run(task, machine, decide, lambda o: o.verdict.value, outcome_table, accuracy_lines)
 
 
-def run_radius(task: Task, start: float, tolerance: float) -> Status:
+def run_radius(task: Samples, machine: Machine, start: float, tolerance: float) -> Status:
     """Bound the least distortion of every sample."""
     checks.radius(start, "--start", zero=False)
     checks.radius(tolerance, "--tolerance", zero=False)
@@ -76,6 +60,7 @@ def run_radius(task: Task, start: float, tolerance: float) -> Status:
 
     return _run(
         task,
+        machine,
         decide,
         lambda d: "misclassified" if d.misclassified else "bounded",
         distortion_table,
@@ -84,7 +69,8 @@ def run_radius(task: Task, start: float, tolerance: float) -> Status:
 
 
 def _run(
-    task: Task,
+    task: Samples,
+    machine: Machine,
     decide: Callable[[Classifier, Sequence[Sample], RegionOf], Iterator[Found]],
     kind: Callable[[Found], str],
     table: Callable[[list[Found], int], Table],
@@ -94,7 +80,8 @@ def _run(
     p, clip = checks.norm_order(task.norm), checks.clip(task.clip)
     choice = None if task.frames is None else parse_choice(task.frames)
     json = None if task.json is None else JsonLines(task.json)
-    replay = Replay(task.model)
+    settings = machine.settings()
+    replay = Replay(task.model, checks.fixed(task.fix or ()))
     dataset = load_dataset(task.data, replay.inputs, task.limit)
     found: list[Found] = []
     tally: Counter[str] = Counter()
@@ -103,7 +90,7 @@ def _run(
     try:
         with bar.shown(), json or nullcontext():
             for group in dataset.groups():
-                network = Classifier(replay, group[0].shapes, task.settings, task.output)
+                network = Classifier(replay, group[0].shapes, settings, task.output)
                 note = caveat(network.graph)
                 if note is not None and not found:
                     say(f"recert: {note}")

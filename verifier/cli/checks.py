@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from parsers.errors import BadInput
 
 
@@ -47,4 +49,21 @@ def bindings(items: Iterable[str]) -> dict[str, Sequence[int] | int]:
             raise BadInput(f"--bind {item}: write NAME=20 for a dimension, NAME=1x20x12 for an input's shape")
         sizes = tuple(int(part) for part in parts)
         found[name] = sizes[0] if len(sizes) == 1 else sizes
+    return found
+
+
+def fixed(items: Iterable[str]) -> dict[str, np.ndarray]:
+    """`sr=16000` → {"sr": 16000}, `lengths=3,5` → {"lengths": [3, 5]}; `true` and `false` are 1 and 0."""
+    found: dict[str, np.ndarray] = {}
+    for item in items:
+        name, _, text = item.rpartition("=")
+        values = [{"true": "1", "false": "0"}.get(v.strip().lower(), v) for v in text.split(",")]
+        try:
+            numbers = [int(v) if v.strip().lstrip("+-").isdecimal() else float(v) for v in values]
+        except ValueError:
+            name = ""
+            numbers = []
+        if not name or not all(math.isfinite(n) for n in numbers):
+            raise BadInput(f"--fix {item}: write NAME=16000, or NAME=3,5 for several numbers in order")
+        found[name] = np.array(numbers[0] if len(numbers) == 1 else numbers)
     return found

@@ -7,29 +7,31 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from parsers import read_onnx
-from parsers.onnx.dimensions import Bindings, declared, may_be_batch
+from parsers.onnx.dimensions import Bindings, InputSpec, declared, may_be_batch
 from parsers.onnx.load import load
 from verifier.cli import checks
 from verifier.inspection import Cell, Gates, Inspection, Tensor, inspect
+from verifier.replay import fixed_values
 
 SHOWN_LENGTH = 8  # what a free dimension becomes where only the structure is of interest
 MOST_LINES = 40
 
 
-def run(model: Path, bind: Sequence[str], as_json: bool) -> str:
+def run(model: Path, bind: Sequence[str], fix: Sequence[str], as_json: bool) -> str:
     """The text to print. Free dimensions that `bind` leaves open get a size, and a note says so."""
     given = checks.bindings(bind)
-    shown, assumed = _with_free_dimensions(model, given)
-    found = inspect(read_onnx(model, shown))
+    specs = declared(load(model))
+    fixed = fixed_values(specs, checks.fixed(fix))
+    shown, assumed = _with_free_dimensions([s for s in specs if s.name not in fixed], given)
+    found = inspect(read_onnx(model, shown, fixed))
     notes = (*found.notes, *(f"shown at {name}={SHOWN_LENGTH}; --bind {name}=N sets it" for name in assumed))
     if as_json:
         return json.dumps({"model": str(model), **found.as_json(), "notes": notes}, ensure_ascii=False)
     return "\n".join(_text(model, found, notes))
 
 
-def _with_free_dimensions(model: Path, given: Bindings) -> tuple[Bindings, list[str]]:
+def _with_free_dimensions(specs: Sequence[InputSpec], given: Bindings) -> tuple[Bindings, list[str]]:
     """`given`, and a size for every named dimension that is still free and cannot be the batch."""
-    specs = declared(load(model))
     free = {
         dim
         for spec in specs

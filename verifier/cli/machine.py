@@ -2,34 +2,51 @@
 
 from __future__ import annotations
 
-from verifier.cli.options import Device, Precision
-from verifier.verify import Settings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from verifier.cli import options
+
+if TYPE_CHECKING:
+    from verifier.verify import Settings
 
 
-def settings(
-    device: Device,
-    dtype: Precision = Precision.float64,
-    threads: int = 1,
-    memory: int = 2048,
-    seed: int = 0,
-) -> Settings:
-    """Prepare torch and return the settings of this run. Raises `BadInput` where the machine cannot do it."""
-    import torch
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The options that say where and how bounds are computed."""
 
-    from parsers.errors import BadInput
+    device: options.DeviceName = options.Device.auto
+    dtype: options.DtypeName = options.Precision.float64
+    threads: options.Threads = 1
+    memory: options.Memory = 2048
+    seed: options.Seed = 0
 
-    if threads < 1:
-        raise BadInput(f"--threads {threads}: give at least 1")
-    torch.set_num_threads(threads)
-    if memory < 1:
-        raise BadInput(f"--memory {memory}: give at least 1 (MiB)")
-    if seed < 0:
-        raise BadInput(f"--seed {seed}: give a number from 0 up")
-    present = torch.cuda.is_available()
-    if device is Device.cuda and not present:
-        raise BadInput(
-            f"--device cuda: torch {torch.__version__} sees no CUDA device; use --device cpu, or install"
-            " a CUDA build of torch on a machine with a GPU"
-        )
-    chosen = "cuda" if present and device is not Device.cpu else "cpu"
-    return Settings(dtype=dtype.value, device=chosen, memory=memory, seed=seed)
+    def check(self) -> Machine:
+        """This, or `BadInput` for numbers that make no sense; nothing heavy is imported."""
+        from parsers.errors import BadInput
+
+        if self.threads < 1:
+            raise BadInput(f"--threads {self.threads}: give at least 1")
+        if self.memory < 1:
+            raise BadInput(f"--memory {self.memory}: give at least 1 (MiB)")
+        if self.seed < 0:
+            raise BadInput(f"--seed {self.seed}: give a number from 0 up")
+        return self
+
+    def settings(self) -> Settings:
+        """Prepare torch and return the settings of this run. Raises `BadInput` where the machine cannot."""
+        import torch
+
+        from parsers.errors import BadInput
+        from verifier.verify import Settings
+
+        self.check()
+        torch.set_num_threads(self.threads)
+        present = torch.cuda.is_available()
+        if self.device is options.Device.cuda and not present:
+            raise BadInput(
+                f"--device cuda: torch {torch.__version__} sees no CUDA device; use --device cpu, or install"
+                " a CUDA build of torch on a machine with a GPU"
+            )
+        chosen = "cuda" if present and self.device is not options.Device.cpu else "cpu"
+        return Settings(dtype=self.dtype.value, device=chosen, memory=self.memory, seed=self.seed)

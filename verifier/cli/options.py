@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -108,3 +109,28 @@ Bind = Annotated[
         show_default=False,
     ),
 ]
+Fix = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fix",
+        help="Value of an input that is no part of the question (sr=16000); several numbers as 3,5.",
+        metavar="NAME=VALUE",
+        show_default=False,
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """What `certify` and `radius` are asked about: a model, samples, what may move, how long."""
+
+    model: Model
+    data: Data
+    norm: Norm = "inf"
+    clip: Clip = None
+    frames: Frames = None
+    output: Output = None
+    fix: Fix = None
+    limit: Limit = None
+    json: Json = None
+    timeout: Timeout = None

@@ -22,7 +22,7 @@ def _opsets() -> list[str]:
 
 
 def _element_types() -> list[str]:
-    from verifier.network import COVERED_FLOATS
+    from verifier.coverage import COVERED_FLOATS
 
     return [*COVERED_FLOATS, "real"]
 
@@ -32,13 +32,13 @@ CAPABILITIES: Mapping[str, Callable[[], list[str]]] = {
     "--onnx-opset-versions": _opsets,
     "--onnx-element-types": _element_types,
     "--vnnlib-versions": lambda: ["1.0", "2.0"],
-    "--hidden-node-theories": lambda: ["NH"],
+    "--hidden-node-theories": lambda: ["NH", "H"],
     "--multiple-input-output-theories": lambda: ["SIO", "MIO"],
-    "--multiple-network-theories": lambda: ["SNET"],
+    "--multiple-network-theories": lambda: ["SNET", "MENET", "MINET", "MNET"],
     "--multiple-node-comparison-theories": lambda: ["SNC", "MNC"],
-    "--arithmetic-complexity-theories": lambda: ["BND", "OUTC", "LIN"],
+    "--arithmetic-complexity-theories": lambda: ["BND", "OUTC", "LIN", "POLY"],
     "--optimised-disjunctive-reasoning": lambda: ["false"],
-    "--serialise-assignments": lambda: ["false"],
+    "--serialise-assignments": lambda: ["true"],
 }
 
 

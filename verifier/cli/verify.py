@@ -1,55 +1,88 @@
-"""`recert verify QUERY --network MODEL`: the verdict on the first line of standard output."""
+"""`recert verify QUERY --network NAME=MODEL`: the verdict on the first line of standard output."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
+import onnx.numpy_helper
+
+from parsers.assignment import assignment, format_assignment
 from parsers.errors import BadInput, BadQuery
 from parsers.specification import Specification
 from parsers.vnnlib import read_vnnlib
 from verifier.cli import checks
 from verifier.cli.deadline import Deadline
 from verifier.cli.status import say
-from verifier.network import COVERED_FLOATS, QueryNetwork, caveat
-from verifier.query import QueryResult, answer, bindings
-from verifier.replay import Replay
-from verifier.verify import Settings
+from verifier.coverage import COVERED_FLOATS, caveat
+from verifier.query import Answer, answer
+from verifier.query_network import QueryNetwork
+
+if TYPE_CHECKING:
+    from verifier.verify import Settings
 
 
-def run(
-    query: Path,
-    networks: Sequence[str],
-    bind: Sequence[str],
-    timeout: float | None,
-    deadline: Deadline,
-    settings: Settings,
-) -> None:
-    """Write the verdict to standard output, and after `sat` the assignment. `bind` gives free dimensions
-    their size where the query does not: a query of version 1.0 only counts elements."""
-    checks.timeout(timeout)
-    specification = read_vnnlib(query)
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is asked: the query, its networks as `NAME=MODEL`, free dimensions and fixed inputs as `NAME=…`,
+    and the folder that an assignment goes to instead of standard output."""
+
+    query: Path
+    networks: Sequence[str]
+    bind: Sequence[str] = ()
+    fix: Sequence[str] = ()
+    timeout: float | None = None
+    assignments: Path | None = None
+
+
+def run(task: Task, deadline: Deadline, settings: Callable[[], Settings]) -> None:
+    """Write the verdict to standard output, and after `sat` the assignment. Torch is imported and `settings`
+    are asked for only where samples do not decide."""
+    checks.timeout(task.timeout)
+    specification = read_vnnlib(task.query)
     _check_types(specification)
-    path = _model(specification, networks)
-    replay = Replay(path)
-    shapes = {**bindings(specification, replay.inputs), **checks.bindings(bind)}
-    network = QueryNetwork(replay, shapes, settings)
-    bound = specification.bind(network.inputs, network.outputs)
+    models = _models(specification, task.networks)
+    network = QueryNetwork(
+        specification, models, settings, checks.bindings(task.bind), checks.fixed(task.fix)
+    )
     note = caveat(network.graph)
     if note is not None:
         say(f"recert: {note}")
-    result = answer(bound, network, deadline=deadline.analysis)
+    result = answer(network.spec, network, deadline=deadline.analysis)
     say(f"recert: {result.reason}")
-    deadline.write(_lines(result))
+    if result.witness is None:
+        deadline.write(result.answer.value)
+    elif task.assignments is None:
+        deadline.write(f"{Answer.sat.value}\n{format_assignment(network.spec, *result.witness)}")
+    else:
+        _serialise(network.spec, *result.witness, task.assignments)
+        deadline.write(Answer.sat.value)
 
 
-def _lines(result: QueryResult) -> str:
-    return result.answer.value if result.assignment is None else f"{result.answer.value}\n{result.assignment}"
+def _serialise(
+    spec: Specification,
+    inputs: Mapping[str, np.ndarray],
+    outputs: Mapping[str, np.ndarray],
+    folder: Path,
+) -> None:
+    """A serialised ONNX tensor `VARIABLE.pb` of the declared element type for every variable."""
+    types = {v.name: v.dtype for network in spec.networks for v in network.variables}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, array in assignment(spec, inputs, outputs).items():
+            typed = array if types[name] == "real" else array.astype(types[name])
+            tensor = onnx.numpy_helper.from_array(typed, name)
+            (folder / f"{name}.pb").write_bytes(tensor.SerializeToString())
+    except OSError as error:
+        raise BadInput(f"--serialise-assignments {folder}: cannot be written ({error.strerror})") from error
 
 
 def _check_types(specification: Specification) -> None:
     """Refuse a query about arithmetic that proofs do not cover; integers and `real` need none."""
-    for v in (*specification.inputs, *specification.outputs):
+    for v in (v for network in specification.networks for v in network.variables):
         if "float" in v.dtype and v.dtype not in COVERED_FLOATS:
             raise BadQuery(
                 f"{v.name} is declared {v.dtype}, whose rounding proofs do not cover; declare it `real`"
@@ -57,18 +90,30 @@ def _check_types(specification: Specification) -> None:
             )
 
 
-def _model(specification: Specification, networks: Sequence[str]) -> Path:
-    """The file that `--network` gives for the query's only network: `NAME=MODEL`, or just `MODEL`."""
-    declared = {v.network for v in (*specification.inputs, *specification.outputs)} - {""}
-    if len(networks) != 1:
+def _models(specification: Specification, given: Sequence[str]) -> dict[str, Path]:
+    """The file of every network that needs one, from `NAME=MODEL`; just `MODEL` where there is one network.
+
+    A query of version 1.0 names no network: any NAME will do.
+    """
+    wanted = [network.name for network in specification.networks if not network.equal_to]
+    if len(given) != len(wanted):
+        count = {1: "once", 2: "twice"}.get(len(wanted), f"{len(wanted)} times")
         raise BadQuery(
-            f"the query is about one network, --network is given {len(networks)} times; give it once"
+            f"the query needs files for {', '.join(wanted)}, --network is given {len(given)} times; give it"
+            f" {count}"
         )
-    name, equals, path = networks[0].partition("=")
-    if not equals or (name not in declared and Path(networks[0]).is_file()):
-        return Path(networks[0])
-    if declared and name not in declared:
-        raise BadQuery(f"the query declares network '{', '.join(declared)}', not '{name}'; correct --network")
-    if not path:
-        raise BadInput(f"--network {networks[0]}: write NAME=MODEL.onnx or just MODEL.onnx")
-    return Path(path)
+    models: dict[str, Path] = {}
+    for text in given:
+        name, equals, path = text.partition("=")
+        if len(wanted) == 1 and (not equals or (name not in wanted and Path(text).is_file())):
+            name, path = wanted[0], text
+        elif len(wanted) == 1 and specification.version == "1.0":
+            name = wanted[0]
+        if name not in wanted:
+            raise BadQuery(f"the query declares network {', '.join(wanted)}, not '{name}'; correct --network")
+        if name in models:
+            raise BadQuery(f"--network {name}=… is given twice; give every network its file once")
+        if not path:
+            raise BadInput(f"--network {text}: write NAME=MODEL.onnx or just MODEL.onnx")
+        models[name] = Path(path)
+    return models
