@@ -192,7 +192,12 @@ class Verifier:
         return MarginBounds(per_class.scatter(1, others[labels], torch.cat(found)), furthest, finished)
 
     def prove(
-        self, case: Case, *, deadline: float | None = None, progress: Callable[[], None] = _nothing
+        self,
+        case: Case,
+        *,
+        deadline: float | None = None,
+        progress: Callable[[], None] = _nothing,
+        depth: Depth = Depth.branching,
     ) -> ProofResult:
         """Try to show that no input in the case's boxes satisfies all of its constraints.
 
@@ -214,7 +219,7 @@ class Verifier:
             rows_out, rows_in if bool(rows_in.any()) else None, digits if bool(digits.any()) else None
         )
         found, method, finished = self._minimise(
-            self._over_boxes(case, progress), objective, deadline, progress, -constants, any_row=True
+            self._over_boxes(case, progress), objective, deadline, progress, -constants, True, depth
         )
         # the sum rounds once, the constants may have on their way to `dtype`
         left = (found + constants - 4 * torch.finfo(self._dtype).eps * (found.abs() + constants.abs()))[0]
