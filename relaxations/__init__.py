@@ -1,7 +1,7 @@
 """Sound linear bounds ("planes") for gates over boxes, thousands at a time, in torch."""
 
 import relaxations.gates  # noqa: F401  (fills GATES)
-from relaxations.bounds import Planes, image, offsets, planes
+from relaxations.bounds import Planes, image, offset, offsets, planes
 from relaxations.gate import GATES, Gate
 
-__all__ = ["GATES", "Gate", "Planes", "image", "offsets", "planes"]
+__all__ = ["GATES", "Gate", "Planes", "image", "offset", "offsets", "planes"]

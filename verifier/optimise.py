@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from relaxations import Planes, offsets
+from relaxations import Planes, offset, offsets
 from verifier.adam import Adam
 from verifier.bounds import Bounds, Objective
 from verifier.program import GateStep
@@ -39,38 +39,60 @@ class _Slopes:
     """Slopes of one gate step at all its iterations, [k, T, B, n], in units of rise over run of its box."""
 
     def __init__(self, sites: list[Site]) -> None:
-        self.step: GateStep = sites[0].step
-        self.iterations = [site.iteration for site in sites]
-        self.lower = torch.stack([site.lower for site in sites], 1)
-        self.upper = torch.stack([site.upper for site in sites], 1)
-        self._origin_lower = torch.stack([site.planes.lower_slope for site in sites], 1)
-        self._origin_upper = torch.stack([site.planes.upper_slope for site in sites], 1)
-        gap = torch.stack([site.gap() for site in sites], 0)
-        width = (self.upper - self.lower).clamp_min(1e-12)
+        self._step: GateStep = sites[0].step
+        self._keys = [(id(self._step), site.iteration) for site in sites]
+        self._lower = torch.stack([site.lower for site in sites], 1)
+        self._upper = torch.stack([site.upper for site in sites], 1)
+        self._origin = Planes(
+            torch.stack([site.planes.lower_slope for site in sites], 1),
+            torch.stack([site.planes.lower_offset for site in sites]),
+            torch.stack([site.planes.upper_slope for site in sites], 1),
+            torch.stack([site.planes.upper_offset for site in sites]),
+        )
+        gap = torch.stack([site.gap() for site in sites])
+        width = (self._upper - self._lower).clamp_min(1e-12)
         self._unit = (gap / width).clamp_max(1e3)
-        self.lower_steps = torch.zeros_like(self._origin_lower, requires_grad=True)
-        self.upper_steps = torch.zeros_like(self._origin_upper, requires_grad=True)
+        self.steps = tuple(torch.zeros_like(width, requires_grad=True) for _ in range(2))
 
     def _values(self) -> tuple[Tensor, Tensor]:
+        below, above = self.steps
         return (
-            self._origin_lower + self._unit * self.lower_steps,
-            self._origin_upper + self._unit * self.upper_steps,
+            self._origin.lower_slope + self._unit * below,
+            self._origin.upper_slope + self._unit * above,
         )
 
-    def planes(self) -> list[tuple[Key, Planes]]:
+    def planes(self, coefficients: Mapping[Key, Tensor] | None) -> list[tuple[Key, Planes]]:
+        """Both planes of every site. Where `coefficients` [B, 1, n] of the last sweep are given, only the
+        plane that their signs ask for; the other one is still the first."""
         lower_slope, upper_slope = self._values()
-        low, high = offsets(
-            self.step.gate, lower_slope, upper_slope, self.lower, self.upper, self.step.parameters
-        )
+        if coefficients is None:
+            low, high = offsets(
+                self._step.gate, lower_slope, upper_slope, self._lower, self._upper, self._step.parameters
+            )
+        else:
+            below = torch.stack([self._asked(coefficients.get(key)) for key in self._keys])
+            lower_slope = torch.where(below, lower_slope, self._origin.lower_slope)
+            upper_slope = torch.where(below, self._origin.upper_slope, upper_slope)
+            slope = torch.where(below, lower_slope, upper_slope)
+            found = offset(self._step.gate, below, slope, self._lower, self._upper, self._step.parameters)
+            low = torch.where(below, found, self._origin.lower_offset)
+            high = torch.where(below, self._origin.upper_offset, found)
         return [
-            ((id(self.step), iteration), Planes(lower_slope[:, t], low[t], upper_slope[:, t], high[t]))
-            for t, iteration in enumerate(self.iterations)
+            (key, Planes(lower_slope[:, t], low[t], upper_slope[:, t], high[t]))
+            for t, key in enumerate(self._keys)
         ]
+
+    def _asked(self, coefficients: Tensor | None) -> Tensor:
+        """Whether the lower plane is asked for [B, n]."""
+        shape = self._lower.shape[-2:]
+        if coefficients is None:
+            return torch.ones(shape, dtype=torch.bool, device=self._lower.device)
+        return (coefficients[:, 0] >= 0).expand(shape)
 
     @torch.no_grad()
     def slopes(self) -> dict[Key, tuple[Tensor, Tensor]]:
         lower, upper = self._values()
-        return {(id(self.step), i): (lower[:, t], upper[:, t]) for t, i in enumerate(self.iterations)}
+        return {key: (lower[:, t], upper[:, t]) for t, key in enumerate(self._keys)}
 
 
 class _Multipliers:
@@ -193,7 +215,7 @@ def ascend(
         groups.setdefault(id(site.step), []).append(site)
     slopes = [_Slopes(sites) for sites in groups.values()]
     betas = _Multipliers(bounds, coefficients, beta)
-    parameters = [p for group in slopes for p in (group.lower_steps, group.upper_steps)]
+    parameters = [steps for group in slopes for steps in group.steps]
     parameters += list(betas.steps.values())
     adam = Adam(parameters, rate, decay=0.97)
     for _ in range(steps if parameters else 0):
@@ -202,8 +224,9 @@ def ascend(
             done = done.any(-1, keepdim=True).expand_as(done)
         if bool(done.all()) or time.monotonic() > deadline:
             break
+        asked = dict(coefficients) if found.shape[-1] == 1 else None
         coefficients.clear()
-        relaxed = bounds.relaxed_with(dict(pair for group in slopes for pair in group.planes()))
+        relaxed = bounds.relaxed_with(dict(pair for group in slopes for pair in group.planes(asked)))
         found = bounds.swept_minimum(objective, relaxed, betas.values(), coefficients)
         worth = found.masked_fill(~torch.isfinite(found) | unusable | done, 0.0)
         best = kept(best, found)

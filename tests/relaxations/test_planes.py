@@ -9,7 +9,7 @@ import pytest
 import torch
 from plane_checks import boxes, for_every_gate, inside_of, worst_violation
 
-from relaxations import GATES, Gate, Planes, image, offsets, planes
+from relaxations import GATES, Gate, Planes, image, offset, offsets, planes
 
 
 @for_every_gate
@@ -171,3 +171,16 @@ def test_many_slopes_share_one_box() -> None:
     assert low.shape == high.shape == (5, 1)
     one = offsets("sigmoid_tanh", slopes[:, 3], slopes[:, 3], lower, upper)
     assert torch.allclose(torch.stack([low[3], high[3]]), torch.stack(one), rtol=0, atol=1e-12)
+
+
+@for_every_gate
+def test_one_side_is_the_same_as_that_side_of_both(gate: Gate, parameters: dict[str, Any]) -> None:
+    lower, upper = boxes(gate, parameters, seed=9)
+    generator = torch.Generator().manual_seed(10)
+    slope = torch.randn(lower.shape, generator=generator, dtype=torch.float64).requires_grad_()
+    below = torch.rand(lower.shape[1:], generator=generator) < 0.5
+    low, high = offsets(gate, slope, slope, lower, upper, parameters)
+    one, both = offset(gate, below, slope, lower, upper, parameters), torch.where(below, low, high)
+    assert torch.allclose(one, both, rtol=1e-12, atol=1e-300)
+    gradients = [torch.autograd.grad(found.sum(), slope)[0] for found in (one, both)]
+    assert torch.allclose(*gradients, rtol=1e-12, atol=1e-300)
