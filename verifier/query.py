@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 Arrays = Mapping[str, np.ndarray]
 
-ATTACK_SHARE = 0.3  # of the time that is left, over all cases
+GLANCE_SHARE = 0.2  # of the time that is left, for one sweep over every case
+ATTACK_SHARE = 0.3  # and then for the attack on those that it leaves open
 
 
 class Answer(StrEnum):
@@ -52,6 +53,8 @@ class Network(Protocol):
     def samples(self, cases: Sequence[Case]) -> Iterator[Arrays]: ...
 
     def candidates(self, cases: Sequence[Case], deadline: float | None) -> Iterator[Arrays]: ...
+
+    def glance(self, case: Case, deadline: float | None) -> bool: ...
 
     def prove(self, case: Case, deadline: float | None, progress: Callable[[], None]) -> ProofResult: ...
 
@@ -99,49 +102,83 @@ def answer(
     cases = spec.cases
     if not cases:
         return QueryResult(Answer.unsat, "the query contradicts itself, whatever the network is")
+    sampled = _sampled(spec, network, cases)
+    if sampled is not None:
+        return sampled
     try:
-        found = _attack(spec, network, cases, deadline)
-        return found or _prove(network, cases, deadline, progress)
+        return _decide(spec, network, cases, deadline, progress)
     except UnsupportedModel as error:
         return QueryResult(Answer.unknown, "; ".join(error.problems))
 
 
-def _prove(
-    network: Network, cases: Sequence[Case], deadline: float | None, progress: Callable[[], None]
+def _decide(
+    spec: Specification,
+    network: Network,
+    cases: Sequence[Case],
+    deadline: float | None,
+    progress: Callable[[], None],
 ) -> QueryResult:
-    """`unsat` where all cases are refuted, else what is open."""
+    """What is quick first: one sweep for every case, the attack on what it leaves open, the thorough proof.
+
+    Where there is no bound for some node, the attack alone can answer.
+    """
+    try:
+        stop = _share(deadline, GLANCE_SHARE)
+        remaining = [c for c in cases if c.unbounded or _over(stop) or not network.glance(c, stop)]
+    except UnsupportedModel:
+        found = _attacked(spec, network, cases, deadline)
+        if found is None:
+            raise
+        return found
+    if not remaining:
+        return QueryResult(Answer.unsat, f"all of {len(cases)} cases are proved")
+    found = _attacked(spec, network, remaining, deadline)
+    return found or _prove(network, remaining, len(cases), deadline, progress)
+
+
+def _prove(
+    network: Network,
+    remaining: Sequence[Case],
+    total: int,
+    deadline: float | None,
+    progress: Callable[[], None],
+) -> QueryResult:
+    """`unsat` where all cases are refuted, else what is open. The rest of the `total` are refuted already."""
     worst: ProofResult | None = None
-    for number, case in enumerate(cases, 1):
+    for number, case in enumerate(remaining, total - len(remaining) + 1):
         if case.unbounded:
             return QueryResult(Answer.unknown, f"no counterexample was found, and {case.unbounded}")
         if _over(deadline):
-            return QueryResult(Answer.timed_out, f"{number - 1} of {len(cases)} cases are proved")
+            return QueryResult(Answer.timed_out, f"{number - 1} of {total} cases are proved")
         result = network.prove(case, deadline, progress)
         if not result.proved and (worst is None or result.bound < worst.bound):
             worst = result
         if worst is not None and not worst.finished:
             return QueryResult(
-                Answer.timed_out, f"case {number} of {len(cases)} is open at bound {result.bound:.4g}"
+                Answer.timed_out, f"case {number} of {total} is open at bound {result.bound:.4g}"
             )
     if worst is None:
-        return QueryResult(Answer.unsat, f"all of {len(cases)} cases are proved")
+        return QueryResult(Answer.unsat, f"all of {total} cases are proved")
     return QueryResult(
         Answer.unknown,
         f"no proof and no counterexample; the worst case has bound {worst.bound:.4g} ({worst.method})",
     )
 
 
-def _attack(
-    spec: Specification, network: Network, cases: Sequence[Case], deadline: float | None
-) -> QueryResult | None:
-    """`sat` with a confirmed witness, or None: a few samples first, then descents along gradients."""
-    now = time.monotonic()
-    limit = None if deadline is None else now + ATTACK_SHARE * (deadline - now)
+def _sampled(spec: Specification, network: Network, cases: Sequence[Case]) -> QueryResult | None:
+    """`sat` where a few points of the regions hold a counterexample."""
     for inputs in network.samples(cases):
         outputs = network.run(inputs)
         if _finite(outputs) and nearly(spec, cases, inputs, outputs) and spec.satisfied_by(inputs, outputs):
             return QueryResult(Answer.sat, "onnxruntime confirms a sampled counterexample", (inputs, outputs))
-    for inputs in network.candidates(cases, limit):
+    return None
+
+
+def _attacked(
+    spec: Specification, network: Network, cases: Sequence[Case], deadline: float | None
+) -> QueryResult | None:
+    """`sat` where descents along gradients find a counterexample."""
+    for inputs in network.candidates(cases, _share(deadline, ATTACK_SHARE)):
         outputs = network.run(inputs)
         if _finite(outputs) and spec.satisfied_by(inputs, outputs):
             return QueryResult(Answer.sat, "onnxruntime confirms the counterexample", (inputs, outputs))
@@ -156,3 +193,9 @@ def _finite(outputs: Arrays) -> bool:
 
 def _over(deadline: float | None) -> bool:
     return deadline is not None and time.monotonic() > deadline
+
+
+def _share(deadline: float | None, part: float) -> float | None:
+    """The time.monotonic() value when `part` of the time that is left will be over."""
+    now = time.monotonic()
+    return None if deadline is None else now + part * (deadline - now)

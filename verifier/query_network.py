@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -120,6 +121,23 @@ class QueryNetwork:
             if float(found.lowest[k]) > CLOSE:
                 return
             yield found.arrays(self.inputs, k)
+
+    def glance(self, case: Case, deadline: float | None) -> bool:
+        """Whether one backward sweep refutes the case before `deadline`; its bounds are kept for `prove`."""
+        from verifier.verify import Depth
+
+        running = True
+
+        def stop() -> None:
+            if running and deadline is not None and time.monotonic() > deadline:
+                raise TimeoutError
+
+        try:
+            return self._verifier.prove(case, depth=Depth.backward, progress=stop).proved
+        except TimeoutError:
+            return False
+        finally:
+            running = False  # the bounds that are kept hold on to `stop`
 
     def prove(
         self, case: Case, deadline: float | None = None, progress: Callable[[], None] = lambda: None
