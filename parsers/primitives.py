@@ -282,6 +282,25 @@ def clip(x: Array, low: float, high: float) -> Array:
     return np.clip(x, low, high)
 
 
+@primitive("gate")
+def step(x: Array) -> Array:
+    """1 where x > 0, else 0."""
+    return (x > 0).astype(np.float64)
+
+
+@primitive("gate")
+def is_zero(x: Array) -> Array:
+    """1 where x = 0, else 0."""
+    return (x == 0).astype(np.float64)
+
+
+@primitive("gate", "limit")
+def trunc(x: Array, limit: float) -> Array:
+    """x rounded towards zero: a cast to an integer type that holds numbers up to `limit`."""
+    del limit
+    return np.trunc(x)
+
+
 # --- composite -------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,9 @@ Each rewriting is an identity over the reals, so bounds of the result are bounds
     max over an axis  = a balanced tree of two-operand maxima
     x / y             = x · (1/y)                          where y is not constant
     X · Y             = Σ_k X_ik · Y_kj                    where neither matrix is constant
+    x < y             = step(y − x)
+    x = y             = is_zero(x − y)
+    where(c, x, y)    = y + c · (x − y)                    where c, which is 0 or 1, is not constant
 """
 
 from __future__ import annotations
@@ -122,6 +125,28 @@ def _matmul(write: _Writer, node: Node) -> None:
     write.emit(node, "reshape", summed, output=node.output, shape=write.shape(node.output))
 
 
+def _less(write: _Writer, node: Node) -> None:
+    x, y = node.inputs
+    write.emit(node, "step", write.emit(node, "sub", y, x), output=node.output)
+
+
+def _equal(write: _Writer, node: Node) -> None:
+    write.emit(node, "is_zero", write.emit(node, "sub", *node.inputs), output=node.output)
+
+
+def _where(write: _Writer, node: Node) -> None:
+    condition, x, y = node.inputs
+    difference = write.emit(node, "sub", x, y)
+    shape = write.shape(node.output)
+    chosen = write.emit(
+        node,
+        "mul",
+        write.emit(node, "expand", condition, shape=shape),
+        write.emit(node, "expand", difference, shape=shape),
+    )
+    write.emit(node, "add", y, chosen, output=node.output)
+
+
 _RULES: Mapping[str, tuple[Callable[[_Writer, Node], None], bool]] = {
     # op → (rewriting, whether it is needed only where no constant makes the node affine)
     "softmax": (_softmax, False),
@@ -129,6 +154,9 @@ _RULES: Mapping[str, tuple[Callable[[_Writer, Node], None], bool]] = {
     "reduce_max": (_reduce_max, False),
     "div": (_div, True),
     "matmul": (_matmul, True),
+    "less": (_less, False),
+    "equal": (_equal, False),
+    "where": (_where, True),
 }
 
 
@@ -145,7 +173,8 @@ def lower(graph: Graph) -> Graph:
             )  # fmt: skip
             continue
         rule, only_if_varying = _RULES.get(node.op, (None, False))
-        constant = node.inputs[-1] in graph.constants or (
+        decisive = 0 if node.op == "where" else -1
+        constant = node.inputs[decisive] in graph.constants or (
             node.op == "matmul" and node.inputs[0] in graph.constants
         )
         if rule is None or (only_if_varying and constant):

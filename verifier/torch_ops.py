@@ -265,6 +265,22 @@ def where(condition: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 
 @torch_op
+def step(x: Tensor) -> Tensor:
+    return (x > 0).to(x.dtype)
+
+
+@torch_op
+def is_zero(x: Tensor) -> Tensor:
+    return (x == 0).to(x.dtype)
+
+
+@torch_op
+def trunc(x: Tensor, limit: float) -> Tensor:
+    del limit
+    return torch.trunc(x)
+
+
+@torch_op
 def less(x: Tensor, y: Tensor) -> Tensor:
     return (x < y).to(x.dtype)
 

@@ -11,6 +11,7 @@ from relaxations.gates import (
     relu,
     sigmoid,
     softsign,
+    steps,
     swish,
     tanh,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "relu",
     "sigmoid",
     "softsign",
+    "steps",
     "swish",
     "tanh",
 ]

@@ -48,6 +48,7 @@ CASES: dict[str, list[Case]] = {
         ("int64[2] x", "y = Cast<to = 1>(x)"),
         (X, "y = Cast<to = 11>(x)"),
         (X, "z = Cast<to = 9>(x) y = Cast<to = 1>(z)"),
+        (X, "k := 3.0 s = Mul(x, k) z = Cast<to = 6>(s) y = Cast<to = 1>(z)"),
     ],
     "CastLike": [("int64[2] x, float[2] k", "y = CastLike(x, k)")],
     "Ceil": [(X, "c := 1.3 d = Ceil(c) y = Mul(x, d)")],
@@ -213,6 +214,8 @@ CASES: dict[str, list[Case]] = {
     "Pow": [
         (X, "c := 2.0 y = Pow(x, c)"),
         (X, "c := 3.0 y = Pow(x, c)"),
+        (X, "c = Constant<value_floats = [1.0, 2.0, 3.0]>() y = Pow(x, c)"),
+        (X, "c = Constant<value_floats = [2.5, 0.3, 1.0]>() y = Pow(c, x)"),
     ],
     "RMSNormalization": [("float[2,3,4] x, float[4] s", "y = RMSNormalization(x, s)", 23)],
     "RNN": [],

@@ -114,6 +114,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "where": where,
     "clamp": clamp,
     "logaddexp": lambda x, y: arb.max(x, y) + (-abs(x - y)).exp().log1p(),
+    "trunc": lambda x: x.floor() if x >= 0 else x.ceil(),
     "zeros_like": lambda _: arb(0),
     "ones_like": lambda _: arb(1),
 }

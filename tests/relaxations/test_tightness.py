@@ -36,7 +36,7 @@ def height(found: Planes, at: Tensor) -> tuple[Tensor, Tensor]:
 def test_slopes_are_nearly_optimal(gate: Gate, parameters: dict[str, Any]) -> None:
     """The height at the centre of the box exceeds the least one by little of the volume, here the height
     above the gate's mean over the grid."""
-    if gate.name == "thresholded_relu":
+    if gate.name in ("thresholded_relu", "is_zero"):
         pytest.skip("at a jump the grid's optimum is not the gate's")
     k = gate.arity
     lower, upper = random_boxes(gate, 6, parameters)

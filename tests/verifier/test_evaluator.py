@@ -71,6 +71,9 @@ EXAMPLES: dict[str, list[tuple[list[np.ndarray], dict[str, Any]]]] = {
     "reduce_max": [([X], {"axes": (0, 2)}), ([X], {"axes": ()})],
     "lookup": [([X[0], np.array([[1.0, 0.0]])], {"axis": 0}), ([X[0], np.array(2.0)], {"axis": 1})],
     "where": [([(X > 0).astype(float), X, X[0]], {})],
+    "step": [([np.round(POINTS)], {})],
+    "is_zero": [([np.round(POINTS)], {})],
+    "trunc": [([POINTS], {"limit": 2.0**31})],
     "less": [([X, X[::-1]], {})],
     "equal": [([np.round(X), np.round(X[::-1])], {})],
 } | {

@@ -70,12 +70,35 @@ def min_(op: Call) -> Val:
 
 @onnx_op("Pow", newest=15)
 def pow_(op: Call) -> Val:
-    exponent = op[1]
-    if not isinstance(exponent, Const) or np.unique(exponent.array).size != 1:
-        raise Unsupported("the exponent is not one constant number", "write the power as Exp and Log")
-    value = float(exponent.array.reshape(-1)[0])
-    x = op.b.expand(op[0], np.broadcast_shapes(op[0].shape, exponent.shape))
-    return x if value == 1.0 else op.b.emit("pow", x, exponent=value)
+    base, exponent = op[0], op[1]
+    shape = np.broadcast_shapes(base.shape, exponent.shape)
+    whole = isinstance(exponent, Const) and np.all(exponent.array >= 0) and np.all(exponent.array % 1 == 0)
+    if not is_float(base.dtype) and not whole:
+        raise Unsupported("a power of integers that is rounded to integers", "cast the base to a float type")
+    if isinstance(exponent, Const):
+        return _to_constant_powers(op, op.b.expand(base, shape), np.broadcast_to(exponent.array, shape))
+    if isinstance(base, Const) and np.all(base.array > 0):
+        # bʸ = exp(y·ln b); the logarithm's rounding is one more of the product's, which the engine covers
+        logarithm = constant(np.log(np.asarray(base.array, np.float64)), base.dtype)
+        return op.b.emit("exp", op.b.mul(op.b.expand(exponent, shape), logarithm))
+    raise Unsupported(
+        "neither is the exponent constant nor the base a positive constant", "write the power as Exp and Log"
+    )
+
+
+def _to_constant_powers(op: Call, x: Val, exponents: np.ndarray) -> Val:
+    """x to `exponents`, entry by entry: entries of one exponent together, then back to their places."""
+    values = np.unique(exponents)
+    if values.size == 1:
+        value = float(values[0])
+        return x if value == 1.0 else op.b.emit("pow", x, exponent=value)
+    flat = op.b.emit("reshape", x, shape=(exponents.size,))
+    places = [np.flatnonzero(exponents.reshape(-1) == value) for value in values]
+    parts = [op.b.emit("take", flat, indices=where, axis=0) for where in places]
+    powers = [op.b.emit("pow", part, exponent=float(v)) for part, v in zip(parts, values, strict=True)]
+    joined = op.b.emit("concat", *powers, axis=0)
+    back = np.argsort(np.concatenate(places))
+    return op.b.emit("reshape", op.b.emit("take", joined, indices=back, axis=0), shape=exponents.shape)
 
 
 @onnx_op("Clip", newest=13)

@@ -110,10 +110,17 @@ def convert(op: Call, x: Val, dtype: str) -> Val:
     if dtype == "bool" and x.dtype != "bool":
         return op.b.sub(op.b.number(1, x), op.b.emit("equal", x, op.b.number(0, x), dtype=dtype))
     if is_float(x.dtype) and not is_float(dtype) and dtype != "bool":
-        raise Unsupported(
-            f"a cast of a computed {x.dtype} to {dtype} rounds", "no bound goes through rounding"
-        )
+        return _rounded(op, x, dtype)
     return Sym(x.name, x.shape, dtype, x.owner)
+
+
+def _rounded(op: Call, x: Val, dtype: str) -> Val:
+    """Towards zero. What a cast does with numbers that the type does not hold is not defined."""
+    if not dtype.startswith("int"):
+        raise Unsupported(
+            f"a cast of a computed {x.dtype} to {dtype}", "of integer types only the signed ones are read"
+        )
+    return op.b.emit("trunc", x, dtype=dtype, limit=float(2 ** (int(dtype[3:]) - 1) - 1))
 
 
 @onnx_op("SequenceConstruct", newest=11)
