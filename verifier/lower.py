@@ -4,6 +4,9 @@ Each rewriting is an identity over the reals, so bounds of the result are bounds
 
     softmax(x)_i      = 1 / s_i,   s_i = 1 + relu(Σ_j exp(x_j − x_i) − 1)
     log_softmax(x)_i  = −log s_i          (the sum is at least 1; the relu lets its bounds know)
+    softmax(x)        = (σ(d), 1 − σ(d)),   d = x₀ − x₁     of two classes: no exponential can overflow, and
+                        the two sum to 1 in their bounds as well
+    log_softmax(x)    = (−softplus(−d), −softplus(d))      likewise
     max over an axis  = a balanced tree of two-operand maxima
     x / y             = x · (1/y)                          where y is not constant
     X · Y             = Σ_k X_ik · Y_kj                    where neither matrix is constant
@@ -68,11 +71,34 @@ def _pairwise_exponentials(write: _Writer, node: Node) -> str:
     return write.emit(node, "add", write.emit(node, "relu", write.emit(node, "sub", total, one)), one)
 
 
+def _difference_of_two(write: _Writer, node: Node) -> tuple[str, int] | None:
+    """d = x₀ − x₁ along the node's axis, and that axis, where there are two classes."""
+    (x,) = node.inputs
+    shape = write.shape(x)
+    axis = int(node.attributes["axis"]) % len(shape)  # type: ignore[call-overload]
+    if shape[axis] != 2:
+        return None
+    first, second = (write.emit(node, "slice", x, axis=axis, start=k, stop=k + 1, step=1) for k in (0, 1))
+    return write.emit(node, "sub", first, second), axis
+
+
 def _softmax(write: _Writer, node: Node) -> None:
+    two = _difference_of_two(write, node)
+    if two is not None:
+        first = write.emit(node, "sigmoid", two[0])
+        second = write.emit(node, "sub", write.constant(node, np.ones(())), first)
+        write.emit(node, "concat", first, second, output=node.output, axis=two[1])
+        return
     write.emit(node, "reciprocal", _pairwise_exponentials(write, node), output=node.output)
 
 
 def _log_softmax(write: _Writer, node: Node) -> None:
+    two = _difference_of_two(write, node)
+    if two is not None:
+        first = write.emit(node, "neg", write.emit(node, "softplus", write.emit(node, "neg", two[0])))
+        second = write.emit(node, "neg", write.emit(node, "softplus", two[0]))
+        write.emit(node, "concat", first, second, output=node.output, axis=two[1])
+        return
     logarithm = write.emit(node, "log", _pairwise_exponentials(write, node))
     write.emit(node, "neg", logarithm, output=node.output)
 
