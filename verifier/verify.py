@@ -295,7 +295,7 @@ class Verifier:
             progress=progress,
         )
         best = torch.maximum(swept, best)
-        if depth < Depth.branching or math.isinf(limit) or decided(best):
+        if depth < Depth.branching or math.isinf(limit) or decided(best) or not bounds.sites:
             return best, self._backward + "+slopes", True
         best = self._branch(over, objective, best, target, any_row, limit, progress)
         return best, self._backward + "+branching", decided(best)
