@@ -53,9 +53,9 @@ def planes(
     _check_box(gate, lower, upper)
     _check_domain(gate, lower, upper, parameters)
     shape = lower.shape[1:]
-    low, high = _flat_double(lower), _flat_double(upper)
     choose = secant if quality == "fast" else partial(minimum_volume, lean=lean)
-    with torch.no_grad():
+    with torch.inference_mode():
+        low, high = _flat_double(lower), _flat_double(upper)
         parts = [
             torch.stack(choose(gate, l, u, parameters))
             for l, u in zip(low.split(CHUNK, 1), high.split(CHUNK, 1), strict=True)
@@ -65,7 +65,8 @@ def planes(
         slopes = slopes.reshape(2, *lower.shape).to(lower.dtype)
         value, _ = _supports(gate, slopes[0], slopes[1], lower, upper, parameters)
         below, above = _outward(-value[0], value[1], lower.dtype)
-    return Planes(slopes[0], below.reshape(shape), slopes[1], above.reshape(shape))
+    slopes = slopes.clone()
+    return Planes(slopes[0], below.reshape(shape).clone(), slopes[1], above.reshape(shape).clone())
 
 
 def offsets(
@@ -85,13 +86,12 @@ def offsets(
     gate, parameters = _resolved(gate, parameters)
     _check_box(gate, lower, upper)
     _check_domain(gate, lower, upper, parameters)
-    with torch.no_grad():
+    with torch.inference_mode():
         value, at = _supports(gate, lower_slope, upper_slope, lower, upper, parameters)
         below, above = _outward(-value[0], value[1], lower.dtype)
         at = at.to(lower.dtype)
-    below = below + _envelope(lower_slope, at[:, 0])
-    above = above + _envelope(upper_slope, at[:, 1])
-    return below, above
+    at = at.clone()
+    return below + _envelope(lower_slope, at[:, 0]), above + _envelope(upper_slope, at[:, 1])
 
 
 def offset(
@@ -137,13 +137,14 @@ def image(
     """
     gate, parameters = _resolved(gate, parameters)
     _check_box(gate, lower, upper)
-    with torch.no_grad():
+    with torch.inference_mode():
         lower, upper, dtype = lower.double(), upper.double(), lower.dtype
         low, high = gate.image(lower, upper, **parameters)
         if gate.inside is not None:
             defined = gate.inside(lower, upper, **parameters)
             low, high = torch.where(defined, low, -torch.inf), torch.where(defined, high, torch.inf)
-        return _outward(low, high, dtype)
+        low, high = _outward(low, high, dtype)
+    return low.clone(), high.clone()
 
 
 def _supports(

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -112,12 +112,18 @@ def between(x: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
 
 def even_nodes(lower: Tensor, upper: Tensor, intervals: int, core: float = math.inf) -> Tensor:
     """Both ends, and `intervals` − 1 values spread evenly over the part of the range inside [−core, core]."""
-    low, high = (between(torch.full_like(lower, side), lower, upper) for side in (-core, core))
-    apart = high > low
-    low, high = torch.where(apart, low, lower), torch.where(apart, high, upper)
-    steps = torch.arange(1, intervals, dtype=lower.dtype, device=lower.device) / intervals
-    inner = torch.minimum(low + (high - low) * steps.reshape(-1, *[1] * lower.dim()), high)
-    return torch.cat([lower[None], inner, upper[None]])
+    low, high = lower, upper
+    if core < math.inf:
+        low, high = lower.clamp(min=-core), upper.clamp(max=core)
+        apart = high > low
+        low, high = torch.where(apart, low, lower), torch.where(apart, high, upper)
+    steps = _steps(intervals, lower.device).to(lower.dtype).reshape(-1, *[1] * lower.dim())
+    return torch.cat([lower[None], torch.lerp(low, high, steps), upper[None]])
+
+
+@cache
+def _steps(intervals: int, device: torch.device) -> Tensor:
+    return torch.arange(1, intervals, dtype=torch.float64, device=device) / intervals
 
 
 def best(*candidates: tuple[Tensor, Tensor]) -> Support:
@@ -127,6 +133,14 @@ def best(*candidates: tuple[Tensor, Tensor]) -> Support:
         better = other > value
         value, at = torch.maximum(other, value), torch.where(better, place, at)
     return Support(value, at)
+
+
+def greatest(values: Tensor, places: Tensor) -> Support:
+    """The greatest of `values` [m, *S], and its place in `places` [..., m, *S]."""
+    value, index = values.max(0)
+    extra = places.dim() - values.dim()
+    index = index.expand(*places.shape[:extra], 1, *index.shape)
+    return Support(value, places.gather(extra, index).squeeze(extra))
 
 
 def tangent(
@@ -182,15 +196,21 @@ def s_shaped(
         return low - margin(low.abs()), high + margin(high.abs())
 
     def support(scale: Tensor, slope: Tensor, lower: Tensor, upper: Tensor) -> Support:
-        # scale·g is concave on the half line where sign(scale)·x ≥ 0, convex on the other
+        # scale·g is concave on the half line where sign(scale)·x ≥ 0, convex on the other; mirrored to the
+        # right, the concave part of the box is [left, right]
         rises = scale >= 0
-        middle = between(torch.zeros_like(lower), lower, upper)
-        left, right = torch.where(rises, middle, lower), torch.where(rises, upper, middle)
-        root = inverse(quotient(slope, scale))
-        at = between(torch.where(rises, root, -root), left, right)
-        inner = tangent(function, derivative, scale, slope, at, left, right, slack)
-        end = ends(function, scale, slope, lower, upper)
-        return best((inner, at), end)
+        left = torch.where(rises, lower, -upper)
+        right = torch.where(rises, upper, -lower)
+        left = torch.minimum(left.clamp_(min=0.0), right)
+        root = torch.minimum(torch.maximum(inverse(quotient(slope, scale)), left), right)
+        at = torch.where(rises, root, -root)
+        places = torch.stack(torch.broadcast_tensors(at, lower, upper))
+        values = scale * function(places) - slope * places
+        steepness = scale * derivative(at)
+        error = (slack * UNIT) * (steepness.abs() + slope.abs())
+        residual = torch.where(rises, steepness - slope, slope - steepness)
+        values[0] += torch.maximum((residual + error) * (right - root), (error - residual) * (root - left))
+        return greatest(values, places)
 
     def magnitude(lower: Tensor, upper: Tensor) -> Tensor:
         return largest(function(lower), function(upper))

@@ -14,10 +14,11 @@ t is concave in s and 1/(s(1 − s)) is convex, so for a ≥ 0 **G is concave**.
         max Ψ = max(Ψ(s₀), Ψ(r)),  r the larger root of G (an end of the interval if it lies outside).
 
 Newton's method on a concave function from the right of r stays there.  It starts at the larger root of
-s(1 − s) = a / (t₁ − h), which is not left of r, for t ≤ t₁.  It need not converge: at any point s of the
-interval where G' ≤ 0, concavity gives |G| ≤ |G(s)| between s and r, hence Ψ(r) ≤ Ψ(s) + |G(s)|·(s₁ −
-s₀).  Where an iterate has G < 0 < G', G is negative on its left by concavity and on its right by the
-tangent that led there: Ψ falls and its maximum is Ψ(s₀).
+s(1 − s) = a / (t₁ − h), which is not left of r, for t ≤ t₁.  It need not converge: at any point s ≥ r of
+the interval concavity gives |G| ≤ |G(s)| between r and s, hence Ψ(r) ≤ Ψ(s) + |G(s)|·(s − s₀); where
+rounding led to the left of r, G ≤ G(s) from there to the start and Ψ(r) ≤ Ψ(s) + G(s)·(start − s).  Where
+an iterate has G < 0 ≤ G', G is negative on its left by concavity and on its right by the tangent that led
+there: Ψ falls, its maximum is Ψ(s₀), and the iterate moves to s₀.
 
 For a < 0:  if h ≤ t(s₀) then G > 0 and the maximum is Ψ(s₁).  Otherwise Ψ is convex for s ≥ ½ (the
 integral of t is convex, so is −a·logit there), its maximum at an end; what is left, x ≤ 0, is bounded by
@@ -32,7 +33,7 @@ import torch
 from torch import Tensor
 
 from relaxations.bilinear import product_support
-from relaxations.curves import best, between
+from relaxations.curves import best, between, greatest
 from relaxations.gate import Support
 from relaxations.gates import sigmoid, tanh
 from relaxations.rounding import UNIT
@@ -57,15 +58,18 @@ def support(
         slopes[0], scale * slopes[1], *x, torch.minimum(*ends), torch.maximum(*ends), shift
     )
     side = torch.stack([y0, y1])
-    edge = sigmoid.SIGMOID.support(torch.tanh(side) - shift, a, x0, x1)
-    value, index = (edge.value - b * side).max(0)
-    at = torch.stack([edge.at, side]).gather(1, index.expand(2, 1, *index.shape))[:, 0]
+    heights = torch.tanh(side) - shift
+    edge = sigmoid.SIGMOID.support(heights, a, x0, x1)
     arc = _arc(b, x0, x1, y0, y1)
-    candidates = [_curve(a, b, shift, arc)]
+    inside, at_x, at_y = _curve(a, b, shift, heights[1], arc)
+    found = greatest(
+        torch.cat([edge.value - b * side, torch.where(arc.present, inside, -torch.inf)]),
+        torch.stack([torch.cat([edge.at, at_x]), torch.cat([side, at_y])]),
+    )
     if h is not None:
-        candidates.append(_chords(a, b, shift, arc))
-    value, at = best((value, at), *((found.value, found.at) for found in candidates))
-    return Support(value, torch.stack([at[0], scale * at[1]]))
+        chords = _chords(a, b, shift, arc)
+        found = best((found.value, found.at), (chords.value, chords.at))
+    return Support(found.value, torch.stack([found.at[0], scale * found.at[1]]))
 
 
 class _Arc(NamedTuple):
@@ -79,72 +83,64 @@ class _Arc(NamedTuple):
     high: Tensor
 
 
-class _Point(NamedTuple):
-    """A point of the curve: s, 1 − s, tanh y and y."""
-
-    s: Tensor
-    rest: Tensor
-    t: Tensor
-    y: Tensor
-
-
 def _arc(b: Tensor, x0: Tensor, x1: Tensor, y0: Tensor, y1: Tensor) -> _Arc:
     """The curve meets y where s = b / (1 − tanh² y); it rises with x."""
     low = y0.clamp(min=0.0)
-    enters, leaves = (torch.log(b / (tanh.derivative(y) - b).clamp(min=0.0)) for y in (low, y1))
+    enters, leaves = torch.log(b / (tanh.derivative(torch.stack([low, y1])) - b).clamp_(min=0.0))
     present = (b > 0) & (y1 > 0) & (enters <= x1) & (leaves >= x0)
     left = torch.where(present, between(enters, x0, x1), x0)
     return _Arc(present, left, torch.where(present, between(leaves, left, x1), x0), low, y1)
 
 
-def _point(b: Tensor, arc: _Arc, x: Tensor) -> _Point:
-    s, rest = torch.sigmoid(x).clamp(min=LEAST), torch.sigmoid(-x).clamp(min=LEAST)
-    share = (b / s).clamp(1e-300, 1.0)  # 1 − tanh² y
-    t = torch.sqrt(1 - share)
-    return _Point(s, rest, t, between(torch.log1p(t) - 0.5 * torch.log(share), arc.low, arc.high))
+def _height(b: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+    """tanh y and 1 − tanh² y on the curve."""
+    share = (b / s).clamp_(1e-300, 1.0)
+    return torch.sqrt(1 - share), share
 
 
-def _psi(a: Tensor, b: Tensor, h: Tensor, arc: _Arc, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Ψ and its place.  A y off by rounding misses a second-order amount: it is stationary on the curve."""
-    s, _, _, y = _point(b, arc, x)
-    return s * (torch.tanh(y) - h) - a * x - b * y, torch.stack([x, y])
-
-
-def _slope(a: Tensor, b: Tensor, h: Tensor, at: _Point) -> tuple[Tensor, Tensor]:
-    """G and G' at a point."""
-    product = at.s * at.rest
+def _slope(a: Tensor, b: Tensor, h: Tensor, s: Tensor, rest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """G, its last term and G' at s = 1 − rest."""
+    t, share = _height(b, s)
+    product = s * rest
     steep = a / product
-    rise = b / (2 * at.s * at.s * at.t.clamp(min=LEAST)) + steep * ((at.rest - at.s) / product)
-    return at.t - h - steep, rise
+    rise = share / (2 * s * t.clamp(min=LEAST)) + steep * ((rest - s) / product)
+    return t - h - steep, steep, rise
 
 
-def _curve(a: Tensor, b: Tensor, h: Tensor, arc: _Arc) -> Support:
-    """The greatest Ψ where a ≥ 0, and where a < 0 if Ψ rises or is convex; −∞ where there is no curve."""
-    root = sigmoid.inverse(a.clamp(min=0) / (torch.tanh(arc.high) - h).clamp(min=LEAST))
+def _curve(a: Tensor, b: Tensor, h: Tensor, top: Tensor, arc: _Arc) -> tuple[Tensor, Tensor, Tensor]:
+    """The greatest Ψ where a ≥ 0, and where a < 0 if Ψ rises or is convex, from two candidates [2, *S] with
+    their places x and y; `top` = tanh y₁ − h.  Meaningless where there is no curve."""
+    root = sigmoid.inverse(a.clamp(min=0) / top.clamp(min=LEAST))
     start = torch.where(a < 0, arc.right, between(root, arc.left, arc.right))
-    x = start
+    ends = torch.stack([arc.left, start])
+    sides = torch.sigmoid(torch.stack([ends, -ends])).clamp_(min=LEAST)
+    (least, s), (_, rest) = sides
+    first, least = s, torch.where(a < 0, s, least)  # for a < 0 the start is a candidate as it is
     for _ in range(NEWTON):
-        at = _point(b, arc, x)
-        value, rise = _slope(a, b, h, at)
-        move = torch.where((value < 0) & (rise < 0) & (a >= 0), value / rise, 0.0)
-        step = torch.log1p(-(move / at.s).clamp(max=1.0)) - torch.log1p(move / at.rest)  # in x = logit s
-        x = torch.maximum(x + step.nan_to_num(), arc.left)
-    at = _point(b, arc, x)
-    value, rise = _slope(a, b, h, at)
-    # the remainder of the docstring; at the start itself a positive G says that Ψ rises up to it
-    slack = torch.where(value < 0, torch.where(rise <= 0, -value, 0.0), torch.where(x < start, value, 0.0))
-    slack = slack + (64 * UNIT) * (1 + h.abs() + a.abs() / (at.s * at.rest))
-    slack = slack * (torch.sigmoid(start) - torch.sigmoid(arc.left))
-    found = best(*(_psi(a, b, h, arc, place) for place in (arc.left, x, start)))
-    total = found.value + torch.where((a >= 0) & (start > arc.left), slack, 0.0)
-    return Support(torch.where(arc.present, total, -torch.inf), found.at)
+        value, _, rise = _slope(a, b, h, s, rest)
+        move = value.clamp_(max=0.0) / rise.clamp_(max=-LEAST)
+        move = torch.minimum(move, s - least)
+        s, rest = s - move, rest + move
+    value, steep, _ = _slope(a, b, h, s, rest)
+    # the remainders of the docstring
+    slack = value.clamp(min=0.0) * (first - s) - value.clamp(max=0.0) * (s - least)
+    slack += (64 * UNIT) * (1 + h.abs() + steep.abs()) * (first - least)
+    x = torch.stack([arc.left, between(torch.log(s / rest), arc.left, start)])
+    weight = torch.stack([sides[0, 0], s])
+    t, share = _height(b, weight)
+    y = between(torch.log1p(t) - 0.5 * torch.log(share), arc.low, arc.high)
+    # a y off by rounding misses a second-order amount: it is stationary on the curve
+    psi = weight * (torch.tanh(y) - h) - a * x - b * y
+    psi[1] += slack
+    return psi, x, y
 
 
 def _chords(a: Tensor, b: Tensor, h: Tensor, arc: _Arc) -> Support:
     """A bound of what `_curve` leaves: the part x ≤ 0 where a < 0 and h > t; −∞ elsewhere."""
-    left = arc.present & (a < 0) & (arc.left < 0) & (_point(b, arc, arc.left).t < h)
+    left = arc.present & (a < 0) & (arc.left < 0) & (h > 0)
     value, at = torch.full_like(a, -torch.inf), torch.stack([arc.left, arc.low])
     if bool(left.any()):
+        left &= _height(b, torch.sigmoid(arc.left).clamp(min=LEAST))[0] < h
         pick = [t[left] for t in (a, b, h, arc.left, arc.right.clamp(max=0.0), arc.low, arc.high)]
         a, b, h, x0, x1, y0, y1 = pick
         one = torch.ones_like(a)

@@ -8,16 +8,21 @@ plane at the box's centre m (the volume is area × height − const):
 a linear program in k + 1 unknowns.  Its dual says: write m as a convex combination of points of the graph, as
 high as possible.  The revised simplex method keeps k + 1 points whose simplex contains m, the plane through
 them, and exchanges one point for the most violated one; the height at m never falls.  All instances make
-their steps together, on one small tableau each.
+their steps together, on one small tableau each; in an instance that is solved a basic point enters in its
+own place, which changes nothing.  Where `compiled` has a library, that does the same steps, one instance
+after the other.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from relaxations import compiled
 
 TOLERANCE = 1e-14
 PIVOT = 1e-9
@@ -38,7 +43,9 @@ class Basis(NamedTuple):
 
 
 def corners(k: int) -> list[tuple[float, ...]]:
-    """k + 1 corners of [−1, 1]^k whose simplex contains the centre, and what lies beyond it for k = 2."""
+    """k + 1 corners of [−1, 1]^k whose simplex contains the centre, and what lies beyond it for k ≤ 2."""
+    if k == 1:
+        return [(1.0,), (-1.0,)]
     if k == 2:
         return [(1.0, -1.0), (-1.0, 1.0), (1.0, 1.0)]
     return [(1.0, 1.0, 1.0), (1.0, -1.0, -1.0), (-1.0, 1.0, -1.0), (-1.0, -1.0, 1.0)]
@@ -58,34 +65,37 @@ def start(values: Tensor, target: Tensor) -> Basis:
     weights = torch.addmv(inverse[:, -1], inverse[:, :-1], target)
     rows = torch.cat([inverse, weights[:, None]], 1)
     tableau = torch.cat([rows[..., None].expand(size, size + 1, count), (rows.T @ values)[None]])
-    return Basis(tableau, points[..., None].expand(size - 1, size, count))
+    return Basis(tableau, points[..., None].repeat(1, 1, count))
 
 
-def exchange(basis: Basis, points: Tensor, values: Tensor, steps: int) -> Basis:
-    """At most `steps` exchanges against `points` [k, M, G] with `values` [M, G]."""
+def exchange(basis: Basis, sets: Sequence[tuple[Tensor, Tensor]], steps: int) -> Basis:
+    """`basis` after at most `steps` exchanges against one or two sets of points [k, M, G] with values [M, G];
+    its tensors are overwritten."""
+    if compiled.exchange(basis.tableau, basis.points, sets, steps):
+        return basis
     tableau, basic = basis
-    k, size = len(points), len(points) + 1
-    tolerance = TOLERANCE * values.abs().amax(1)
-    which = torch.arange(size, device=values.device)[:, None]
+    points, values = (torch.cat(parts, -1) for parts in zip(*sets, strict=True))
+    k, count, grid = points.shape
+    *slopes, offset, _ = tableau[-1, ..., None].unbind(0)
+    *inverse, shift, weight = tableau[:-1, :, None].unbind(1)  # each [k+1, 1, M]
+    flat, tolerance = points.flatten(1), -TOLERANCE * values.abs().amax(1)
+    first = torch.arange(0, count * grid, grid, device=values.device)
     for _ in range(steps):
-        *slopes, offset, _ = tableau[-1, ..., None].unbind(0)
-        excess = values - offset
+        spare = offset - values  # height of the plane above the points
         for point, slope in zip(points, slopes, strict=True):
-            excess.addcmul_(point, slope, value=-1)
-        gap, index = excess.max(1)
-        active = gap > tolerance
-        if not bool(active.any()):
+            spare.addcmul_(point, slope)
+        least, index = spare.min(1)
+        if not bool((least < tolerance).any()):
             break
-        entering = points.gather(2, index[None, :, None].expand(k, -1, 1))[..., 0]
-        *inverse, column, weight = tableau[:size].unbind(1)
+        entering = flat.index_select(1, index.add_(first))
+        column = shift
         for row, coordinate in zip(inverse, entering, strict=True):
             column = torch.addcmul(column, row, coordinate)
         # the largest step that keeps every weight in m positive:  weight − θ·column ≥ 0
-        leaving = torch.where(column > PIVOT, weight / column, torch.inf).min(0, keepdim=True).indices
-        row = tableau.gather(0, leaving[:, None].expand(1, size + 1, -1))[0]
-        row = row * (active / column.gather(0, leaving)[0])
-        leaves = (which == leaving) & active
-        change = torch.cat([leaves.to(column) - column, gap[None]])
-        tableau = torch.addcmul(tableau, change[:, None], row[None])
-        basic = torch.where(leaves, entering[:, None], basic)
-    return Basis(tableau, basic)
+        leaving = torch.where(column > PIVOT, weight / column, torch.inf).argmin(0, keepdim=True)
+        place = leaving.expand(1, k + 2, count)
+        row = tableau.gather(0, place).div_(column.gather(0, leaving))
+        tableau.addcmul_(torch.cat([column, least[None, None]]), row, value=-1)
+        tableau.scatter_add_(0, place, row)
+        basic.scatter_(1, leaving.expand(k, 1, count), entering[:, None])
+    return basis
