@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import time
+import contextlib
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -14,8 +16,6 @@ from verifier.cli.groups import grouped
 from verifier.cli.machine import Machine
 from verifier.cli.status import Status, reports_errors
 from verifier.cli.supports import CAPABILITIES, entries
-
-STARTED = time.monotonic() - time.process_time()  # near enough to when the process began
 
 app = typer.Typer(
     name="recert",
@@ -29,7 +29,14 @@ app = typer.Typer(
 
 
 def main() -> None:
-    app()
+    """The command. It leaves without taking its libraries apart: a verdict is worth no wait."""
+    try:
+        app()
+    except SystemExit as end:
+        with contextlib.suppress(BrokenPipeError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(end.code if isinstance(end.code, int) else int(Status.DONE))
 
 
 def _print_and_exit(text: str, wanted: bool) -> None:
@@ -104,9 +111,9 @@ def verify(
     ] = None,
 ) -> None:
     """Answer a VNN-LIB query: unsat, sat (with the assignment), unknown or timed-out."""
-    from verifier.cli.deadline import Deadline
+    from verifier.cli.deadline import Deadline, process_start
 
-    with Deadline(timeout, STARTED) as deadline:
+    with Deadline(timeout, process_start()) as deadline:
         from verifier.cli.verify import Task, run
 
         task = Task(query, network, bind or (), fix or (), timeout, assignments)
