@@ -30,7 +30,8 @@ def format_assignment(spec: Specification, inputs: Mapping[str, Array], outputs:
 
     Version 2, for each variable in that order: `name type [dimensions]`, then one value a line, row-major.
     Version 1, as the competition wants it: `((X_0 v)`, … , `(Y_0 v))`.
-    A value has the fewest digits that parse back to the very same float.
+    A value has the fewest digits that parse back to the very same number as float64: whoever reads them in
+    float64 or in the value's own type finds the point that was checked, not one next to it.
     """
     values = _assigned(spec, inputs, outputs)
     if spec.version == "1.0":
@@ -60,5 +61,5 @@ def _assigned(
 
 def _digits(value: np.generic) -> str:
     if isinstance(value, np.floating):
-        return np.format_float_positional(value, unique=True, trim="0")
+        return np.format_float_positional(np.float64(value), unique=True, trim="0")
     return str(value)
