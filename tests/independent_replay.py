@@ -90,18 +90,18 @@ class Query:
 
 
 def assigned(query: Query, lines: Sequence[str]) -> dict[str, list[Fraction]]:
-    """The values of every variable, exactly as printed."""
+    """The values of every variable, as float64 reads them."""
     values: dict[str, list[Fraction]] = {}
     if query.flat:
         for name, number in re.findall(r"\(\s*([XY]_\d+)\s+([^\s()]+)\s*\)", "\n".join(lines)):
-            values.setdefault(name[0], []).append(Fraction(number))
+            values.setdefault(name[0], []).append(Fraction(float(number)))
         return values
     rest = list(lines)
     for name, kind, shape in query.variables():
         wanted = f"{name} {kind} [{','.join(map(str, shape))}]"
         if not rest or rest[0] != wanted:
             raise Wrong(f"expected the line '{wanted}', found '{rest[0] if rest else ''}'")
-        values[name] = [Fraction(v) for v in rest[1 : 1 + prod(shape)]]
+        values[name] = [Fraction(float(v)) for v in rest[1 : 1 + prod(shape)]]
         rest = rest[1 + prod(shape) :]
     if rest:
         raise Wrong(f"'{rest[0]}' is left over")

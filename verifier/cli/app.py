@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -30,8 +31,10 @@ app = typer.Typer(
 
 def main() -> None:
     """The command. It leaves without taking its libraries apart: a verdict is worth no wait."""
+    from verifier.cli.deadline import process_start
+
     try:
-        app()
+        app(obj=process_start)
     except SystemExit as end:
         with contextlib.suppress(BrokenPipeError):
             sys.stdout.flush()
@@ -84,6 +87,7 @@ def inspect(
 @grouped
 @reports_errors
 def verify(
+    context: typer.Context,
     machine: Machine,
     query: Annotated[
         Path, typer.Argument(help="A VNN-LIB file.", metavar="QUERY.vnnlib", show_default=False)
@@ -111,11 +115,13 @@ def verify(
     ] = None,
 ) -> None:
     """Answer a VNN-LIB query: unsat, sat (with the assignment), unknown or timed-out."""
-    from verifier.cli.deadline import Deadline, process_start
+    from verifier.cli.deadline import Deadline
 
-    with Deadline(timeout, process_start()) as deadline:
+    with Deadline(timeout, (context.obj or time.monotonic)()) as deadline:
+        from verifier.cli.light_torch import skip_meta_kernels
         from verifier.cli.verify import Task, run
 
+        skip_meta_kernels()
         task = Task(query, network, bind or (), fix or (), timeout, assignments)
         run(task, deadline, machine.check().settings)
 
