@@ -26,18 +26,20 @@ _KINK_AT_ZERO = frozenset({"relu", "leaky_relu", "elu", "selu", "celu", "abs", "
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Choice:
-    """For each instance: which `unit` of all operands in the layout to split, at which `point`; all [B].
-    `worth` [B] is its score, 0 where nothing is left to split."""
+class Candidates:
+    """For each instance the m most promising splits: which `unit` of all operands in the layout, at which
+    `point`, and its score `worth`, 0 where there is nothing to split; all [B, m]."""
 
     unit: Tensor
     point: Tensor
     worth: Tensor
 
 
-def choose(bounds: Bounds, layout: Layout, coefficients: Mapping[Key, Tensor], row: Tensor) -> Choice:
-    """The best split of every instance for the row [B] of the objective, given the `coefficients` [B, R, n]
-    of every gate in a sweep."""
+def candidates(
+    bounds: Bounds, layout: Layout, coefficients: Mapping[Key, Tensor], row: Tensor, count: int
+) -> Candidates:
+    """`count` splits of every instance for the row [B] of the objective, the best first, given the
+    `coefficients` [B, R, n] of every gate in a sweep."""
     lower, _ = layout.boxes(bounds)
     scores, points = torch.zeros_like(lower), torch.zeros_like(lower)
     instance = torch.arange(len(row), device=row.device)
@@ -49,8 +51,8 @@ def choose(bounds: Bounds, layout: Layout, coefficients: Mapping[Key, Tensor], r
             place = layout.operands[id(form), site.iteration]
             scores[:, place] += (weight * score).masked_fill(site.upper[k] - site.lower[k] < 1e-9, 0.0)
             points[:, place] = _point(site, k)
-    worth, unit = scores.nan_to_num(nan=0.0, posinf=0.0).max(-1)
-    return Choice(unit, points[instance, unit], worth)
+    worth, unit = scores.nan_to_num(nan=0.0, posinf=0.0).topk(min(count, layout.units), -1)
+    return Candidates(unit, points.gather(-1, unit), worth)
 
 
 def _curvature(site: Site) -> list[Tensor]:

@@ -2,8 +2,11 @@
 
 A *tree* is one question about one instance; its leaves are parts of the region that cover it. What its worst
 open leaf has is true of the whole region at any time, so stopping early loses nothing. A part takes over
-boxes, slopes and multipliers from the part it was cut out of, so that bounding it costs a few sweeps of one
+boxes, planes and multipliers from the part it was cut out of, so that bounding it costs a few sweeps of one
 row and none for its boxes.
+
+Where to split is tried out before it is done (strong branching): a sweep through both halves of every
+candidate, without an ascent, and the largest product of the two gains wins.
 """
 
 from __future__ import annotations
@@ -16,11 +19,11 @@ import torch
 from torch import Tensor
 
 from verifier.bounds import Bounds, Objective
-from verifier.branch import choose
+from verifier.branch import candidates
 from verifier.inherit import Inherited
-from verifier.layout import Layout, layout_of
-from verifier.optimise import ascend
-from verifier.splits import Part, Splits
+from verifier.layout import layout_of
+from verifier.optimise import ascend, multipliers
+from verifier.splits import Key, Part, Splits
 
 # (instance of every part, its splits, what it inherits) → bounds of the parts
 MakeBounds = Callable[[Tensor, Splits, Inherited | None], Bounds]
@@ -28,14 +31,21 @@ MakeBounds = Callable[[Tensor, Splits, Inherited | None], Bounds]
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """`batch` parts are split together, and each half gets `steps` of optimisation; at most `nodes` parts
-    are bounded in all, and at most `leaves` are kept open."""
+    """`parts` of a region are bounded together. Of every leaf that is split, `candidates` for the split are
+    tried out; each half gets `steps` of optimisation. At most `nodes` parts become leaves in all, and at
+    most about `leaves` are kept open."""
 
-    batch: int = 128
-    steps: int = 8
+    parts: int = 1024
+    candidates: int = 12
+    steps: int = 4
     rate: float = 0.15
     nodes: int = 10_000_000
-    leaves: int = 100_000
+    leaves: int = 50_000
+
+    @property
+    def batch(self) -> int:
+        """Leaves that are split together."""
+        return max(1, self.parts // (2 * self.candidates))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,9 +70,10 @@ class Trees:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Leaves:
-    """Open parts [N] over a `Layout` with P operand units and S slopes: their `tree`, how far the best row is
-    `above` its goal; splits `part_*` [N, P], infinite where there is none; boxes `*` [N, P]; `slopes`
-    [N, 2, S]; multipliers `beta` [N, 2, P]; the `unit` to split next, at which `point`, if `divisible`."""
+    """Open parts [N] over a `Layout` with P operand units and S entries of planes: their `tree`, how far the
+    best row is `above` its goal; splits `part_*` [N, P], infinite where there is none; boxes `*` [N, P];
+    `planes` [N, 2, S]; multipliers `beta` [N, 2, P]; candidates for the next split [N, m]: `unit`, `point`,
+    and `worth`, 0 where there is nothing to split."""
 
     tree: Tensor
     above: Tensor
@@ -70,11 +81,11 @@ class _Leaves:
     part_upper: Tensor
     lower: Tensor
     upper: Tensor
-    slopes: Tensor
+    planes: Tensor
     beta: Tensor
     unit: Tensor
     point: Tensor
-    divisible: Tensor
+    worth: Tensor
 
     def select(self, indices: Tensor) -> _Leaves:
         return _Leaves(*(getattr(self, field.name)[indices] for field in fields(self)))
@@ -84,13 +95,12 @@ class _Leaves:
             *(torch.cat([getattr(self, field.name), getattr(other, field.name)]) for field in fields(self))
         )
 
-    def halves(self) -> _Leaves:
-        """Both parts of every leaf, first all lower halves, then all upper ones."""
-        count = len(self.tree)
-        twice = self.select(torch.arange(count, device=self.tree.device).repeat(2))
-        place = torch.arange(count, device=self.tree.device)
-        twice.part_upper[place, self.unit] = self.point
-        twice.part_lower[place + count, self.unit] = self.point
+    def halves(self, unit: Tensor, point: Tensor) -> _Leaves:
+        """Both parts of every leaf cut at `unit`, `point` [N]: all lower halves, then all upper ones."""
+        place = torch.arange(len(self.tree), device=self.tree.device)
+        twice = self.select(place.repeat(2))
+        twice.part_upper[place, unit] = point
+        twice.part_lower[place + len(place), unit] = point
         return twice
 
 
@@ -107,7 +117,8 @@ def branch_and_bound(
     `make` bounds parts of the instances. Runs until all trees are proved, nothing is left to split, `effort`
     is spent or the `deadline` (time.monotonic) has come; what it has is valid at any time.
     """
-    leaves, layout = _roots(trees, make, effort, deadline)
+    search = _Search(trees, make, effort, deadline)
+    leaves = search.roots()
     nodes = len(leaves.tree)
     proved = torch.full_like(trees.goal[:, 0], torch.inf)
     while True:
@@ -119,44 +130,18 @@ def branch_and_bound(
             break
         rest = torch.ones(len(leaves.tree), dtype=torch.bool, device=chosen.device)
         rest[chosen] = False
-        children = _bound(trees, leaves.select(chosen).halves(), layout, make, effort, deadline)
+        children = search.children(leaves.select(chosen))
         nodes += len(children.tree)
         leaves = leaves.select(torch.nonzero(rest)[:, 0]).join(children)
         progress()
     return proved.scatter_reduce(0, leaves.tree, leaves.above, "amin")
 
 
-def _roots(trees: Trees, make: MakeBounds, effort: Effort, deadline: float) -> tuple[_Leaves, Layout]:
-    """One leaf a tree, bounded, with its first split chosen."""
-    bounds = make(trees.instance, {}, None)
-    layout = layout_of(bounds)
-    lower, upper = layout.boxes(bounds)
-    slopes = layout.flat_slopes(
-        {key: (site.planes.lower_slope, site.planes.upper_slope) for key, site in bounds.sites.items()}
-    )
-    count = len(trees.instance)
-    nothing = torch.zeros(count, dtype=torch.int64, device=lower.device)
-    leaves = _Leaves(
-        torch.arange(count, device=lower.device),
-        (trees.known - trees.goal).amax(-1),
-        torch.full_like(lower, -torch.inf),
-        torch.full_like(upper, torch.inf),
-        lower,
-        upper,
-        slopes,
-        torch.zeros_like(torch.stack([lower, upper], 1)),
-        nothing,
-        torch.zeros_like(lower[:, 0]),
-        nothing > 0,
-    )
-    return _improved(trees, leaves, layout, bounds, effort, deadline), layout
-
-
 def _chosen(leaves: _Leaves, effort: Effort) -> Tensor:
     """Up to a batch of leaves to split: the worst one of every tree, then every second worst, and so on;
     where there are more trees than places, those first that are nearest to being proved. With too many open
     leaves, those nearest to being proved."""
-    ready = torch.nonzero(leaves.divisible)[:, 0]
+    ready = torch.nonzero(leaves.worth[:, 0] > 0)[:, 0]
     if len(leaves.tree) > effort.leaves:
         return ready[leaves.above[ready].argsort(descending=True)][: effort.batch]
     ready = ready[leaves.above[ready].argsort()]
@@ -168,48 +153,106 @@ def _chosen(leaves: _Leaves, effort: Effort) -> Tensor:
     return ready[nearest[rank[nearest].argsort(stable=True)]][: effort.batch]
 
 
-def _bound(
-    trees: Trees, leaves: _Leaves, layout: Layout, make: MakeBounds, effort: Effort, deadline: float
-) -> _Leaves:
-    """The leaves bounded, each with its next split."""
-    split = torch.isfinite(leaves.part_lower) | torch.isfinite(leaves.part_upper)
-    lower, upper = layout.by_operand(leaves.part_lower), layout.by_operand(leaves.part_upper)
-    splits = {
-        key: Part(lower[key], upper[key])
-        for key, used in layout.by_operand(split.any(0)).items()
-        if bool(used.any())
-    }
-    held_lower, held_upper = layout.by_operand(leaves.lower), layout.by_operand(leaves.upper)
-    inherited = Inherited(
-        {key: (held_lower[key], held_upper[key]) for key in layout.operands}, layout.by_site(leaves.slopes)
-    )
-    bounds = make(trees.instance[leaves.tree], splits, inherited)
-    return _improved(trees, leaves, layout, bounds, effort, deadline)
+class _Search:
+    """What bounding the parts of some trees takes."""
 
+    def __init__(self, trees: Trees, make: MakeBounds, effort: Effort, deadline: float) -> None:
+        self._trees = trees
+        self._make = make
+        self._effort = effort
+        self._deadline = deadline
+        self._root = make(trees.instance, {}, None)
+        self._layout = layout_of(self._root)
 
-def _improved(
-    trees: Trees, leaves: _Leaves, layout: Layout, bounds: Bounds, effort: Effort, deadline: float
-) -> _Leaves:
-    """What an ascent from `bounds` makes of `leaves`."""
-    objective, goal = trees.of(leaves.tree), trees.goal[leaves.tree]
-    beta = layout.by_operand(leaves.beta)
-    found = ascend(
-        bounds, objective, steps=effort.steps, rate=effort.rate, target=goal, any_row=True, deadline=deadline,
-        beta={key: beta[key].movedim(1, 0) for key in bounds.splits},
-    )  # fmt: skip
-    distance = found.best - goal
-    choice = choose(bounds, layout, found.coefficients, distance.argmax(-1))
-    lower, upper = layout.boxes(bounds)
-    return _Leaves(
-        leaves.tree,
-        torch.maximum(distance.amax(-1), leaves.above),  # a part is no worse than the whole
-        leaves.part_lower,
-        leaves.part_upper,
-        lower,
-        upper,
-        layout.flat_slopes(found.slopes),
-        layout.flat(found.beta, leaves.beta),
-        choice.unit,
-        choice.point,
-        choice.worth > 0,
-    )
+    def roots(self) -> _Leaves:
+        """One leaf a tree."""
+        trees, bounds = self._trees, self._root
+        lower, upper = self._layout.boxes(bounds)
+        count = len(trees.instance)
+        nothing = torch.zeros(count, 1, dtype=torch.int64, device=lower.device)
+        leaves = _Leaves(
+            torch.arange(count, device=lower.device),
+            (trees.known - trees.goal).amax(-1),
+            torch.full_like(lower, -torch.inf),
+            torch.full_like(upper, torch.inf),
+            lower,
+            upper,
+            self._layout.flat_planes({key: site.planes for key, site in bounds.sites.items()}),
+            torch.zeros_like(torch.stack([lower, upper], 1)),
+            nothing,
+            torch.zeros_like(lower[:, :1]),
+            torch.zeros_like(lower[:, :1]),
+        )
+        return self._improved(leaves, bounds)
+
+    def children(self, leaves: _Leaves) -> _Leaves:
+        """Both halves of every leaf, each bounded and with candidates for its next split."""
+        halves = leaves.halves(*self._best_split(leaves))
+        return self._improved(halves, self._bounds(halves))
+
+    def _best_split(self, leaves: _Leaves) -> tuple[Tensor, Tensor]:
+        """The unit and the point [N] where each leaf is cut."""
+        count, m = leaves.unit.shape
+        if m == 1:
+            return leaves.unit[:, 0], leaves.point[:, 0]
+        many = leaves.select(torch.arange(count, device=leaves.tree.device).repeat_interleave(m))
+        halves = many.halves(leaves.unit.flatten(), leaves.point.flatten())
+        bounds = self._bounds(halves)
+        with torch.no_grad():
+            found = bounds.swept_minimum(
+                self._trees.of(halves.tree), None, multipliers(bounds, self._multipliers(halves, bounds))
+            )
+        distance = (bounds.settled(found) - self._trees.goal[halves.tree]).amax(-1)
+        # nothing beyond the goal counts
+        gain = torch.minimum(distance, torch.zeros_like(distance)) - halves.above
+        gain = gain.clamp_min(0.0) - 1e-3 * halves.above
+        both = gain[: len(gain) // 2] * gain[len(gain) // 2 :]
+        both = both.unflatten(0, (count, m)).masked_fill(leaves.worth <= 0, -1.0)
+        best = both.argmax(-1, keepdim=True)
+        return leaves.unit.gather(-1, best)[:, 0], leaves.point.gather(-1, best)[:, 0]
+
+    def _bounds(self, leaves: _Leaves) -> Bounds:
+        """Bounds of parts with what they inherit."""
+        layout = self._layout
+        split = torch.isfinite(leaves.part_lower) | torch.isfinite(leaves.part_upper)
+        lower, upper = layout.by_operand(leaves.part_lower), layout.by_operand(leaves.part_upper)
+        splits = {
+            key: Part(lower[key], upper[key])
+            for key, used in layout.by_operand(split.any(0)).items()
+            if bool(used.any())
+        }
+        held_lower, held_upper = layout.by_operand(leaves.lower), layout.by_operand(leaves.upper)
+        boxes = {key: (held_lower[key], held_upper[key]) for key in layout.operands}
+        inherited = Inherited(boxes, layout.by_site(leaves.planes))
+        return self._make(self._trees.instance[leaves.tree], splits, inherited)
+
+    def _multipliers(self, leaves: _Leaves, bounds: Bounds) -> dict[Key, Tensor]:
+        beta = self._layout.by_operand(leaves.beta)
+        return {key: beta[key].movedim(1, 0) for key in bounds.splits}
+
+    def _improved(self, leaves: _Leaves, bounds: Bounds) -> _Leaves:
+        """What an ascent from `bounds` makes of `leaves`."""
+        effort = self._effort
+        objective, goal = self._trees.of(leaves.tree), self._trees.goal[leaves.tree]
+        found = ascend(
+            bounds, objective, steps=effort.steps, rate=effort.rate, target=goal, any_row=True,
+            deadline=self._deadline, beta=self._multipliers(leaves, bounds),
+        )  # fmt: skip
+        distance = found.best - goal
+        next_split = candidates(
+            bounds, self._layout, found.coefficients, distance.argmax(-1), effort.candidates
+        )
+        lower, upper = self._layout.boxes(bounds)
+        return _Leaves(
+            leaves.tree,
+            torch.maximum(distance.amax(-1), leaves.above),  # a part is no worse than the whole
+            leaves.part_lower,
+            leaves.part_upper,
+            lower,
+            upper,
+            self._layout.flat_planes(found.planes),
+            self._layout.flat(found.beta, leaves.beta),
+            next_split.unit,
+            next_split.point,
+            next_split.worth,
+        )

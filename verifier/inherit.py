@@ -1,8 +1,8 @@
-"""What a part of a region takes over from the part it was cut out of: boxes, and slopes of planes.
+"""What a part of a region takes over from the part it was cut out of: boxes, and planes over them.
 
-A box that holds on a region holds on every part of it, and any slope is sound; so a part needs no sweeps of
-its own before its question can be asked. Only where a split has made a box clearly smaller are the slopes
-worth choosing anew.
+What holds on a region holds on every part of it; so a part needs no sweeps of its own before its question
+can be asked. Planes are made anew where a split has made the gate's box smaller, and only there: in closed
+form, because the ascent that follows moves them anyway.
 """
 
 from __future__ import annotations
@@ -17,32 +17,47 @@ from relaxations import Planes, offsets, planes
 from verifier.program import GateStep
 from verifier.site import Key
 
-SHRUNK = 0.9  # of the old width: below it slopes are chosen anew
+SHRUNK = 0.9  # of the old width: below it slopes are chosen anew, not only offsets
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Inherited:
-    """`boxes` of operands ([B, n], [B, n]), keyed by (identity of the form, iteration), and `slopes` of sites
-    (lower, upper), [k, B, n] each."""
+    """`boxes` of operands ([B, n], [B, n]), by (identity of the form, iteration), and `planes` of sites."""
 
     boxes: Mapping[Key, tuple[Tensor, Tensor]]
-    slopes: Mapping[Key, tuple[Tensor, Tensor]]
+    planes: Mapping[Key, Planes]
 
 
 def inherited_planes(
     step: GateStep, iteration: int, lower: Tensor, upper: Tensor, inherited: Inherited
 ) -> Planes:
-    """Planes over the boxes [k, B, n] with inherited slopes, or fresh ones where a box has shrunk."""
-    low_slope, high_slope = inherited.slopes[id(step), iteration]
+    """Planes over boxes [k, B, n] that lie in the inherited ones."""
+    held = inherited.planes[id(step), iteration]
     old = [inherited.boxes[id(form), iteration] for form in step.operands]
-    shrunk = torch.zeros_like(lower[0], dtype=torch.bool)
-    for k, (low, high) in enumerate(old):
-        shrunk |= upper[k] - lower[k] < SHRUNK * (high - low)
-    where = torch.nonzero(shrunk, as_tuple=True)
-    if len(where[0]):
-        pick = (slice(None), *where)
-        fresh = planes(step.gate, lower[pick], upper[pick], step.parameters)
-        low_slope, high_slope = low_slope.clone(), high_slope.clone()
-        low_slope[pick], high_slope[pick] = fresh.lower_slope, fresh.upper_slope
-    low, high = offsets(step.gate, low_slope, high_slope, lower, upper, step.parameters)
+    ratio = torch.stack(
+        [
+            (u - l) / (high - low).clamp_min(1e-300)
+            for l, u, (low, high) in zip(lower, upper, old, strict=True)
+        ]
+    )
+    least = ratio.amin(0)
+    changed, shrunk = least < 1.0, least < SHRUNK
+    if not bool(changed.any()):
+        return held
+    low_slope, high_slope = held.lower_slope.clone(), held.upper_slope.clone()
+    low, high = held.lower_offset.clone(), held.upper_offset.clone()
+    for where, fresh in ((shrunk, True), (changed & ~shrunk, False)):
+        place = torch.nonzero(where, as_tuple=True)
+        if not len(place[0]):
+            continue
+        pick = (slice(None), *place)
+        box = lower[pick], upper[pick]
+        if fresh:
+            found = planes(step.gate, *box, step.parameters, "fast")
+            low_slope[pick], high_slope[pick] = found.lower_slope, found.upper_slope
+            low[place], high[place] = found.lower_offset, found.upper_offset
+        else:
+            low[place], high[place] = offsets(
+                step.gate, low_slope[pick], high_slope[pick], *box, step.parameters
+            )
     return Planes(low_slope, low, high_slope, high)

@@ -1,4 +1,4 @@
-"""Where every operand and every slope of a network lies in one long vector.
+"""Where every operand and every plane of a network lies in one long vector.
 
 Branch and bound keeps thousands of parts; with flat tensors [N, ..] selecting, joining and splitting them is
 a handful of calls, however many gates and iterations there are.
@@ -12,16 +12,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from relaxations import Planes
 from verifier.bounds import Bounds
 from verifier.site import Key
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layout:
-    """`operands` key → slice of [.., P]; `slopes` key of a site → (slice of [.., S], arity)."""
+    """`operands` key → slice of [.., P], P = `units`; `planes` key of a site → (slice of [.., S], arity)."""
 
     operands: Mapping[Key, slice]
-    slopes: Mapping[Key, tuple[slice, int]]
+    planes: Mapping[Key, tuple[slice, int]]
     units: int
 
     def boxes(self, bounds: Bounds) -> tuple[Tensor, Tensor]:
@@ -41,32 +42,37 @@ class Layout:
             flat[..., self.operands[key]] = values.movedim(-2, 0)
         return flat
 
-    def flat_slopes(self, slopes: Mapping[Key, tuple[Tensor, Tensor]]) -> Tensor:
-        """Pairs (lower, upper) [k, B, n] of every site ↦ [B, 2, S]."""
-        parts = [torch.stack(slopes[key], 0).permute(2, 0, 1, 3).flatten(2) for key in self.slopes]
+    def flat_planes(self, planes: Mapping[Key, Planes]) -> Tensor:
+        """Planes of every site ↦ [B, 2, S]: lower and upper; slopes, then the offset."""
+        parts = []
+        for key in self.planes:
+            p = planes[key]
+            lower = torch.cat([p.lower_slope, p.lower_offset.unsqueeze(0)])
+            upper = torch.cat([p.upper_slope, p.upper_offset.unsqueeze(0)])
+            parts.append(torch.stack([lower, upper]).permute(2, 0, 1, 3).flatten(2))
         return torch.cat(parts, -1)
 
-    def by_site(self, flat: Tensor) -> dict[Key, tuple[Tensor, Tensor]]:
-        """The inverse of `flat_slopes`."""
+    def by_site(self, flat: Tensor) -> dict[Key, Planes]:
+        """The inverse of `flat_planes`."""
         found = {}
-        for key, (place, arity) in self.slopes.items():
-            lower, upper = flat[..., place].unflatten(-1, (arity, -1)).permute(1, 2, 0, 3)
-            found[key] = lower, upper
+        for key, (place, arity) in self.planes.items():
+            lower, upper = flat[..., place].unflatten(-1, (arity + 1, -1)).permute(1, 2, 0, 3)
+            found[key] = Planes(lower[:arity], lower[arity], upper[:arity], upper[arity])
         return found
 
 
 def layout_of(bounds: Bounds) -> Layout:
     """The layout of every part of what `bounds` is about."""
     operands: dict[Key, slice] = {}
-    slopes: dict[Key, tuple[slice, int]] = {}
+    planes: dict[Key, tuple[slice, int]] = {}
     units = total = 0
     for key, site in bounds.sites.items():
-        size = len(site.lower) * site.step.size
-        slopes[key] = slice(total, total + size), len(site.lower)
+        size = (len(site.lower) + 1) * site.step.size
+        planes[key] = slice(total, total + size), len(site.lower)
         total += size
         for form in site.step.operands:
             operand = (id(form), site.iteration)
             if operand not in operands:
                 operands[operand] = slice(units, units + form.size)
                 units += form.size
-    return Layout(operands, slopes, units)
+    return Layout(operands, planes, units)

@@ -25,12 +25,12 @@ from verifier.splits import Multiplier, multiplier
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ascent:
-    """What an ascent found: lower bounds `best` [B, R]; and where it ended: `slopes` of every site (lower,
-    upper), [k, B, n] each, multipliers `beta` [2, B, n] of every split operand (of its upper end, of its
-    lower end), and the `coefficients` [B, R, n] of every gate's output in the last sweep."""
+    """What an ascent found: lower bounds `best` [B, R]; and its last sweep: the `planes` of every site,
+    multipliers `beta` [2, B, n] of every split operand (of its upper end, of its lower end), and the
+    `coefficients` [B, R, n] of every gate's output."""
 
     best: Tensor
-    slopes: Mapping[Key, tuple[Tensor, Tensor]]
+    planes: Mapping[Key, Planes]
     beta: Mapping[Key, Tensor]
     coefficients: Mapping[Key, Tensor]
 
@@ -89,11 +89,6 @@ class _Slopes:
             return torch.ones(shape, dtype=torch.bool, device=self._lower.device)
         return (coefficients[:, 0] >= 0).expand(shape)
 
-    @torch.no_grad()
-    def slopes(self) -> dict[Key, tuple[Tensor, Tensor]]:
-        lower, upper = self._values()
-        return {key: (lower[:, t], upper[:, t]) for t, key in enumerate(self._keys)}
-
 
 class _Multipliers:
     """β of all splits, in units of what the gates that read the operand lose per width of its box."""
@@ -101,7 +96,6 @@ class _Multipliers:
     def __init__(
         self, bounds: Bounds, coefficients: Mapping[Key, Tensor], start: Mapping[Key, Tensor]
     ) -> None:
-        self._bounds = bounds
         self._units = {
             key: torch.maximum(unit, start[key].amax(0)) if key in start else unit
             for key, unit in _units(bounds, coefficients).items()
@@ -116,9 +110,6 @@ class _Multipliers:
     def beta(self) -> dict[Key, Tensor]:
         """[2, B, n] by operand."""
         return {key: self._units[key] * steps.clamp_min(0.0) for key, steps in self.steps.items()}
-
-    def values(self) -> dict[Key, Multiplier]:
-        return multipliers(self._bounds, self.beta())
 
     @torch.no_grad()
     def project(self) -> None:
@@ -218,6 +209,7 @@ def ascend(
     parameters = [steps for group in slopes for steps in group.steps]
     parameters += list(betas.steps.values())
     adam = Adam(parameters, rate, decay=0.97)
+    planes = {key: site.planes for key, site in bounds.sites.items()}
     for _ in range(steps if parameters else 0):
         done = best > target
         if any_row:
@@ -226,8 +218,11 @@ def ascend(
             break
         asked = dict(coefficients) if found.shape[-1] == 1 else None
         coefficients.clear()
-        relaxed = bounds.relaxed_with(dict(pair for group in slopes for pair in group.planes(asked)))
-        found = bounds.swept_minimum(objective, relaxed, betas.values(), coefficients)
+        planes = dict(pair for group in slopes for pair in group.planes(asked))
+        beta = betas.beta()
+        found = bounds.swept_minimum(
+            objective, bounds.relaxed_with(planes), multipliers(bounds, beta), coefficients
+        )
         worth = found.masked_fill(~torch.isfinite(found) | unusable | done, 0.0)
         best = kept(best, found)
         adam.step(torch.autograd.grad(worth.sum(), parameters, allow_unused=True))
@@ -235,7 +230,16 @@ def ascend(
         progress()
     return Ascent(
         best,
-        {key: pair for group in slopes for key, pair in group.slopes().items()},
-        {key: value.detach() for key, value in betas.beta().items()},
+        {key: _detached(found) for key, found in planes.items()},
+        {key: value.detach() for key, value in beta.items()},
         {key: value.detach() for key, value in coefficients.items()},
+    )
+
+
+def _detached(planes: Planes) -> Planes:
+    return Planes(
+        planes.lower_slope.detach(),
+        planes.lower_offset.detach(),
+        planes.upper_slope.detach(),
+        planes.upper_offset.detach(),
     )

@@ -326,7 +326,7 @@ class Verifier:
         )
 
         trees = Trees(instance, rows, goal[pick], known[pick])
-        effort = Effort(batch=min(Effort().batch, self._together))
+        effort = Effort(parts=min(Effort().parts, self._together))
         above = branch_and_bound(trees, over.part, deadline=deadline, effort=effort, progress=progress)
         raised = known.clone()
         raised[pick] = torch.maximum(known[pick], goal[pick] + above[:, None])

@@ -15,7 +15,7 @@ from tests.verifier.breaking import smallest_found
 from tests.verifier.networks import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
 from verifier.arithmetic import Arithmetic
 from verifier.bounds import Bounds, Objective
-from verifier.branch import choose
+from verifier.branch import candidates
 from verifier.decide import Effort, Trees, branch_and_bound
 from verifier.inherit import Inherited
 from verifier.layout import layout_of
@@ -115,7 +115,7 @@ def test_branching_never_lowers_a_bound_nor_passes_the_truth(name: str, folder: 
     def part(instances: Tensor, splits: Splits, inherited: Inherited | None) -> Bounds:
         return Bounds(program, region.select(instances), REAL, splits=splits, inherited=inherited)
 
-    effort = Effort(batch=8, steps=3, nodes=40)
+    effort = Effort(parts=64, candidates=4, steps=3, nodes=40)
     above = branch_and_bound(trees, part, deadline=time.monotonic() + 60, effort=effort)
     raised = (above + known[0] + 1e6).unsqueeze(0)
     assert bool((raised >= known - 1e-6).all())
@@ -139,7 +139,7 @@ def test_what_is_proved_by_parts_is_proved(folder: Path) -> None:
             goal[:, None],
             known[:, None],
         )
-        effort = Effort(batch=16, steps=6, nodes=nodes)
+        effort = Effort(parts=64, candidates=4, steps=6, nodes=nodes)
         return branch_and_bound(trees, part, deadline=time.monotonic() + 60, effort=effort)
 
     assert bool((gained(known + (truth - known) / 20, 400) > 0).all())
@@ -152,8 +152,10 @@ def test_the_choice_is_of_something_wide(folder: Path) -> None:
     layout = layout_of(bounds)
     coefficients: dict[Key, Tensor] = {}
     bounds.swept_minimum(Objective(ROWS), record=coefficients)
-    choice = choose(bounds, layout, coefficients, torch.zeros(1, dtype=torch.int64))
+    found = candidates(bounds, layout, coefficients, torch.zeros(1, dtype=torch.int64), 5)
     lower, upper = layout.boxes(bounds)
-    assert float(choice.worth[0]) > 0
-    assert float((upper - lower)[0, choice.unit[0]]) > 0.01
-    assert lower[0, choice.unit[0]] < choice.point[0] < upper[0, choice.unit[0]]
+    assert found.worth[0].tolist() == sorted(found.worth[0].tolist(), reverse=True)
+    assert float(found.worth.min()) > 0
+    lower, upper = lower[0, found.unit[0]], upper[0, found.unit[0]]
+    assert bool((upper - lower > 0.01).all())
+    assert bool(((lower < found.point[0]) & (found.point[0] < upper)).all())
