@@ -115,7 +115,7 @@ def _curve(a: Tensor, b: Tensor, h: Tensor, top: Tensor, arc: _Arc) -> tuple[Ten
     ends = torch.stack([arc.left, start])
     sides = torch.sigmoid(torch.stack([ends, -ends])).clamp_(min=LEAST)
     (least, s), (_, rest) = sides
-    first, least = s, torch.where(a < 0, s, least)  # for a < 0 the start is a candidate as it is
+    first, last, least = s, rest, torch.where(a < 0, s, least)  # for a < 0 the start is a candidate as it is
     for _ in range(NEWTON):
         value, _, rise = _slope(a, b, h, s, rest)
         move = value.clamp_(max=0.0) / rise.clamp_(max=-LEAST)
@@ -125,7 +125,8 @@ def _curve(a: Tensor, b: Tensor, h: Tensor, top: Tensor, arc: _Arc) -> tuple[Ten
     # the remainders of the docstring
     slack = value.clamp(min=0.0) * (first - s) - value.clamp(max=0.0) * (s - least)
     slack += (64 * UNIT) * (1 + h.abs() + steep.abs()) * (first - least)
-    x = torch.stack([arc.left, between(torch.log(s / rest), arc.left, start)])
+    x = torch.where(rest > last, between(torch.log(s / rest), arc.left, start), start)
+    x = torch.stack([arc.left, x])
     weight = torch.stack([sides[0, 0], s])
     t, share = _height(b, weight)
     y = between(torch.log1p(t) - 0.5 * torch.log(share), arc.low, arc.high)
