@@ -42,6 +42,8 @@ def run(task: Task, deadline: Deadline, settings: Callable[[], Settings]) -> Non
     """Write the verdict to standard output, and after `sat` the assignment. Torch is imported and `settings`
     are asked for only where samples do not decide."""
     checks.timeout(task.timeout)
+    if task.assignments is not None:
+        _make(task.assignments)
     specification = read_vnnlib(task.query)
     _check_types(specification)
     models = _models(specification, task.networks)
@@ -62,6 +64,13 @@ def run(task: Task, deadline: Deadline, settings: Callable[[], Settings]) -> Non
         deadline.write(Answer.sat.value)
 
 
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"--serialise-assignments {folder}: cannot be made ({error.strerror})") from error
+
+
 def _serialise(
     spec: Specification,
     inputs: Mapping[str, np.ndarray],
@@ -70,14 +79,10 @@ def _serialise(
 ) -> None:
     """A serialised ONNX tensor `VARIABLE.pb` of the declared element type for every variable."""
     types = {v.name: v.dtype for network in spec.networks for v in network.variables}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, array in assignment(spec, inputs, outputs).items():
-            typed = array if types[name] == "real" else array.astype(types[name])
-            tensor = onnx.numpy_helper.from_array(typed, name)
-            (folder / f"{name}.pb").write_bytes(tensor.SerializeToString())
-    except OSError as error:
-        raise BadInput(f"--serialise-assignments {folder}: cannot be written ({error.strerror})") from error
+    for name, array in assignment(spec, inputs, outputs).items():
+        typed = array if types[name] == "real" else array.astype(types[name])
+        tensor = onnx.numpy_helper.from_array(typed, name)
+        (folder / f"{name}.pb").write_bytes(tensor.SerializeToString())
 
 
 def _check_types(specification: Specification) -> None:
