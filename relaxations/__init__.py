@@ -3,5 +3,6 @@
 import relaxations.gates  # noqa: F401  (fills GATES)
 from relaxations.bounds import Planes, image, offset, offsets, planes
 from relaxations.gate import GATES, Gate
+from relaxations.polygon import Diagonals
 
-__all__ = ["GATES", "Gate", "Planes", "image", "offset", "offsets", "planes"]
+__all__ = ["GATES", "Diagonals", "Gate", "Planes", "image", "offset", "offsets", "planes"]

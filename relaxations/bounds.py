@@ -5,15 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from relaxations import polygon
 from relaxations.curves import largest
 from relaxations.errors import InvalidBox, OutsideDomain, UnknownGate
-from relaxations.gate import GATES, Gate
+from relaxations.gate import GATES, Gate, Support
+from relaxations.polygon import Diagonals
 from relaxations.rounding import margin
 from relaxations.slopes import minimum_volume, secant
 
@@ -40,8 +41,10 @@ def planes(
     parameters: Mapping[str, Any] | None = None,
     quality: Literal["tight", "fast"] = "tight",
     lean: Sequence[float] | None = None,
+    diagonals: Diagonals | None = None,
 ) -> Planes:
-    """A lower and an upper plane of `gate` over every box [lower, upper], each [k, *S].
+    """A lower and an upper plane of `gate` over every box [lower, upper], each [k, *S], or over the polygons
+    that `diagonals` cut out of the boxes of a gate of two operands.
 
     `quality`: "tight" has nearly least volume, "fast" takes slopes in closed form.  `lean` [k] shifts
     the point of the box at which a tight plane is as close as can be (`relaxations.slopes.LEAN`).
@@ -52,18 +55,26 @@ def planes(
     gate, parameters = _resolved(gate, parameters)
     _check_box(gate, lower, upper)
     _check_domain(gate, lower, upper, parameters)
+    _check_diagonals(gate, lower, diagonals)
     shape = lower.shape[1:]
-    choose = secant if quality == "fast" else partial(minimum_volume, lean=lean)
     with torch.inference_mode():
         low, high = _flat_double(lower), _flat_double(upper)
+        cut = None if diagonals is None else diagonals.trimmed(lower.double(), upper.double())
+
+        def choose(l: Tensor, u: Tensor, start: int) -> Tensor:
+            if quality == "fast":
+                return torch.stack(secant(gate, l, u, parameters))
+            part = None if cut is None else cut.map(slice(start, start + CHUNK))
+            return torch.stack(minimum_volume(gate, l, u, parameters, lean, part))
+
         parts = [
-            torch.stack(choose(gate, l, u, parameters))
-            for l, u in zip(low.split(CHUNK, 1), high.split(CHUNK, 1), strict=True)
+            choose(l, u, i * CHUNK)
+            for i, (l, u) in enumerate(zip(low.split(CHUNK, 1), high.split(CHUNK, 1), strict=True))
             if l.numel()
         ]
         slopes = torch.cat(parts, 2) if parts else low.new_zeros(2, *low.shape)
         slopes = slopes.reshape(2, *lower.shape).to(lower.dtype)
-        value, _ = _supports(gate, slopes[0], slopes[1], lower, upper, parameters)
+        value, _ = _supports(gate, slopes[0], slopes[1], lower, upper, parameters, diagonals)
         below, above = _outward(-value[0], value[1], lower.dtype)
     slopes = slopes.clone()
     return Planes(slopes[0], below.reshape(shape).clone(), slopes[1], above.reshape(shape).clone())
@@ -76,18 +87,20 @@ def offsets(
     lower: Tensor,
     upper: Tensor,
     parameters: Mapping[str, Any] | None = None,
+    diagonals: Diagonals | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The (lower, upper) offsets [*S] that make planes with the given slopes sound, whatever the slopes.
 
     Slopes are [k, *R] where R broadcasts against S (many slopes for one box); the result has their common
-    shape. Differentiable in the slopes: by the envelope theorem the gradient of an offset is minus the place
-    where it is attained.  Errors as for `planes`.
+    shape.  `diagonals` [*S] as for `planes`.  Differentiable in the slopes: by the envelope theorem the
+    gradient of an offset is minus the place where it is attained.  Errors as for `planes`.
     """
     gate, parameters = _resolved(gate, parameters)
     _check_box(gate, lower, upper)
     _check_domain(gate, lower, upper, parameters)
+    _check_diagonals(gate, lower, diagonals)
     with torch.inference_mode():
-        value, at = _supports(gate, lower_slope, upper_slope, lower, upper, parameters)
+        value, at = _supports(gate, lower_slope, upper_slope, lower, upper, parameters, diagonals)
         below, above = _outward(-value[0], value[1], lower.dtype)
         at = at.to(lower.dtype)
     at = at.clone()
@@ -154,6 +167,7 @@ def _supports(
     lower: Tensor,
     upper: Tensor,
     parameters: Mapping[str, Any],
+    diagonals: Diagonals | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Support values with their margins [2, *S], and the places [k, 2, *S], a cache-full of boxes at a time.
 
@@ -168,11 +182,18 @@ def _supports(
     scale = slopes.new_tensor([[-1.0], [1.0]])
     flat = slopes.reshape(k, 2, -1), low.reshape(k, 1, -1), high.reshape(k, 1, -1)
     pieces = [side.split(CHUNK, 2) for side in flat]
+    cut = None if diagonals is None else diagonals.trimmed(low, high)
     values, places = [], []
-    for a, l, u in zip(*pieces, strict=True):
+    for number, (a, l, u) in enumerate(zip(*pieces, strict=True)):
         found = gate.support(scale, a, l.expand_as(a), u.expand_as(a), **parameters)
         terms = (a.abs() * largest(l, u)).sum(0)
-        values.append(found.value + margin(gate.magnitude(l[:, 0], u[:, 0], **parameters) + terms))
+        value = found.value + margin(gate.magnitude(l[:, 0], u[:, 0], **parameters) + terms)
+        if cut is not None:  # both bound it; an edge that cuts little is priced badly
+            part = cut.map(slice(number * CHUNK, (number + 1) * CHUNK))
+            inside = polygon.support(gate, scale, a, l[:, 0], u[:, 0], part, parameters)
+            found = Support(value, torch.where(inside.value < value, inside.at, found.at))
+            value = torch.minimum(value, inside.value)
+        values.append(value)
         places.append(found.at)
     return torch.cat(values, 1).reshape(2, *shape), torch.cat(places, 2).reshape(k, 2, *shape)
 
@@ -214,6 +235,20 @@ def _check_box(gate: Gate, lower: Tensor, upper: Tensor) -> None:
         raise InvalidBox(
             f"gate '{gate.name}': every box needs finite lower ≤ upper; bound its operands first"
         )
+
+
+def _check_diagonals(gate: Gate, lower: Tensor, diagonals: Diagonals | None) -> None:
+    if diagonals is None:
+        return
+    if gate.arity != 2:
+        raise InvalidBox(f"gate '{gate.name}' has {gate.arity} operands; diagonals cut boxes of two")
+    if any(side.shape != lower.shape[1:] for side in diagonals.sides()):
+        raise InvalidBox(f"diagonals are [*S] = {list(lower.shape[1:])}, one of each for every box")
+    apart = (diagonals.sum_lower <= diagonals.sum_upper) & (
+        diagonals.difference_lower <= diagonals.difference_upper
+    )
+    if not bool(apart.all()):
+        raise InvalidBox("diagonals need lower ≤ upper; a box that they leave empty needs no planes")
 
 
 def _check_domain(gate: Gate, lower: Tensor, upper: Tensor, parameters: Mapping[str, Any]) -> None:

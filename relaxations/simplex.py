@@ -59,12 +59,12 @@ def _corner_basis(k: int, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def start(values: Tensor, target: Tensor) -> Basis:
-    """The basis of `corners(k)` with `values` [k+1, M] there, for the target m [k]."""
+    """The basis of `corners(k)` with `values` [k+1, M] there, for the target m [k, 1 or M]."""
     size, count = values.shape
     points, inverse = _corner_basis(size - 1, values.device)
-    weights = torch.addmv(inverse[:, -1], inverse[:, :-1], target)
-    rows = torch.cat([inverse, weights[:, None]], 1)
-    tableau = torch.cat([rows[..., None].expand(size, size + 1, count), (rows.T @ values)[None]])
+    weights = torch.addmm(inverse[:, -1:], inverse[:, :-1], target).expand(size, count)
+    rows = torch.cat([inverse[..., None].expand(size, size, count), weights[:, None]], 1)
+    tableau = torch.cat([rows, (rows * values[:, None]).sum(0, keepdim=True)])
     return Basis(tableau, points[..., None].repeat(1, 1, count))
 
 

@@ -13,7 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from relaxations import polygon
+from relaxations.curves import even_nodes
 from relaxations.gate import Gate
+from relaxations.polygon import Diagonals
 from relaxations.simplex import corners, exchange, start
 
 PATTERN: Mapping[int, tuple[float, ...]] = {
@@ -27,6 +30,8 @@ contact, share by share."""
 COARSE_STEPS, FINE_STEPS = 8, 12
 """Exchanges at most before and in every stage.  More gain nothing: worst cases over random boxes in
 docs/relaxations.md."""
+FAR = 8.0
+"""How far below the gate, in its ranges over the grid, the first basis of a polygon lies."""
 LEAST_WIDTH = 1e-6
 FEW = 5
 """Operands in which a gate is piecewise linear have at most so many nodes, all of its kinks among them."""
@@ -50,9 +55,11 @@ def minimum_volume(
     upper: Tensor,
     parameters: Mapping[str, Any],
     lean: Sequence[float] | None = None,
+    cut: Diagonals | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """(lower, upper) slopes [k, N] of nearly least volume over boxes [k, N]; `lean` shifts the point whose
-    height is least (`LEAN` by default, zeros for the least volume itself; 0 ≤ lean < ½)."""
+    """(lower, upper) slopes [k, N] of nearly least volume over boxes [k, N], or the polygons `cut` out of
+    them; `lean` shifts the point whose height is least (`LEAN` by default, zeros for the least volume itself;
+    0 ≤ lean < ½)."""
     k, size = lower.shape
     lower, upper = widened(gate, lower, upper, parameters)
     centre, half = 0.5 * (lower + upper), 0.5 * (upper - lower)
@@ -69,32 +76,63 @@ def minimum_volume(
     reach = torch.where(ahead < behind, -half, half)[:, None] * sign[..., 0]  # [k, 2, N]
 
     nodes = [n.T for n in gate.nodes(lower, upper, **parameters)]  # [N, m]
+    if cut is not None:  # along its edges every gate may bend
+        nodes = [
+            torch.cat([n, even_nodes(l, u, 6)[1:-1].T], 1) if n.shape[1] <= FEW else n
+            for n, l, u in zip(nodes, lower, upper, strict=True)
+        ]
     counts = [n.shape[-1] for n in nodes]
     axes = [[count if i == j else 1 for i in range(k)] for j, count in enumerate(counts)]
-    grid = seen(*(n.reshape(1, size, *axis) for n, axis in zip(nodes, axes, strict=True)))
+    at = [n.reshape(1, size, *axis) for n, axis in zip(nodes, axes, strict=True)]
+    if cut is not None:
+        at = _inside(at, lower, upper, cut)
+    grid = seen(*at)
+    middle, scale = centre[:, None, :, None], reach[..., None]
     points = torch.stack(
         [
-            ((n - centre[j, :, None]) / reach[j, ..., None]).reshape(2, size, *axis).expand(2, size, *counts)
-            for j, (n, axis) in enumerate(zip(nodes, axes, strict=True))
+            ((a.flatten(2) - middle[j]) / scale[j]).reshape(2, *a.shape[1:]).expand(2, size, *counts)
+            for j, a in enumerate(at)
         ]
     ).reshape(k, 2 * size, -1)
-    middle, scale = centre[:, None, :, None], reach[..., None]
     extreme = seen(*torch.addcmul(middle, scale, vertices))
-    target = lower.new_tensor([s + t for s, t in zip(SHIFT, LEAN[k] if lean is None else lean, strict=False)])
-    basis = exchange(start(extreme.T, target), [(points, grid)], COARSE_STEPS)
+    shift = [s + t for s, t in zip(SHIFT, LEAN[k] if lean is None else lean, strict=False)]
+    target = lower.new_tensor(shift)[:, None]
+    if cut is not None:
+        # the corners may be cut off: far below the gate, they leave the basis as soon as they can
+        top, bottom = grid.amax(1, keepdim=True), grid.amin(1, keepdim=True)
+        extreme = (bottom - FAR * (top - bottom)).expand_as(extreme)
+        place = polygon.target(reach.sign() * target[..., None], lower, upper, cut)
+        target = ((place - centre[:, None]) / reach).flatten(1)
+        rim = polygon.outline(lower, upper, cut)[:, None]
+        points = torch.cat([points, ((rim - middle) / scale).flatten(1, 2)], 2)
+        grid = torch.cat([grid, seen(*rim)], 1)
+    steps = COARSE_STEPS if cut is None else 2 * COARSE_STEPS
+    basis = exchange(start(extreme.T, target), [(points, grid)], steps)
 
-    if max(counts) > FEW:
-        pattern = _pattern(PATTERN[k], tuple(count > FEW for count in counts), lower.device)  # [k, 1, 1, G]
+    curved = tuple(cut is not None or count > FEW for count in counts)
+    if any(curved):
+        pattern = _pattern(PATTERN[k], curved, lower.device)  # [k, 1, 1, G]
         spacing = torch.stack([_spacing(n) for n in nodes])[:, None] / reach.abs()
         for share in STAGES:
             contacts = basis.points.mT[..., None]  # [k, 2·N, k+1, 1]
             near = contacts + (share * spacing).flatten(1)[..., None, None] * pattern
             near = near.clamp_(-1, 1).reshape(k, 2, size, -1)
-            finer = seen(*torch.addcmul(middle, scale, near))
+            places = torch.addcmul(middle, scale, near)
+            if cut is not None:
+                places = torch.stack(_inside(list(places), lower, upper, cut))
+                near = (places - middle) / scale
+            finer = seen(*places)
             basis = exchange(basis, [(points, grid), (near.flatten(1, 2), finer)], FINE_STEPS)
 
     slopes = finite(basis.slopes.reshape(k, 2, size) / reach)
     return -slopes[:, 0], slopes[:, 1]
+
+
+def _inside(at: Sequence[Tensor], lower: Tensor, upper: Tensor, cut: Diagonals) -> list[Tensor]:
+    """Places x and y [1 or 2, N, ...] in boxes [2, N], moved into the polygons."""
+    x, y = (a.movedim(1, -1) for a in torch.broadcast_tensors(*at))
+    moved = polygon.project(x.flatten(0, -2), y.flatten(0, -2), lower, upper, cut)
+    return [t.reshape(x.shape).movedim(-1, 1).contiguous() for t in moved]
 
 
 def secant(gate: Gate, lower: Tensor, upper: Tensor, parameters: Mapping[str, Any]) -> tuple[Tensor, Tensor]:

@@ -57,7 +57,7 @@ def test_both_reach_the_same_optimum(k: int, monkeypatch: pytest.MonkeyPatch) ->
     points = 2 * torch.rand(k, 50, 60, generator=generator, dtype=torch.float64) - 1
     values = torch.randn(50, 60, generator=generator, dtype=torch.float64)
     corner_values = torch.randn(k + 1, 50, generator=generator, dtype=torch.float64)
-    target = torch.full((k,), 0.01, dtype=torch.float64)
+    target = torch.full((k, 1), 0.01, dtype=torch.float64)
     found = []
     for function in (compiled.FUNCTION, None):
         monkeypatch.setattr(compiled, "FUNCTION", function)

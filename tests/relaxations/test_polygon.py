@@ -1,0 +1,145 @@
+"""Planes over boxes with cut corners, for every gate of two operands."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+from plane_checks import CASES, boxes
+from torch import Tensor
+
+from relaxations import GATES, Diagonals, Gate, Planes, offsets, planes
+from relaxations.errors import InvalidBox
+from relaxations.polygon import edges, extent, outline, strips
+
+PAIRS = [case for case in CASES if case.values[0].arity == 2]  # type: ignore[union-attr]
+for_every_pair = pytest.mark.parametrize(("gate", "parameters"), PAIRS)
+
+
+def cuts(count: int, seed: int = 0) -> Diagonals:
+    """Cuts of every depth; the centre of the box always stays."""
+    generator = torch.Generator().manual_seed(seed)
+    share = torch.rand(4, count, generator=generator, dtype=torch.float64)
+    share[:, ::5] = 1.0  # nothing is cut
+    share[0, 1::5] = 0.01  # a corner is nearly cut in half
+    return Diagonals(-2 * share[0], 2 * share[1], -2 * share[2], 2 * share[3])
+
+
+def inner_points(lower: Tensor, upper: Tensor, diagonals: Diagonals, count: int, seed: int = 0) -> Tensor:
+    """Points [2, m, n] of the polygons: of their outlines, of chords of these, and close to the edges.  They
+    are drawn to the centre by more than their own rounding."""
+    rim = outline(lower, upper, diagonals.trimmed(lower, upper)).movedim(2, 1)
+    generator = torch.Generator().manual_seed(seed)
+    first, second = torch.randint(rim.shape[1], (2, count), generator=generator)
+    share = torch.rand(count, 1, generator=generator, dtype=torch.float64)
+    share[::3] = share[::3] ** 8
+    points = torch.cat([rim, torch.lerp(rim[:, first], rim[:, second], share)], 1)
+    points = torch.lerp(points, (0.5 * (lower + upper))[:, None].expand_as(points), 1e-7)
+    return torch.minimum(torch.maximum(points, lower[:, None]), upper[:, None])
+
+
+def worst(gate: Gate, found: Planes, points: Tensor, parameters: dict[str, Any]) -> float:
+    value = gate.function(*points, **parameters)
+    above = value - (found.upper_slope[:, None] * points).sum(0) - found.upper_offset
+    below = (found.lower_slope[:, None] * points).sum(0) + found.lower_offset - value
+    return float(torch.maximum(above, below).max())
+
+
+@for_every_pair
+def test_planes_contain_the_gate_over_polygons(gate: Gate, parameters: dict[str, Any]) -> None:
+    lower, upper = boxes(gate, parameters)
+    diagonals = cuts(lower.shape[1])
+    found = planes(gate, lower, upper, parameters, diagonals=diagonals)
+    assert all(side.isfinite().all() for side in dataclasses.astuple(found))
+    assert worst(gate, found, inner_points(lower, upper, diagonals, 2000), parameters) <= 0
+
+
+@for_every_pair
+def test_any_slope_is_sound_over_polygons_and_no_worse_than_over_boxes(
+    gate: Gate, parameters: dict[str, Any]
+) -> None:
+    lower, upper = boxes(gate, parameters, seed=1)
+    diagonals = cuts(lower.shape[1], seed=1)
+    generator = torch.Generator().manual_seed(2)
+    size = 10 ** (4 * torch.rand(2, *lower.shape, generator=generator, dtype=torch.float64) - 2)
+    below, above = size * torch.randn(2, *lower.shape, generator=generator, dtype=torch.float64)
+    low, high = offsets(gate, below, above, lower, upper, parameters, diagonals)
+    points = inner_points(lower, upper, diagonals, 2000)
+    assert worst(gate, Planes(below, low, above, high), points, parameters) <= 0
+    box_low, box_high = offsets(gate, below, above, lower, upper, parameters)
+    assert (low >= box_low).all()
+    assert (high <= box_high).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "most"), [("product", 0.5), ("sigmoid_product", 0.75), ("sigmoid_tanh", 0.9)]
+)
+def test_cut_corners_make_planes_narrower(name: str, most: float) -> None:
+    """The mean distance of the planes over the polygon, against that of the planes over the box."""
+    gate = GATES[name]
+    lower, upper = boxes(gate, {}, each=200)
+    lower, upper = lower[:, :200], upper[:, :200]  # of ordinary widths
+    generator = torch.Generator().manual_seed(3)
+    share = 0.2 + 0.8 * torch.rand(4, 200, generator=generator, dtype=torch.float64)
+    diagonals = Diagonals(-2 * share[0], 2 * share[1], -2 * share[2], 2 * share[3])
+    uncut = planes(gate, lower, upper, lean=(0.0, 0.0))
+    found = planes(gate, lower, upper, lean=(0.0, 0.0), diagonals=diagonals)
+    points = inner_points(lower, upper, diagonals, 500)
+    ours, theirs = (
+        ((p.upper_slope - p.lower_slope)[:, None] * points).sum(0).mean(0) + p.upper_offset - p.lower_offset
+        for p in (found, uncut)
+    )
+    assert (ours / theirs).mean() < most
+
+
+@for_every_pair
+def test_a_polygon_that_is_cut_too_far_is_caught(gate: Gate, parameters: dict[str, Any]) -> None:
+    """The checker sees planes of smaller polygons than the points are from."""
+    lower, upper = boxes(gate, parameters)
+    diagonals = cuts(lower.shape[1], seed=4)
+    less = Diagonals(*(0.9 * side for side in diagonals.sides()))
+    found = planes(gate, lower, upper, parameters, diagonals=less)
+    assert worst(gate, found, inner_points(lower, upper, diagonals, 2000), parameters) > 0
+
+
+def test_strips_cover_the_polygon() -> None:
+    gate = GATES["product"]
+    lower, upper = boxes(gate, {})
+    diagonals = cuts(lower.shape[1], seed=5).trimmed(lower, upper)
+    x, y = inner_points(lower, upper, diagonals, 500)
+    left, right, bottom, top = strips(lower, upper, diagonals)
+    here = (left[:, None] <= x) & (x <= right[:, None]) & (bottom[0][:, None] <= y) & (y <= top[1][:, None])
+    assert here.any(0).all()
+    # and the boxes between the edges lie in the polygon
+    below, above = edges(lower, upper, diagonals)
+    centre = 0.5 * (lower[0] + upper[0])
+    full = bottom[1] <= top[0]
+    for side in (left, right):
+        assert (below.at(side, centre).amax(0) <= bottom[1])[full].all()
+        assert (above.at(side, centre).amin(0) >= top[0])[full].all()
+        low, high = extent(side, lower, upper, diagonals)
+        assert (low <= high + 1e-9 * (1 + high.abs()))[full].all()
+
+
+def test_gradients_are_minus_a_place_of_the_box() -> None:
+    gate = GATES["sigmoid_tanh"]
+    lower, upper = boxes(gate, {})
+    diagonals = cuts(lower.shape[1], seed=6)
+    slopes = torch.randn(2, *lower.shape, dtype=torch.float64).requires_grad_()
+    total = torch.stack(offsets(gate, slopes[0], slopes[1], lower, upper, None, diagonals)).sum()
+    (gradient,) = torch.autograd.grad(total, slopes)
+    assert (lower <= -gradient).all()
+    assert (-gradient <= upper).all()
+
+
+def test_diagonals_that_do_not_fit_are_refused() -> None:
+    low, high = torch.zeros(2, 3).double(), torch.ones(2, 3).double()
+    side = torch.zeros(3).double()
+    with pytest.raises(InvalidBox, match="boxes of two"):
+        planes("tanh", low[:1], high[:1], diagonals=Diagonals(side, side, side, side))
+    with pytest.raises(InvalidBox, match="one of each for every box"):
+        planes("product", low, high, diagonals=Diagonals(side[:2], side, side, side))
+    with pytest.raises(InvalidBox, match="lower ≤ upper"):
+        planes("product", low, high, diagonals=Diagonals(side, side - 1, side, side))
