@@ -1,9 +1,9 @@
 """How tight and how fast the planes are.  `python -m benchmarks.relaxations [GATE ...]`
 
-Tightness: the volume between plane and gate against the optimum over all planes, which a linear program on a
-dense grid bounds from below (scipy's HiGHS).  Boxes have widths 10^U(−3, log₁₀ 12) and centres U(−8, 8) in
-every operand; operands of gates with a smaller domain are moved into it.  Speed: planes per second of
-processor time on one thread, a lower and an upper one for each box.
+Tightness: the volume between plane and gate against the optimum over all planes (`benchmarks.optimum`).
+Boxes have widths 10^U(−3, log₁₀ 12) and centres U(−8, 8) in every operand; operands of gates with a smaller
+domain are moved into it.  Speed: planes per second of processor time on one thread, a lower and an upper one
+for each box.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.optimize import linprog
 from torch import Tensor
 
+from benchmarks.optimum import optimal_planes
 from relaxations import GATES, Gate, offsets, planes
 
-GRID = {1: 401, 2: 33, 3: 17}
 QUADRATURE = {1: 200, 2: 48, 3: 24}
 
 
@@ -42,35 +41,6 @@ def random_boxes(
     return lower, upper
 
 
-def grid_points(lower: np.ndarray, upper: np.ndarray, count: int) -> np.ndarray:
-    """[count^k, k], denser towards the ends."""
-    share = 0.5 - 0.5 * np.cos(np.linspace(0, np.pi, count))
-    axes = [l + (u - l) * share for l, u in zip(lower, upper, strict=True)]
-    return np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")], 1)
-
-
-def optimal_height(
-    gate: Gate, lower: Tensor, upper: Tensor, parameters: Mapping[str, Any], sign: int
-) -> float:
-    """A lower bound of the least height at the centre of a plane above sign·gate over one box [k]."""
-    low, high = lower.numpy(), upper.numpy()
-    points = grid_points(low, high, GRID[gate.arity])
-    values = sign * gate.function(*torch.from_numpy(points.T.copy()), **parameters).numpy()
-    centre, half = (low + high) / 2, (high - low) / 2
-    base = values.min()
-    scale = max(values.max() - base, 1e-300)
-    rows = np.hstack([(points - centre) / half, np.ones((len(points), 1))])
-    cost = np.zeros(gate.arity + 1)
-    cost[-1] = 1
-    exact = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
-    solved = linprog(
-        cost, A_ub=-rows, b_ub=-(values - base) / scale, bounds=(None, None), method="highs", options=exact
-    )
-    if not solved.success:
-        raise RuntimeError(solved.message)
-    return solved.fun * scale + base
-
-
 def mean_value(gate: Gate, lower: Tensor, upper: Tensor, parameters: Mapping[str, Any]) -> Tensor:
     """The gate's mean over boxes [k, n], by Gauss-Legendre quadrature."""
     k = gate.arity
@@ -83,7 +53,7 @@ def mean_value(gate: Gate, lower: Tensor, upper: Tensor, parameters: Mapping[str
 def excess_volumes(gate: Gate, count: int, parameters: Mapping[str, Any]) -> np.ndarray:
     """Volume of both planes above the optimum, as a share of the optimal volume, per box.
 
-    Volumes below 1e-6 of the gate's magnitude count as that: the program is solved to 1e-10 of the range.
+    Volumes below 1e-6 of the gate's magnitude count as that: the programs are solved to 1e-10 of the range.
     """
     lower, upper = random_boxes(gate, count, parameters)
     found = planes(gate, lower, upper, parameters, lean=(0.0,) * gate.arity)
@@ -92,11 +62,8 @@ def excess_volumes(gate: Gate, count: int, parameters: Mapping[str, Any]) -> np.
     above = (found.upper_slope * centre).sum(0) + found.upper_offset - mean
     below = mean - (found.lower_slope * centre).sum(0) - found.lower_offset
     ours = torch.stack([above, below]).numpy()
-    best = np.empty_like(ours)
-    for i in range(count):
-        box = lower[:, i], upper[:, i]
-        best[0, i] = optimal_height(gate, *box, parameters, 1) - mean[i]
-        best[1, i] = optimal_height(gate, *box, parameters, -1) + mean[i]
+    _, (lowest, highest) = optimal_planes(gate, lower, upper, parameters, mean)
+    best = torch.stack([highest - mean, lowest + mean]).numpy()
     reach = gate.magnitude(lower, upper, **parameters).numpy()
     return (ours - best) / np.maximum(best, 1e-6 * reach + 1e-280)
 
