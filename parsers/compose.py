@@ -1,4 +1,4 @@
-"""Graphs put together: several networks side by side, and products of their elements.
+"""Graphs put together: networks side by side, inputs that are equal, products of elements.
 
 A query over several networks, or with products of variables, is a query over one graph that has all their
 inputs and outputs. So there is one way to bound, to attack and to prove, whatever a query is about.
@@ -122,11 +122,40 @@ class _Writer:
         return self.values[name].shape
 
     def __call__(self, op: str, *inputs: str, output: str = "", **attributes: object) -> str:
-        name = output or f"{SEPARATOR}product{SEPARATOR}{len(self.nodes)}"
+        name = output or f"{SEPARATOR}{len(self.values)}"
         shape = infer_shape(op, [self.graph_shape(v) for v in inputs], attributes)
         self.values[name] = Value(name, shape, "float64")
-        self.nodes.append(Node(op, inputs, name, attributes, "a product in the query"))
+        self.nodes.append(Node(op, inputs, name, attributes, "the query"))
         return name
 
     def take(self, flat: str, places: Sequence[int]) -> str:
         return self("take", flat, indices=np.array(places, np.int64), axis=0)
+
+
+def with_ties(graph: Graph, leader: Mapping[int, int]) -> Graph:
+    """`graph` where input element e is read from element leader[e]; elements are numbered row-major through
+    all inputs. The inputs stay as they are, but nothing reads the tied elements any more. A graph that hands
+    an input through as an output stays as it is.
+    """
+    if not leader or {v.name for v in graph.inputs} & set(graph.outputs):
+        return graph
+    write = _Writer(replace(graph, nodes=()))
+    starts = np.cumsum([0, *(math.prod(v.shape) for v in graph.inputs)])
+    flat = [write("reshape", v.name, shape=(math.prod(v.shape),)) for v in graph.inputs]
+    elements = write("concat", *flat, axis=0)
+    moved: dict[str, str] = {}
+    for value, start, stop in zip(graph.inputs, starts, starts[1:], strict=False):
+        places = [leader.get(e, e) for e in range(start, stop)]
+        if places != list(range(start, stop)):
+            taken = write.take(elements, places)
+            moved[value.name] = write("reshape", taken, shape=value.shape)
+
+    def read(names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(moved.get(name, name) for name in names)
+
+    for node in graph.nodes:
+        if isinstance(node, Node):
+            write.nodes.append(replace(node, inputs=read(node.inputs)))
+        else:
+            write.nodes.append(replace(node, initial=read(node.initial), sequences=read(node.sequences)))
+    return validate(replace(graph, nodes=tuple(write.nodes), values=write.values))

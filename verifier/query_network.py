@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from parsers import read_onnx
-from parsers.compose import qualified, side_by_side, with_products
+from parsers.compose import qualified, side_by_side, with_products, with_ties
 from parsers.errors import BadInput
 from parsers.ir import Graph, Value
 from parsers.onnx.dimensions import Bindings, declared
@@ -22,6 +23,7 @@ from parsers.specification import Case, Network, Specification
 from verifier.query import bindings
 from verifier.replay import Replay
 from verifier.sampling import samples
+from verifier.ties import Ties
 
 if TYPE_CHECKING:
     from verifier.verify import ProofResult, Settings, Verifier
@@ -80,7 +82,8 @@ class QueryNetwork:
         else:
             graph = side_by_side({m.prefix: m.graph for m in self._members})
             graph = replace(graph, outputs=tuple(v.name for v in self.spec.network_outputs))
-        self.graph = with_products(graph, spec.products, PRODUCTS)
+        self._ties = Ties.of(self.spec)
+        self.graph = with_products(with_ties(graph, self._ties.leader), spec.products, PRODUCTS)
 
     @property
     def inputs(self) -> tuple[Value, ...]:
@@ -105,7 +108,8 @@ class QueryNetwork:
 
     def samples(self, cases: Sequence[Case]) -> Iterator[Arrays]:
         """A few points of the cases' regions; see `verifier.sampling`."""
-        return samples(cases, self.inputs)
+        tied = [case for case in map(self._ties.case, cases) if case is not None]
+        return (self._ties.point(inputs) for inputs in samples(tied, self.inputs))
 
     def candidates(self, cases: Sequence[Case], deadline: float | None = None) -> Iterator[Arrays]:
         """Inputs that may satisfy one of `cases`, the most promising first; none of them is checked."""
@@ -114,18 +118,24 @@ class QueryNetwork:
         from verifier.network import effort
         from verifier.verify import DTYPES
 
+        tied = [case for case in map(self._ties.case, cases) if case is not None]
+        if not tied:
+            return
         settings = self._settings()
         evaluator = Evaluator(self._relevant, settings.device, DTYPES[settings.dtype])
-        found = attack_cases(evaluator, cases, effort(settings, deadline))
+        found = attack_cases(evaluator, tied, effort(settings, deadline))
         for k in found.lowest.argsort().tolist():
             if float(found.lowest[k]) > CLOSE:
                 return
-            yield found.arrays(self.inputs, k)
+            yield self._ties.point(found.arrays(self.inputs, k))
 
     def glance(self, case: Case, deadline: float | None) -> bool:
         """Whether one backward sweep refutes the case before `deadline`; its bounds are kept for `prove`."""
         from verifier.verify import Depth
 
+        tied = self._ties.case(case)
+        if tied is None:
+            return True
         running = True
 
         def stop() -> None:
@@ -133,7 +143,7 @@ class QueryNetwork:
                 raise TimeoutError
 
         try:
-            return self._verifier.prove(case, depth=Depth.backward, progress=stop).proved
+            return self._verifier.prove(tied, depth=Depth.backward, progress=stop).proved
         except TimeoutError:
             return False
         finally:
@@ -143,7 +153,12 @@ class QueryNetwork:
         self, case: Case, deadline: float | None = None, progress: Callable[[], None] = lambda: None
     ) -> ProofResult:
         """Try to refute a case; see `Verifier.prove`."""
-        return self._verifier.prove(case, deadline=deadline, progress=progress)
+        from verifier.verify import ProofResult
+
+        tied = self._ties.case(case)
+        if tied is None:
+            return ProofResult(True, math.inf, "equalities", True)
+        return self._verifier.prove(tied, deadline=deadline, progress=progress)
 
 
 def _qualified(member: Member, value: Value) -> Value:

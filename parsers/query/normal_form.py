@@ -52,7 +52,7 @@ def normal_form(formula: Formula, inputs: int) -> NormalForm:
     Alternatives that contradict themselves or the base by their bounds alone are dropped, all along the
     way: products of input regions shrink as they are formed. Raises `BadQuery` past `MAX_ALTERNATIVES`.
     """
-    base, choices = _split(_conjuncts(formula), inputs)
+    base, choices = _split(conjuncts(formula), inputs)
     if base is None:
         return NormalForm(Clause(), ())
     alternatives = [Clause()]
@@ -61,10 +61,11 @@ def normal_form(formula: Formula, inputs: int) -> NormalForm:
     return NormalForm(base, tuple(c for c in alternatives if _compatible(base, c)))
 
 
-def _conjuncts(formula: Formula) -> Iterator[Formula]:
+def conjuncts(formula: Formula) -> Iterator[Formula]:
+    """What must hold all together."""
     if isinstance(formula, And):
         for part in formula.parts:
-            yield from _conjuncts(part)
+            yield from conjuncts(part)
     else:
         yield formula
 
@@ -92,7 +93,7 @@ def _clauses(formula: Formula, inputs: int) -> list[Clause]:
     if isinstance(formula, Comparison):
         return _atom(formula, inputs)
     if isinstance(formula, And):
-        base, choices = _split(_conjuncts(formula), inputs)
+        base, choices = _split(conjuncts(formula), inputs)
         alternatives = [] if base is None else [base]
         for choice in choices:
             alternatives = _product(alternatives, choice)

@@ -151,6 +151,30 @@ def test_one_file_twice(recert: Recert, plain: Path, tmp_path: Path, violation: 
     assert result.stdout.splitlines()[0] == verdict
 
 
+EQUAL = "(assert (and (== A[0,0] X[0,0]) (== X[0,1] A[0,1])))"
+
+
+@pytest.mark.parametrize(
+    ("violation", "verdict"),
+    [
+        ("(>= Y[0,0] (+ B[0,0] 0.3))", "unsat"),  # of inputs that need not be equal it would be sat
+        ("(or (>= (+ Y[0,1] X[0,0]) (+ B[0,1] A[0,0] 0.3)) (<= A[0,1] (- X[0,1] 0.25)))", "unsat"),
+        ("(<= (+ Y[0,0] B[0,0]) -1.4)", "sat"),
+    ],
+)
+@pytest.mark.parametrize("relation", ["equal-to", "isomorphic-to"])
+def test_inputs_that_are_equal_are_one_input(
+    recert: Recert, plain: Path, tmp_path: Path, relation: str, violation: str, verdict: str
+) -> None:
+    query = written(tmp_path, PAIR.format(relation) + EQUAL + f"(assert {violation})")
+    files = [f"--network=N={plain}", *([f"--network=M={plain}"] if relation != "equal-to" else [])]
+    result = recert("verify", query, *files)
+    assert result.stdout.splitlines()[0] == verdict
+    if verdict == "sat":
+        values = [float(line) for line in result.stdout.splitlines()[1:] if line[0] in "-0123456789"]
+        assert values[:4] == values[4:]
+
+
 @pytest.mark.parametrize(
     ("hidden", "message"),
     [
