@@ -128,6 +128,18 @@ class Bounds:
         """The backward sweep of `minimum` alone; differentiable in the planes of `relaxed`, which replace
         the sites' own, and in `multipliers` of the splits. `record` receives the coefficients of every gate.
         Meaningless for `lost` and for `empty` instances."""
+        A, constant = self.swept_rows(objective, relaxed, multipliers, record)
+        return constant + self.region.minimum(A) - self._uncertainty(objective)
+
+    def swept_rows(
+        self,
+        objective: Objective,
+        relaxed: Mapping[Key, RelaxedGate] | None = None,
+        multipliers: Mapping[Key, Multiplier] | None = None,
+        record: dict[Key, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Linear functions of the inputs below the objective's rows: coefficients [B, R, N] and constants
+        [B, R]; arguments as for `swept_minimum`."""
         C = objective.outputs
         sweep = self._sweep
         if relaxed is not None or multipliers is not None or record is not None:
@@ -148,7 +160,7 @@ class Bounds:
         A, constant = sweep.from_program(rows, constant)
         if objective.inputs is not None:
             A = A + objective.inputs
-        return constant + self.region.minimum(A.expand(self._batch, -1, -1)) - self._uncertainty(objective)
+        return A.expand(self._batch, -1, -1), constant
 
     def _sweep_with(
         self,

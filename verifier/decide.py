@@ -138,19 +138,24 @@ def branch_and_bound(
 
 
 def _chosen(leaves: _Leaves, effort: Effort) -> Tensor:
-    """Up to a batch of leaves to split: the worst one of every tree, then every second worst, and so on;
-    where there are more trees than places, those first that are nearest to being proved. With too many open
-    leaves, those nearest to being proved."""
-    ready = torch.nonzero(leaves.worth[:, 0] > 0)[:, 0]
-    if len(leaves.tree) > effort.leaves:
-        return ready[leaves.above[ready].argsort(descending=True)][: effort.batch]
-    ready = ready[leaves.above[ready].argsort()]
-    ready = ready[leaves.tree[ready].argsort(stable=True)]  # tree by tree, the worst first
-    tree = leaves.tree[ready]
-    sizes = torch.bincount(tree)
-    rank = torch.arange(len(ready), device=tree.device) - (sizes.cumsum(0) - sizes)[tree]
-    nearest = leaves.above[ready].argsort(descending=True)
-    return ready[nearest[rank[nearest].argsort(stable=True)]][: effort.batch]
+    """Up to a batch of leaves to split; with too many open ones, those nearest to being proved."""
+    ready = leaves.worth[:, 0] > 0
+    if len(leaves.tree) <= effort.leaves:
+        return worst_of_every_tree(leaves.tree, leaves.above, ready, effort.batch)
+    places = torch.nonzero(ready)[:, 0]
+    return places[leaves.above[places].argsort(descending=True)][: effort.batch]
+
+
+def worst_of_every_tree(tree: Tensor, above: Tensor, ready: Tensor, count: int) -> Tensor:
+    """Up to `count` places of leaves that are `ready` [N]: the worst one of every tree, then every second
+    worst, and so on; where there are more trees than places, those first that are nearest to being proved."""
+    places = torch.nonzero(ready)[:, 0]
+    places = places[above[places].argsort()]
+    places = places[tree[places].argsort(stable=True)]  # tree by tree, the worst first
+    sizes = torch.bincount(tree[places])
+    rank = torch.arange(len(places), device=tree.device) - (sizes.cumsum(0) - sizes)[tree[places]]
+    nearest = above[places].argsort(descending=True)
+    return places[nearest[rank[nearest].argsort(stable=True)]][:count]
 
 
 class _Search:

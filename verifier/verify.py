@@ -23,6 +23,7 @@ from parsers.specification import Case
 from verifier.arithmetic import Arithmetic
 from verifier.bounds import Bounds, Objective
 from verifier.decide import Effort, Trees, branch_and_bound
+from verifier.divide import divide, divisible
 from verifier.inherit import Inherited
 from verifier.memory import instance_bytes
 from verifier.optimise import optimise_slopes
@@ -114,25 +115,29 @@ class _Regional:
         progress: Callable[[], None],
     ) -> None:
         self._program = program
-        self._region = region
+        self.region = region
         self._arithmetic = arithmetic
         self._lookback = lookback
         self._progress = progress
 
     @cached_property
     def intervals(self) -> Bounds:
-        return Bounds(self._program, self._region, self._arithmetic, backward=False)
+        return Bounds(self._program, self.region, self._arithmetic, backward=False)
 
     @cached_property
     def sweeps(self) -> Bounds:
         return Bounds(
-            self._program, self._region, self._arithmetic, lookback=self._lookback, progress=self._progress
+            self._program, self.region, self._arithmetic, lookback=self._lookback, progress=self._progress
         )
+
+    def inner(self, region: Region) -> Bounds:
+        """Bounds over some region of the same network."""
+        return Bounds(self._program, region, self._arithmetic, lookback=self._lookback)
 
     def part(self, instances: Tensor, splits: Splits, inherited: Inherited | None) -> Bounds:
         """Bounds of parts of the region's instances."""
         return Bounds(
-            self._program, self._region.select(instances), self._arithmetic,
+            self._program, self.region.select(instances), self._arithmetic,
             lookback=self._lookback, splits=splits, inherited=inherited,
         )  # fmt: skip
 
@@ -326,8 +331,14 @@ class Verifier:
         )
 
         trees = Trees(instance, rows, goal[pick], known[pick])
-        effort = Effort(parts=min(Effort().parts, self._together))
-        above = branch_and_bound(trees, over.part, deadline=deadline, effort=effort, progress=progress)
+        together = min(Effort().parts, self._together)
+        if divisible(over.region):
+            above = divide(
+                trees, over.region, over.inner, deadline=deadline, together=together, progress=progress
+            )
+        else:
+            effort = Effort(parts=together)
+            above = branch_and_bound(trees, over.part, deadline=deadline, effort=effort, progress=progress)
         raised = known.clone()
         raised[pick] = torch.maximum(known[pick], goal[pick] + above[:, None])
         return raised

@@ -1,0 +1,80 @@
+"""Cutting the region: what all parts prove is true of it, and enough parts prove what is true."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from parsers import read_onnx
+from tests.verifier.breaking import smallest_found
+from tests.verifier.networks import CLASSES, FEATURES, FRAMES, write_network
+from verifier.arithmetic import Arithmetic
+from verifier.bounds import Bounds, Objective
+from verifier.decide import Trees
+from verifier.divide import FEW, divide, divisible
+from verifier.program import compile_program
+from verifier.region import Region, ball_region, box_region
+
+REAL = Arithmetic(deployed=False)
+ROWS = torch.eye(CLASSES).double().unsqueeze(0)
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru_reset_after", "rnn_relu"])
+def test_goals_short_of_the_truth_are_reached_and_none_beyond(name: str, tmp_path: Path) -> None:
+    """Three entries move, widely: the root's bound is far from the truth, which cuts come close to."""
+    graph = read_onnx(write_network(name, tmp_path))
+    program = compile_program(graph)
+    centre = torch.randn(1, FRAMES * FEATURES, generator=torch.Generator().manual_seed(3)).double()
+    reach = torch.zeros_like(centre)
+    reach[0, [0, FEATURES + 1, 2 * FEATURES]] = 1.0
+    region = box_region(centre - reach, centre + reach)
+    known = Bounds(program, region, REAL).minimum(Objective(ROWS))[0]
+    truth = smallest_found(graph, region, ROWS)[0]
+
+    def gained(goal: Tensor, seconds: float) -> Tensor:
+        trees = Trees(
+            torch.zeros(CLASSES, dtype=torch.int64),
+            Objective(ROWS[0].unsqueeze(1)),
+            goal[:, None],
+            known[:, None],
+        )
+        return divide(
+            trees,
+            region,
+            lambda part: Bounds(program, part, REAL),
+            deadline=time.monotonic() + seconds,
+            together=64,
+        )
+
+    assert bool((gained(known + 0.5 * (truth - known), 60) > 0).all())
+    assert bool((gained(truth + 1e-9, 1) <= 0).all())
+
+
+def test_only_boxes_with_few_moving_entries_are_divisible() -> None:
+    still = torch.zeros(1, 40)
+    few, many = still.clone(), still.clone()
+    few[0, :FEW] = many[0, : FEW + 1] = 1.0
+    assert divisible(box_region(still, few))
+    assert not divisible(box_region(still, many))
+    assert divisible(ball_region(still[:, :3], 0.1, torch.inf))
+    assert not divisible(ball_region(still[:, :3], 0.1, 2.0))
+
+
+def test_a_point_is_not_cut() -> None:
+    point = Region(torch.ones(1, 2).double(), torch.ones(1, 2).double())
+
+    class Nothing:
+        def minimum(self, _: Objective) -> Tensor:
+            return torch.full((1, 1), -1.0, dtype=torch.float64)
+
+        def swept_rows(self, _: Objective) -> tuple[Tensor, Tensor]:
+            return torch.ones(1, 1, 2, dtype=torch.float64), torch.zeros(1, 1)
+
+    one = torch.ones(1, 1, 1, dtype=torch.float64)
+    trees = Trees(torch.zeros(1, dtype=torch.int64), Objective(one), 0 * one[0], -one[0])
+    found = divide(trees, point, lambda _: Nothing(), deadline=time.monotonic() + 60, together=4)  # type: ignore[arg-type, return-value]
+    assert float(found) == -1.0
