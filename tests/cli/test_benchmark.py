@@ -83,6 +83,7 @@ def test_both_versions_ask_the_same() -> None:
 @pytest.mark.parametrize(
     "k", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)]
 )
+@pytest.mark.usefixtures("patient")
 def test_a_planted_trigger_is_never_certified_away(recert: Recert, k: int) -> None:
     query = BENCHMARK / "vnnlib" / f"locked_{k}_v2.vnnlib.gz"
     result = recert("verify", query, "--network", BENCHMARK / "onnx" / f"locked_{k}.onnx", "--timeout", 8)

@@ -38,6 +38,7 @@ THEORIES = ("hidden", "multi_io", "network_", "arithmetic_")
 SMOKE = ("add01", "cast05", "conv02", "equal03", "maxpool03", "pow06", "softmax04", "where01", "matmul02")
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_part(recert: Recert, cases: list) -> None:
     chosen = [c for c in cases if c.category.startswith(THEORIES) or c.name in SMOKE]
     assert len(chosen) == 35
@@ -49,6 +50,7 @@ def test_a_part(recert: Recert, cases: list) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("patient")
 def test_all_of_it(recert: Recert, cases: list) -> None:
     found = {case.name: (answer(recert, case), case.expected) for case in cases}
     wrong = {name: pair for name, pair in found.items() if pair[0] in ("sat", "unsat") and pair[0] != pair[1]}

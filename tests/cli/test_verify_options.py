@@ -145,6 +145,7 @@ def test_files_must_match_the_declarations(
         ("(>= (* Y[0,1] B[0,1] B[0,1] -1.0) 0.4)", "sat"),
     ],
 )
+@pytest.mark.usefixtures("patient")
 def test_one_file_twice(recert: Recert, plain: Path, tmp_path: Path, violation: str, verdict: str) -> None:
     query = written(tmp_path, PAIR.format("equal-to") + f"(assert {violation})")
     result = recert("verify", query, "--network", f"N={plain}", "--timeout", 60)
