@@ -6,19 +6,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from parsers.errors import BadInput
-from parsers.ir import Value
+from parsers.ir import Graph, Value
 from parsers.specification import Case, LinearConstraint
 from verifier import points
 from verifier.evaluator import Evaluator
 from verifier.region import Region, box_region
 from verifier.search import AttackResult, Effort, Jobs, search
 
+MOST_SAMPLES = 1 << 16  # random points a case
+SAMPLED = 1 << 22  # numbers fed to cells and layers by the random points of all cases together
 ALL_CLASSES = -1  # the aim that descends the smallest margin, whichever class it is of
 
 
@@ -82,9 +85,17 @@ def attack_cases(evaluator: Evaluator, cases: Sequence[Case], effort: Effort = E
 
     every = torch.ones(len(chosen), dtype=torch.int64)
     rounds = [(every * (turn % 2), turn > 1) for turn in range(2 * max(effort.restarts, 1))]
+    effort = replace(effort, samples=_samples(graph, len(chosen)))
     found = search(evaluator, region, objective, Jobs.of(rounds), effort)
     lowest[possible], witness[possible] = found.lowest.cpu(), found.witness.cpu()
     return AttackResult(lowest, witness, found.steps)
+
+
+def _samples(graph: Graph, cases: int) -> int:
+    """Random points a case: many where the network is small, few where it is long."""
+    size = sum(math.prod(v.shape) for v in graph.inputs)
+    steps = 1 + sum(scan.length for scan in graph.scans())
+    return min(SAMPLED // (size * steps * cases), MOST_SAMPLES)
 
 
 def _ends(cases: Sequence[Case], inputs: Sequence[Value], end: str) -> Tensor:

@@ -35,6 +35,8 @@ Objective = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 class Effort:
     """How hard to look. An instance is done once its objective has fallen to `enough`: a little below 0, so
     that the replay's other rounding does not lift it above. `deadline` is a time.monotonic() value.
+    `samples`: random points of every instance that are only evaluated, before any descent: they see past
+    plateaus, where all gradients are 0.
     """
 
     restarts: int = 4
@@ -42,6 +44,7 @@ class Effort:
     seed: int = 0
     enough: float = -1e-3
     deadline: float = math.inf
+    samples: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +89,7 @@ def search(
     generator = torch.Generator().manual_seed(effort.seed)
     best = _Best(evaluator, region, objective, effort)
     best.offer(points.center(best.region), torch.arange(len(region), device=evaluator.device))
+    _scatter(best, generator)
     for chunk in torch.arange(len(jobs.instance)).split(ROWS):
         left = chunk[best.open(jobs.instance[chunk])]
         if time.monotonic() > effort.deadline:
@@ -93,6 +97,18 @@ def search(
         if len(left):
             _descend(best, jobs, left, generator)
     return best.result()
+
+
+def _scatter(best: _Best, generator: torch.Generator) -> None:
+    """Evaluate random points of the instances that are open, `ROWS` at a time."""
+    count = len(best.region)
+    for first in range(0, best.effort.samples * count, ROWS):
+        instance = torch.arange(first, first + ROWS) % count
+        instance = instance[best.open(instance)].to(best.evaluator.device)
+        if time.monotonic() > best.effort.deadline:
+            return
+        if len(instance):
+            best.offer(points.sample(best.region.select(instance), generator), instance)
 
 
 def _descend(best: _Best, jobs: Jobs, rows: Tensor, generator: torch.Generator) -> None:
@@ -121,7 +137,9 @@ def _descend(best: _Best, jobs: Jobs, rows: Tensor, generator: torch.Generator) 
         scale = gradient.abs().sum(dim=1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
         momentum = MOMENTUM * momentum + gradient / scale
         length = FIRST_STEP * (LAST_STEP / FIRST_STEP) ** (step / max(effort.steps - 1, 1))
-        x = points.project(region, x + length * (points.corner(region, -momentum) - points.center(region)))
+        x = points.project(
+            region, x + length * (points.corner(region, -momentum) - points.center(region))
+        )
     best.offer(x, instance)
 
 
