@@ -1,7 +1,7 @@
 """Planes of softmax and log-softmax, jointly in all logits.
 
-Let t = x_j − log Σ exp x_k, concave in x, so that log p_j = t and p_j = eᵗ.  Let C(x) = Σ c_k(x_k) ≥ Σ exp x_k
-be a sum of chords, C⁰ its value at the centre x⁰, and s = Σ exp(x_k − x_j) ≤ S(x), a sum of chords too.
+Let t = x_j − log Σ exp x_k, concave in x, so that log p_j = t and p_j = eᵗ.  Let C(x) be a sum of chords
+above Σ exp x_k, C⁰ its value at the centre x⁰, and s = Σ exp(x_k − x_j) ≤ S(x), a sum of chords too.
 
     log p_j  ≤  the tangent of t at x⁰
              ≥  x_j − log C(x)  ≥  x_j − log C⁰ − (C(x) − C⁰)/C⁰       since log is concave, for any C⁰ > 0
@@ -12,9 +12,9 @@ be a sum of chords, C⁰ its value at the centre x⁰, and s = Σ exp(x_k − x_
          ≤  β − γ·s  over the range of s, with the tangent of s
 
 Those in t and those in s are the two families of Wei et al., *Convex bounds on the softmax function with
-applications to robustness verification* (AISTATS 2023), made linear; those in s are what planes of exp and of
-the reciprocal give one by one.  Of two planes the closer one at the centre is taken.  Chords are sound for any
-slope by their offsets at both ends, exp minus a line being convex.
+applications to robustness verification* (AISTATS 2023), made linear; those in s are what planes of exp and
+of the reciprocal give one by one.  Of two planes the closer one at the centre is taken.  Chords are sound
+for any slope by their offsets at both ends, exp minus a line being convex.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ Plane = tuple[Tensor, Tensor, Tensor]
 
 
 class _Logits:
-    """The logits as seen from output j: y = x − x⁰_j in [low, high], y⁰ at the centre, [n, n, *S], k first."""
+    """The logits as seen from output j: y = x − x⁰_j in [low, high], [n, n, *S], k first."""
 
     def __init__(self, lower: Tensor, upper: Tensor) -> None:
         width = upper - lower
