@@ -28,9 +28,9 @@ TIME_FIRST = {"vowels_gru", "vowels_bilstm2"}
 
 # radii that are proved at once, proved with effort, open, and broken; from what an attack leaves standing
 RADII = {
-    "vowels_rnn": (0.02, 0.06, 0.12, 0.5),
+    "vowels_rnn": (0.05, 0.15, 0.25, 0.8),
     "vowels_gru": (0.02, 0.05, 0.1, 0.5),
-    "vowels_lstm": (0.02, 0.05, 0.1, 0.5),
+    "vowels_lstm": (0.02, 0.1, 0.15, 0.5),
     "vowels_bilstm2": (0.01, 0.03, 0.08, 0.6),
     "mnist_rows_lstm": (0.004, 0.01, 0.02, 0.2),
 }
