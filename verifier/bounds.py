@@ -157,10 +157,9 @@ class Bounds:
             for name, linear_map in form.terms.items():
                 added = linear_map.adjoint(A)
                 rows[name] = rows[name] + added if name in rows else added
-        A, constant = sweep.from_program(rows, constant)
-        if objective.inputs is not None:
-            A = A + objective.inputs
-        return A.expand(self._batch, -1, -1), constant
+        swept = sweep.from_program(rows, constant)
+        A = swept.coefficients if objective.inputs is None else swept.coefficients + objective.inputs
+        return A.expand(self._batch, -1, -1), swept.constant
 
     def _sweep_with(
         self,
@@ -360,10 +359,11 @@ class Bounds:
             part = {name: A[:, first : first + chunk] for name, A in rows.items()}
             bias = constant[:, first : first + chunk]
             if scan is None:
-                A, offset = self._sweep.from_program(part, bias)
+                swept = self._sweep.from_program(part, bias)
             else:
-                A, offset = self._sweep.from_iteration(scan, iteration, part, bias)
-            found.append(offset + self.region.minimum(A.expand(self._batch, -1, -1)))
+                swept = self._sweep.from_iteration(scan, iteration, part, bias)
+            A = swept.coefficients.expand(self._batch, -1, -1)
+            found.append(swept.constant + self.region.minimum(A, swept.start))
         error = torch.cat(errors, -1)
         lower, negated = torch.cat(found, -1).chunk(2, dim=-1)
         sizes = [form.size for form in forms]

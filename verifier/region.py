@@ -13,6 +13,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from parsers.errors import BadInput
 from verifier.ball import Ball, Groups, outward, step
@@ -31,8 +32,9 @@ class Region:
     upper: Tensor
     ball: Ball | None = None
 
-    def minimum(self, rows: Tensor) -> Tensor:
-        """A lower bound [B, R] of min A·x over the region, for `rows` A [B, R, n]; differentiable in A.
+    def minimum(self, rows: Tensor, start: int = 0) -> Tensor:
+        """A lower bound [B, R] of min A·x over the region, for `rows` A [B, R, n]; differentiable in A. With
+        fewer columns than n, the rows are those of the entries from `start` on, and zero for the others.
 
         The exact minimum but for an outward rounding margin. With x = base + d,
 
@@ -45,7 +47,10 @@ class Region:
 
         In float32 on a GPU this needs the default `torch.set_float32_matmul_precision("highest")`.
         """
-        base, spread = self._base_and_spread
+        if rows.shape[-1] < self.lower.shape[1] and self.cutting_ball is not None:
+            rows = pad(rows, (start, self.lower.shape[1] - start - rows.shape[-1]))
+            start = 0
+        base, spread = (side[:, start : start + rows.shape[-1]] for side in self._base_and_spread)
         magnitude = rows.abs()
         result = torch.matmul(rows, base.unsqueeze(-1)) - torch.matmul(magnitude, spread.unsqueeze(-1))
         result = result.squeeze(-1) - self._underflow

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from verifier.affine import AffineForm
 from verifier.cotangents import Cotangents
@@ -30,6 +31,29 @@ class StateBox:
 
     middle: Tensor
     radius: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Swept:
+    """Linear functions of the inputs: `coefficients` [B, R, k] of the k inputs from `start` on, zero for the
+    others, and `constant` [B, R]."""
+
+    coefficients: Tensor
+    constant: Tensor
+    start: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Window:
+    """Coefficients of a variable that are zero outside of [start, start + k): with bounded look-back a sweep
+    reaches few frames of a long sequence."""
+
+    start: int
+    coefficients: Tensor
+
+    def within(self, size: int) -> Tensor:
+        after = size - self.start - self.coefficients.shape[-1]
+        return pad(self.coefficients, (self.start, after)) if self.start or after else self.coefficients
 
 
 Planes = Callable[[GateStep, int], RelaxedGate]  # (step, iteration; 0 outside scans) → its planes
@@ -57,28 +81,37 @@ class Sweep:
         self._multipliers = multipliers or {}
         self._record = record
 
-    def from_program(self, rows: Mapping[str, Tensor], constant: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows [B, R, n] over variables ↦ (coefficients [B, R, N] of all inputs, constant [B, R])."""
-        return self._finish(Cotangents(self._program.fused, rows), constant.unsqueeze(-1))
+    def from_program(self, rows: Mapping[str, Tensor], constant: Tensor) -> Swept:
+        """From rows [B, R, n] over variables of the program and their constant [B, R]."""
+        return self._finish(Cotangents(self._program.fused, rows), constant.unsqueeze(-1), {})
 
     def from_iteration(
         self, scan: ScanStep, iteration: int, rows: Mapping[str, Tensor], constant: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    ) -> Swept:
         """The same for rows over variables of the body of `scan` at `iteration`."""
         cotangents = Cotangents(scan.body.fused, rows)
         outer = Cotangents(self._program.fused)
-        constant = self._scan(scan, iteration, cotangents, [], outer, constant.unsqueeze(-1))
-        return self._finish(outer, constant)
+        windows: dict[str, _Window] = {}
+        constant = self._scan(scan, iteration, cotangents, [], outer, constant.unsqueeze(-1), windows=windows)
+        return self._finish(outer, constant, windows)
 
-    def _finish(self, cotangents: Cotangents, constant: Tensor) -> tuple[Tensor, Tensor]:
+    def _finish(self, cotangents: Cotangents, constant: Tensor, windows: Mapping[str, _Window]) -> Swept:
         constant = self._block(self._program, 0, cotangents, constant).squeeze(-1)
-        found = cotangents.take_all(self._program.inputs)
-        parts = [
-            constant.new_zeros(*constant.shape, self._program.variables[name]) if A is None else A
-            for name, A in zip(self._program.inputs, found, strict=True)
-        ]
+        found = dict(zip(self._program.inputs, cotangents.take_all(self._program.inputs), strict=True))
+        if len(windows) == 1 and all(A is None for A in found.values()):
+            ((name, window),) = windows.items()
+            before = self._program.inputs[: self._program.inputs.index(name)]
+            start = sum(self._program.variables[other] for other in before) + window.start
+            return Swept(window.coefficients, constant, start)
+        parts = []
+        for name, A in found.items():
+            size = self._program.variables[name]
+            if name in windows:
+                whole = windows[name].within(size)
+                A = whole if A is None else A + whole
+            parts.append(constant.new_zeros(*constant.shape, size) if A is None else A)
         batch = max(A.shape[0] for A in parts)
-        return torch.cat([A.expand(batch, -1, -1) for A in parts], dim=-1), constant
+        return Swept(torch.cat([A.expand(batch, -1, -1) for A in parts], dim=-1), constant, 0)
 
     def _block(self, block: Block, iteration: int, cotangents: Cotangents, constant: Tensor) -> Tensor:
         """Carry `cotangents` from the variables of `block` to its inputs; constants are [B, R, 1] in here."""
@@ -150,9 +183,11 @@ class Sweep:
         outer: Cotangents,
         constant: Tensor,
         oldest: int | None = None,
+        windows: dict[str, _Window] | None = None,
     ) -> Tensor:
         """Walk iterations `last` … 0, starting from what `cotangents` holds over the body at `last`, or as
-        far as `lookback` reaches; always to `oldest`, the first iteration with coefficients in `stacked`."""
+        far as `lookback` reaches; always to `oldest`, the first iteration with coefficients in `stacked`.
+        Coefficients of frames of an input go to `windows` where there is that."""
         body = scan.body
         sequences: list[dict[int, Tensor]] = [{} for _ in scan.sequences]
         states: list[Tensor | None] = [None] * body.states
@@ -180,8 +215,14 @@ class Sweep:
             for form, A in zip(scan.initial, states, strict=True):
                 constant = _pull(outer, form, A, constant)
         for form, frames in zip(scan.sequences, sequences, strict=True):
-            if frames:
-                constant = _pull(outer, form, _assemble(frames, scan.length), constant)
+            if not frames:
+                continue
+            if windows is not None and form.source in self._program.inputs and form.source not in windows:
+                start = min(frames)
+                A = _assemble(frames, range(start, max(frames) + 1))
+                windows[form.source] = _Window(start * A.shape[-1] // (max(frames) + 1 - start), A)
+            else:
+                constant = _pull(outer, form, _assemble(frames, range(scan.length)), constant)
         return constant
 
 
@@ -192,11 +233,11 @@ def _pull(cotangents: Cotangents, form: AffineForm, A: Tensor | None, constant: 
     return constant + A @ form.bias.unsqueeze(-1) if form.has_bias else constant
 
 
-def _assemble(frames: Mapping[int, Tensor], length: int) -> Tensor:
-    """Coefficients by frame, zero where missing, as one [B, R, length·n]."""
+def _assemble(frames: Mapping[int, Tensor], wanted: range) -> Tensor:
+    """Coefficients by frame, zero where missing, as one [B, R, len(wanted)·n]."""
     batch = max(A.shape[0] for A in frames.values())
     some = next(iter(frames.values()))
     zero = some.new_zeros(1, 1, 1)
     return torch.cat(
-        [frames.get(k, zero).expand(batch, some.shape[1], some.shape[2]) for k in range(length)], dim=-1
+        [frames.get(k, zero).expand(batch, some.shape[1], some.shape[2]) for k in wanted], dim=-1
     )

@@ -34,7 +34,7 @@ from verifier.splits import Splits
 DTYPES: Mapping[str, torch.dtype] = {"float64": torch.float64, "float32": torch.float32}
 
 
-LONG, NEAR = 200, 64  # time grows as T² up to LONG iterations, from there on as T
+LONG, NEAR = 200, 32  # time grows as T² up to LONG iterations, from there on as T
 
 
 @dataclass(frozen=True, slots=True)
