@@ -81,7 +81,7 @@ def main() -> None:
             torch.where(inside, high, -torch.inf).amax(0),
         )
         base = volume(boxed, points, inside)
-        bent = base > 1e-6 * gate.magnitude(lower, upper, **parameters)  # elsewhere both are exact
+        bent = base > 1e-9 + 1e-6 * gate.magnitude(lower, upper, **parameters)  # elsewhere both are exact
         ours, least = ((volume(p, points, inside) / base)[bent] for p in (found, moved))
         cost = [milliseconds(gate, lower, upper, parameters, d) for d in (cut.map(slice(0, 32)), None)]
         print(

@@ -123,7 +123,7 @@ def offset(
     gate, parameters = _resolved(gate, parameters)
     _check_box(gate, lower, upper)
     _check_domain(gate, lower, upper, parameters)
-    with torch.no_grad():
+    with torch.inference_mode():
         arity, *shape = lower.shape
         scale = torch.where(below, -1.0, 1.0).to(torch.float64)
         flat = [t.detach().double().reshape(arity, -1) for t in (slope * scale, lower, upper)]
@@ -138,7 +138,7 @@ def offset(
         at = torch.cat(places, -1).reshape(arity, *shape).to(lower.dtype)
         low, high = _outward(value, value, lower.dtype)
         value = torch.where(below, low, high)
-    return value + _envelope(slope, at)
+    return value.clone() + _envelope(slope, at.clone())
 
 
 def image(
