@@ -300,7 +300,8 @@ class Verifier:
             progress=progress,
         )
         best = torch.maximum(swept, best)
-        if depth < Depth.branching or math.isinf(limit) or decided(best) or not bounds.sites:
+        nothing_to_cut = not bounds.sites and not divisible(over.region)
+        if depth < Depth.branching or math.isinf(limit) or decided(best) or nothing_to_cut:
             return best, self._backward + "+slopes", True
         best = self._branch(over, objective, best, target, any_row, limit, progress)
         return best, self._backward + "+branching", decided(best)
