@@ -31,12 +31,13 @@ MakeBounds = Callable[[Tensor, Splits, Inherited | None], Bounds]
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """`parts` of a region are bounded together. Of every leaf that is split, `candidates` for the split are
-    tried out; each half gets `steps` of optimisation. At most `nodes` parts become leaves in all, and at
-    most about `leaves` are kept open."""
+    """`parts` of a region are bounded together. A tree's root gets `root_steps` of optimisation. Of every
+    leaf that is split, `candidates` for the split are tried out; each half gets `steps` of optimisation. At
+    most `nodes` parts become leaves in all, and at most about `leaves` are kept open."""
 
     parts: int = 1024
     candidates: int = 12
+    root_steps: int = 40
     steps: int = 4
     rate: float = 0.15
     nodes: int = 10_000_000
@@ -188,12 +189,12 @@ class _Search:
             torch.zeros_like(lower[:, :1]),
             torch.zeros_like(lower[:, :1]),
         )
-        return self._improved(leaves, bounds)
+        return self._improved(leaves, bounds, self._effort.root_steps)
 
     def children(self, leaves: _Leaves) -> _Leaves:
         """Both halves of every leaf, each bounded and with candidates for its next split."""
         halves = leaves.halves(*self._best_split(leaves))
-        return self._improved(halves, self._bounds(halves))
+        return self._improved(halves, self._bounds(halves), self._effort.steps)
 
     def _best_split(self, leaves: _Leaves) -> tuple[Tensor, Tensor]:
         """The unit and the point [N] where each leaf is cut."""
@@ -235,12 +236,12 @@ class _Search:
         beta = self._layout.by_operand(leaves.beta)
         return {key: beta[key].movedim(1, 0) for key in bounds.splits}
 
-    def _improved(self, leaves: _Leaves, bounds: Bounds) -> _Leaves:
-        """What an ascent from `bounds` makes of `leaves`."""
+    def _improved(self, leaves: _Leaves, bounds: Bounds, steps: int) -> _Leaves:
+        """What an ascent of `steps` from `bounds` makes of `leaves`."""
         effort = self._effort
         objective, goal = self._trees.of(leaves.tree), self._trees.goal[leaves.tree]
         found = ascend(
-            bounds, objective, steps=effort.steps, rate=effort.rate, target=goal, any_row=True,
+            bounds, objective, steps=steps, rate=effort.rate, target=goal, any_row=True,
             deadline=self._deadline, beta=self._multipliers(leaves, bounds),
         )  # fmt: skip
         distance = found.best - goal

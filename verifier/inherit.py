@@ -1,8 +1,7 @@
 """What a part of a region takes over from the part it was cut out of: boxes, and planes over them.
 
 What holds on a region holds on every part of it; so a part needs no sweeps of its own before its question
-can be asked. Planes are made anew where a split has made the gate's box smaller, and only there: in closed
-form, because the ascent that follows moves them anyway.
+can be asked. Planes are made anew where a split has made the gate's box smaller, and only there.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ def inherited_planes(
         pick = (slice(None), *place)
         box = lower[pick], upper[pick]
         if fresh:
-            found = planes(step.gate, *box, step.parameters, "fast")
+            found = planes(step.gate, *box, step.parameters)
             low_slope[pick], high_slope[pick] = found.lower_slope, found.upper_slope
             low[place], high[place] = found.lower_offset, found.upper_offset
         else:

@@ -2,7 +2,7 @@
 
 A radius is certified when the margins' bound over that very ball is positive; nothing is inferred from other
 radii. Samples of one shape go together, each at several radii a round, because a batch costs much less than
-its instances one by one. The cheap bounds go first; slopes are optimised only for the radii beyond.
+its instances one by one. The cheap bounds go first; where there is time, branching tries the radii beyond.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from verifier.threshold import PROBES, Threshold, Trial
 from verifier.verify import Depth, MarginBounds
 
 TOGETHER = 16  # instances that are bounded together
-COARSE = 0.01  # relative accuracy of the first bounds, where better ones follow
+COARSE = 0.01  # relative accuracy of a search with branching, whose end is a matter of time anyway
+ROUND_SHARE = 0.25  # of the time that is left, for one round of radii with branching
 CERTIFY_SHARE = 0.7  # of the time limit
 ATTACK_TOLERANCE = 0.05
 
@@ -58,14 +59,13 @@ def radii(
     start: float = 0.01,
     tolerance: float = 1e-4,
     timeout: float | None = None,
-    depth: Depth = Depth.slopes,
     progress: Callable[[], None] = lambda: None,
 ) -> Iterator[Distortion]:
     """Bounds of the least distortion of `samples`.
 
-    `region_of(samples, radius)` makes their regions, `radius` [B]. The search for the lower bound ends where
-    it is known to `tolerance`, relatively, or with the best so far when most of `timeout` seconds a sample
-    are spent; the attack takes the rest. `depth` is the last method that may be tried.
+    `region_of(samples, radius)` makes their regions, `radius` [B]. Without a `timeout` the lower bound is
+    what backward sweeps prove, to a relative `tolerance`. With one, in seconds a sample, branching raises it
+    until most of the time is spent; the attack takes the rest.
     """
     for part in parts(samples):
         begun = time.monotonic()
@@ -81,9 +81,9 @@ def radii(
             continue
         budget = math.inf if timeout is None else timeout * len(right)
         search = Certified(network, right, region_of, begun + CERTIFY_SHARE * budget, progress)
-        search.run(Depth.backward, start, tolerance if depth < Depth.slopes else max(tolerance, COARSE))
-        if depth >= Depth.slopes:
-            search.run(Depth.slopes, start, tolerance)
+        search.run(Depth.backward, start, tolerance if timeout is None else max(tolerance, COARSE))
+        if timeout is not None:
+            search.run(Depth.branching, start, max(tolerance, COARSE))
         upper = _attacked(network, right, region_of, start, search.radius, begun + budget)
         seconds = (time.monotonic() - begun) / len(right)
         for sample, low, high, method in zip(right, search.radius, upper, search.method, strict=True):
@@ -113,7 +113,10 @@ class Certified:
 
         def ask(chosen: list[int], region: Region, tried: list[float]) -> list[Trial]:
             labels = [self._samples[k].label for k in chosen]
-            found = self._network.margins(region, labels, _limit(self._deadline), self._progress, depth)
+            now, limit = time.monotonic(), self._deadline
+            if depth == Depth.branching:  # a radius that cannot be proved must not take all of the time
+                limit = now + ROUND_SHARE * (limit - now)
+            found = self._network.margins(region, labels, _limit(limit), self._progress, depth)
             margins = found.lower.tolist()
             for k, radius, margin in zip(chosen, tried, margins, strict=True):
                 if margin > 0 and radius > self.radius[k]:
@@ -121,7 +124,7 @@ class Certified:
             return [Trial(r, m > 0, m) for r, m in zip(tried, margins, strict=True)]
 
         searches = [
-            Threshold(held or start, tolerance, holds=held, stride=1.2 if held else 4.0)
+            Threshold(held or start, tolerance, holds=held, stride=1.05 if held else 4.0)
             for held in self.radius
         ]
         _rounds(searches, self._samples, self._region_of, ask, self._deadline)

@@ -108,13 +108,14 @@ def test_cheap_bounds_go_first() -> None:
         ) -> MarginBounds:
             self.depths.append(depth)
             found = super().margins(region, labels, deadline, progress, depth)
-            loss = 0.1 if depth < Depth.slopes else 0.0
+            loss = 0.1 if depth < Depth.branching else 0.0
             return MarginBounds(found.per_class - loss, depth.name, True)
 
     network = Asked()
     (found,) = radii(network, samples(1.0), ball)
-    assert found.radius_lower == pytest.approx(1.0, rel=2e-4)
-    assert found.method == "slopes"
-    assert network.depths == sorted(network.depths)
-    (found,) = radii(network, samples(1.0), ball, depth=Depth.backward)
     assert found.radius_lower == pytest.approx(0.95, rel=2e-4)
+    assert set(network.depths) == {Depth.backward}
+    (found,) = radii(network, samples(1.0), ball, timeout=30)
+    assert found.radius_lower == pytest.approx(1.0, rel=2e-2)
+    assert found.method == "branching"
+    assert network.depths == sorted(network.depths)
