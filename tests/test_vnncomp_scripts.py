@@ -49,7 +49,8 @@ def folder(tmp_path: Path) -> Path:
     save(parse_model(SUM), folder / "onnx" / "sum.onnx")
     (folder / "vnnlib" / "sat.vnnlib").write_text(FLAT + "(assert (>= Y_0 1.5))")
     (folder / "vnnlib" / "unsat.vnnlib").write_text(FLAT + "(assert (>= Y_0 2.5))")
-    (folder / "vnnlib" / "unknown.vnnlib").write_text(FLAT + "(assert (> Y_0 2.0))")
+    unbounded = FLAT.replace("(assert (<= X_1 1.0))", "")
+    (folder / "vnnlib" / "unknown.vnnlib").write_text(unbounded + "(assert (> Y_0 1000.0))")
     (folder / "vnnlib" / "broken.vnnlib").write_text(FLAT + "(assert (>= Z_0 2.0))")
     return folder
 

@@ -118,10 +118,8 @@ def verify(
     from verifier.cli.deadline import Deadline
 
     with Deadline(timeout, (context.obj or time.monotonic)()) as deadline:
-        from verifier.cli.light_torch import skip_meta_kernels
         from verifier.cli.verify import Task, run
 
-        skip_meta_kernels()
         task = Task(query, network, bind or (), fix or (), timeout, assignments)
         run(task, deadline, machine.check().settings)
 
