@@ -196,3 +196,21 @@ def test_nan_outputs_are_no_counterexample() -> None:
     found = attack_margins(Evaluator(graph), region, torch.tensor([0]), Effort(1, 20))
     assert math.isfinite(float(found.lowest))
     assert bool((found.witness >= 0).all())
+
+
+def test_a_valley_in_a_plateau_is_seen_by_samples_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """y = 1 − 4·relu(1 − 20·Σ|x − p|) is 1, with gradient 0, but for a square of a quarter of a percent."""
+    net = Builder("valley", {"x": (1, 2)})
+    place = net.constant("p", np.array([[0.31, 0.83]]))
+    distance = net.node("sum", net.node("abs", net.node("sub", "x", place)), axes=(1,))
+    near = net.node(
+        "sub", net.constant("one", np.ones(1)), net.node("mul", net.constant("k", np.full(1, 20.0)), distance)
+    )
+    depth = net.node("mul", net.constant("d", np.full(1, 4.0)), net.node("relu", near))
+    graph = net.graph(net.node("sub", net.constant("top", np.ones(1)), depth))
+    box = {"x": Box(np.zeros((1, 2)), np.ones((1, 2)))}
+    row = LinearConstraint({graph.outputs[0]: np.ones(1)}, -0.5)
+    cases = [Case(box, (row,), box)]
+    assert float(attack_cases(Evaluator(graph), cases).lowest) < 0
+    monkeypatch.setattr("verifier.attack.MOST_SAMPLES", 0)
+    assert float(attack_cases(Evaluator(graph), cases).lowest) > 0
