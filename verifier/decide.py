@@ -20,6 +20,7 @@ from torch import Tensor
 
 from verifier.bounds import Bounds, Objective
 from verifier.branch import candidates
+from verifier.explain import Trend
 from verifier.inherit import Inherited
 from verifier.layout import layout_of
 from verifier.optimise import ascend, multipliers
@@ -111,12 +112,14 @@ def branch_and_bound(
     *,
     deadline: float,
     effort: Effort = Effort(),
+    trend: Trend | None = None,
     progress: Callable[[], None] = lambda: None,
 ) -> Tensor:
     """By how much [M] the best row of each tree is above its goal, at least; > 0 once every part is proved.
 
     `make` bounds parts of the instances. Runs until all trees are proved, nothing is left to split, `effort`
-    is spent or the `deadline` (time.monotonic) has come; what it has is valid at any time.
+    is spent or the `deadline` (time.monotonic) has come; what it has is valid at any time. `trend` is told
+    how it goes.
     """
     search = _Search(trees, make, effort, deadline)
     leaves = search.roots()
@@ -126,6 +129,8 @@ def branch_and_bound(
         done = leaves.above > 0
         proved = proved.scatter_reduce(0, leaves.tree[done], leaves.above[done], "amin")
         leaves = leaves.select(torch.nonzero(~done)[:, 0])
+        if trend is not None:
+            trend.note(nodes, proved.scatter_reduce(0, leaves.tree, leaves.above, "amin"))
         chosen = _chosen(leaves, effort)
         if not len(chosen) or time.monotonic() >= deadline or nodes >= effort.nodes:
             break

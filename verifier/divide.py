@@ -15,6 +15,7 @@ from torch import Tensor
 
 from verifier.bounds import Bounds
 from verifier.decide import Trees, worst_of_every_tree
+from verifier.explain import Trend
 from verifier.region import Region
 
 FEW = 10  # entries that move: with more, cutting them one by one takes too long
@@ -53,10 +54,11 @@ def divide(
     *,
     deadline: float,
     together: int,
+    trend: Trend | None = None,
     progress: Callable[[], None] = lambda: None,
 ) -> Tensor:
     """As `branch_and_bound`, for a `divisible` region: by how much [M] the best row of each tree is above its
-    goal. `make` bounds a region; `together` parts at most are bounded at once.
+    goal. `make` bounds a region; `together` parts at most are bounded at once; `trend` is told how it goes.
 
     Runs until all trees are proved, no part can be cut any more, or the `deadline` (time.monotonic).
     """
@@ -66,10 +68,13 @@ def divide(
     known = (trees.known - trees.goal).amax(-1)
     parts = _bounded(trees, tree, known, here.lower, here.upper, make)
     proved = torch.full_like(known, torch.inf)
+    nodes = count
     while True:
         done = parts.above > 0
         proved = proved.scatter_reduce(0, parts.tree[done], parts.above[done], "amin")
         parts = parts.select(torch.nonzero(~done)[:, 0])
+        if trend is not None:
+            trend.note(nodes, proved.scatter_reduce(0, parts.tree, parts.above, "amin"))
         middle = (parts.lower / 2 + parts.upper / 2).gather(-1, parts.entry[:, None])
         inside = (middle > parts.lower.gather(-1, parts.entry[:, None])) & (
             middle < parts.upper.gather(-1, parts.entry[:, None])
@@ -90,6 +95,7 @@ def divide(
             torch.cat([below, cut.upper]),
             make,
         )
+        nodes += len(halves.tree)
         parts = parts.select(torch.nonzero(rest)[:, 0]).join(halves)
         progress()
     return proved.scatter_reduce(0, parts.tree, parts.above, "amin")

@@ -24,6 +24,7 @@ from verifier.arithmetic import Arithmetic
 from verifier.bounds import Bounds, Objective
 from verifier.decide import Effort, Trees, branch_and_bound
 from verifier.divide import divide, divisible
+from verifier.explain import Trend, obstacles
 from verifier.inherit import Inherited
 from verifier.memory import instance_bytes
 from verifier.optimise import optimise_slopes
@@ -61,11 +62,13 @@ class Settings:
 @dataclass(frozen=True, slots=True, eq=False)
 class MarginBounds:
     """`per_class` [B, K]: proved lower bound of score[label] − score[k] over the region, +∞ at the label;
-    `lower` [B] the least of a row; `method` what gave it; `finished` False if the deadline cut it short."""
+    `lower` [B] the least of a row; `method` what gave it; `finished` False if the deadline cut it short;
+    `why` says of every instance what kept it open, "" where nothing did."""
 
     per_class: Tensor
     method: str
     finished: bool
+    why: tuple[str, ...] = ()
 
     @property
     def lower(self) -> Tensor:
@@ -75,12 +78,24 @@ class MarginBounds:
 @dataclass(frozen=True, slots=True)
 class ProofResult:
     """`proved`: no input of the case's boxes satisfies all its constraints; `bound` is the best lower bound
-    of the constraint that refutes it (> 0 iff proved)."""
+    of the constraint that refutes it (> 0 iff proved); `why` says what kept it open, "" where nothing did."""
 
     proved: bool
     bound: float
     method: str
     finished: bool
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Minimum:
+    """`lower` [B, R] bounds of an objective's rows, the `method`, whether it ran to its end, and `why` every
+    instance is open, "" where it is not."""
+
+    lower: Tensor
+    method: str
+    finished: bool
+    why: tuple[str, ...]
 
 
 class Depth(IntEnum):
@@ -181,20 +196,21 @@ class Verifier:
             [torch.arange(classes, device=self._device)[torch.arange(classes) != k] for k in range(classes)]
         )
         rows = eye[labels].unsqueeze(1) - eye[others[labels]]  # [B, K−1, K]
-        found, methods, finished = [], [], True
+        found, methods, finished, why = [], [], True, ()
         for part in torch.arange(len(labels)).split(self._together):
             share = _share(deadline, len(part), len(labels) - int(part[0]))
             over = self._over(region.select(part.to(region.lower.device)), progress)
-            bounds, method, done = self._minimise(
+            result = self._minimise(
                 over, Objective(rows[part.to(self._device)]), share, progress, depth=depth
             )
-            found.append(bounds)
-            methods.append(method)
-            finished = finished and done
+            found.append(result.lower)
+            methods.append(result.method)
+            finished = finished and result.finished
+            why += result.why
         per_class = torch.full((len(labels), classes), math.inf, dtype=self._dtype, device=self._device)
         order = ("interval", self._backward, self._backward + "+slopes", self._backward + "+branching")
         furthest = max(methods, key=order.index)
-        return MarginBounds(per_class.scatter(1, others[labels], torch.cat(found)), furthest, finished)
+        return MarginBounds(per_class.scatter(1, others[labels], torch.cat(found)), furthest, finished, why)
 
     def prove(
         self,
@@ -223,13 +239,14 @@ class Verifier:
         objective = Objective(
             rows_out, rows_in if bool(rows_in.any()) else None, digits if bool(digits.any()) else None
         )
-        found, method, finished = self._minimise(
+        result = self._minimise(
             self._over_boxes(case, progress), objective, deadline, progress, -constants, True, depth
         )
+        found = result.lower
         # the sum rounds once, the constants may have on their way to `dtype`
         left = (found + constants - 4 * torch.finfo(self._dtype).eps * (found.abs() + constants.abs()))[0]
         best = float(left.max())
-        return ProofResult(best > 0, best, method, finished)
+        return ProofResult(best > 0, best, result.method, result.finished, result.why[0])
 
     def _over_boxes(self, case: Case, progress: Callable[[], None]) -> _Regional:
         """The case's boxes, bounded; kept for the next case, which mostly has the same ones."""
@@ -267,8 +284,8 @@ class Verifier:
         target: Tensor | float = 0.0,
         any_row: bool = False,
         depth: Depth = Depth.branching,
-    ) -> tuple[Tensor, str, bool]:
-        """(lower bounds [B, R], method, whether it ran to its end).
+    ) -> _Minimum:
+        """Lower bounds of the objective's rows.
 
         Stops when all rows are above `target`, or, with `any_row`, when one of each instance is; branching
         then gives all rows of an instance one value, the bound of the best row.
@@ -277,19 +294,25 @@ class Verifier:
         with torch.no_grad():
             quick = over.intervals.minimum(objective)
 
-        def decided(found: Tensor) -> bool:
-            above = found > target
-            return bool((above.any(-1) if any_row else above).all())
+        def open_rows(found: Tensor) -> Tensor:
+            below = found <= target
+            return below.all(-1, keepdim=True).expand_as(below) if any_row else below
 
-        if decided(quick):
-            return quick, "interval", True
+        def result(
+            found: Tensor, method: str, finished: bool, outlook: dict[int, float] | None = None
+        ) -> _Minimum:
+            why = _why(over, objective, found - target, open_rows(found), outlook or {})
+            return _Minimum(found, method, finished, why)
+
+        if not bool(open_rows(quick).any()):
+            return result(quick, "interval", True)
         if time.monotonic() > limit:
-            return quick, "interval", False
+            return _Minimum(quick, "interval", False, ("the time was over",) * len(quick))
         bounds = over.sweeps
         with torch.no_grad():
             swept = torch.maximum(quick, bounds.minimum(objective))
-        if decided(swept) or depth < Depth.slopes or self.settings.slope_steps == 0:
-            return swept, self._backward, True
+        if not bool(open_rows(swept).any()) or depth < Depth.slopes or self.settings.slope_steps == 0:
+            return result(swept, self._backward, True)
         best = optimise_slopes(
             bounds,
             objective,
@@ -300,11 +323,11 @@ class Verifier:
             progress=progress,
         )
         best = torch.maximum(swept, best)
-        nothing_to_cut = not bounds.sites and not divisible(over.region)
-        if depth < Depth.branching or math.isinf(limit) or decided(best) or nothing_to_cut:
-            return best, self._backward + "+slopes", True
-        best = self._branch(over, objective, best, target, any_row, limit, progress)
-        return best, self._backward + "+branching", decided(best)
+        still = open_rows(best)
+        if depth < Depth.branching or math.isinf(limit) or not bool(still.any()) or not bounds.sites:
+            return result(best, self._backward + "+slopes", True)
+        best, outlook = self._branch(over, objective, best, target, any_row, limit, progress)
+        return result(best, self._backward + "+branching", not bool(open_rows(best).any()), outlook)
 
     def _branch(
         self,
@@ -315,8 +338,9 @@ class Verifier:
         any_row: bool,
         deadline: float,
         progress: Callable[[], None],
-    ) -> Tensor:
-        """`known` [B, R] raised by branch and bound: a tree for each row, or for all rows of an instance."""
+    ) -> tuple[Tensor, dict[int, float]]:
+        """`known` [B, R] raised by branch and bound: a tree for each row, or for all rows of an instance; and
+        for instances that stay open how many times more time would likely decide them."""
         goal = torch.as_tensor(target, dtype=known.dtype, device=known.device).expand_as(known)
         if any_row:
             instance, row = torch.nonzero((known <= goal).all(-1))[:, 0], torch.arange(known.shape[1])[None]
@@ -333,13 +357,43 @@ class Verifier:
 
         trees = Trees(instance, rows, goal[pick], known[pick])
         together = min(Effort().parts, self._together)
+        trend = Trend()
         if divisible(over.region):
             above = divide(
-                trees, over.region, over.inner, deadline=deadline, together=together, progress=progress
-            )
+                trees, over.region, over.inner,
+                deadline=deadline, together=together, trend=trend, progress=progress,
+            )  # fmt: skip
         else:
             effort = Effort(parts=together)
-            above = branch_and_bound(trees, over.part, deadline=deadline, effort=effort, progress=progress)
+            above = branch_and_bound(
+                trees, over.part, deadline=deadline, effort=effort, trend=trend, progress=progress
+            )
         raised = known.clone()
         raised[pick] = torch.maximum(known[pick], goal[pick] + above[:, None])
-        return raised
+        outlook: dict[int, float] = {}
+        for k, factor in zip(instance.tolist(), trend.outlook(), strict=True):
+            outlook[k] = max(outlook.get(k, 1.0), factor)
+        return raised, outlook
+
+
+def _why(
+    over: _Regional, objective: Objective, distance: Tensor, open_: Tensor, outlook: Mapping[int, float]
+) -> tuple[str, ...]:
+    """What kept instances open: how far the nearest of their `open_` rows [B, R] is from being proved
+    (`distance` [B, R]), the gate that costs most, and what time would help."""
+    held = torch.nonzero(open_.any(-1))[:, 0].tolist()
+    if not held:
+        return ("",) * len(distance)
+    row = distance.masked_fill(~open_, -math.inf).argmax(-1)
+    gates = obstacles(over.sweeps, objective, row)
+    found = [""] * len(distance)
+    for k in held:
+        found[k] = f"the bound is {-float(distance[k, row[k]]):.3g} short; {gates[k]}"
+        if k in outlook:
+            factor = outlook[k]
+            found[k] += (
+                f"; about {factor:.2g} times the time would decide it, if it goes on like this"
+                if factor < 1e6
+                else "; more time alone is unlikely to decide it"
+            )
+    return tuple(found)
