@@ -35,6 +35,7 @@ from verifier.splits import Splits
 DTYPES: Mapping[str, torch.dtype] = {"float64": torch.float64, "float32": torch.float32}
 
 
+MUCH = 1e4  # times the time: nobody waits for it
 LONG, NEAR = 200, 32  # time grows as T² up to LONG iterations, from there on as T
 
 
@@ -301,7 +302,10 @@ class Verifier:
         def result(
             found: Tensor, method: str, finished: bool, outlook: dict[int, float] | None = None
         ) -> _Minimum:
-            why = _why(over, objective, found - target, open_rows(found), outlook or {})
+            distance = found - target
+            # one row is enough, or all are needed: the nearest counts, or the farthest
+            row = distance.argmax(-1) if any_row else distance.argmin(-1)
+            why = _why(over, objective, distance, row, open_rows(found).any(-1), outlook or {})
             return _Minimum(found, method, finished, why)
 
         if not bool(open_rows(quick).any()):
@@ -377,23 +381,36 @@ class Verifier:
 
 
 def _why(
-    over: _Regional, objective: Objective, distance: Tensor, open_: Tensor, outlook: Mapping[int, float]
+    over: _Regional,
+    objective: Objective,
+    distance: Tensor,
+    row: Tensor,
+    open_: Tensor,
+    outlook: Mapping[int, float],
 ) -> tuple[str, ...]:
-    """What kept instances open: how far the nearest of their `open_` rows [B, R] is from being proved
-    (`distance` [B, R]), the gate that costs most, and what time would help."""
-    held = torch.nonzero(open_.any(-1))[:, 0].tolist()
+    """What keeps instances `open_` [B]: how far their `row` [B] is from being proved (`distance` [B, R]), the
+    gate that costs it most, and what time would help."""
+    held = torch.nonzero(open_)[:, 0].tolist()
     if not held:
         return ("",) * len(distance)
-    row = distance.masked_fill(~open_, -math.inf).argmax(-1)
     gates = obstacles(over.sweeps, objective, row)
     found = [""] * len(distance)
     for k in held:
-        found[k] = f"the bound is {-float(distance[k, row[k]]):.3g} short; {gates[k]}"
-        if k in outlook:
-            factor = outlook[k]
-            found[k] += (
-                f"; about {factor:.2g} times the time would decide it, if it goes on like this"
-                if factor < 1e6
-                else "; more time alone is unlikely to decide it"
+        found[k] = "; ".join(
+            part
+            for part in (
+                f"the bound is {-float(distance[k, row[k]]):.3g} short",
+                gates[k],
+                _advice(outlook.get(k)),
             )
+            if part
+        )
     return tuple(found)
+
+
+def _advice(factor: float | None) -> str:
+    if factor is None:
+        return ""
+    if factor > MUCH:
+        return "more time alone is unlikely to decide it"
+    return f"about {factor:.2g} times the time would decide it, if it goes on like this"
