@@ -70,10 +70,15 @@ def _together(
     seconds = (time.monotonic() - begun) / len(samples)
 
     def outcome(
-        sample: Sample, verdict: Verdict, lower: float | None, upper: float | None, method: str
+        sample: Sample,
+        verdict: Verdict,
+        lower: float | None,
+        upper: float | None,
+        method: str,
+        why: str = "",
     ) -> Outcome:
         known = (sample.index, sample.label, predicted[sample])
-        return Outcome(*known, verdict, lower, upper, seconds, method)
+        return Outcome(*known, verdict, lower, upper, seconds, method, why)
 
     for sample in samples:
         if predicted[sample] != sample.label:
@@ -100,6 +105,6 @@ def _together(
     region = region.select(torch.tensor(open_))
     bounds = network.margins(region, [right[k].label for k in open_], limit, progress)
     seconds += (time.monotonic() - begun) / len(open_)
-    for k, lower in zip(open_, bounds.lower.tolist(), strict=True):
+    for k, lower, why in zip(open_, bounds.lower.tolist(), bounds.why, strict=True):
         verdict = Verdict.certified if lower > 0 else Verdict.unknown
-        yield outcome(right[k], verdict, lower, attacked.margin[k], bounds.method)
+        yield outcome(right[k], verdict, lower, attacked.margin[k], bounds.method, why)

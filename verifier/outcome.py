@@ -24,6 +24,7 @@ class Outcome:
 
     The margin is the label's score minus the greatest other score. `margin_lower` is proved for the whole
     region, `margin_upper` is the smallest that the attack found; None where not tried, or without a bound.
+    `why` says what keeps an unknown one open.
     """
 
     index: int
@@ -34,6 +35,7 @@ class Outcome:
     margin_upper: float | None
     seconds: float
     method: str
+    why: str = ""
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -45,6 +47,7 @@ class Outcome:
             "margin_upper": finite(self.margin_upper),
             "seconds": round(self.seconds, 4),
             "method": self.method,
+            "why": self.why,
         }
 
 

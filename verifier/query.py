@@ -154,14 +154,12 @@ def _prove(
         if not result.proved and (worst is None or result.bound < worst.bound):
             worst = result
         if worst is not None and not worst.finished:
-            return QueryResult(
-                Answer.timed_out, f"case {number} of {total} is open at bound {result.bound:.4g}"
-            )
+            return QueryResult(Answer.timed_out, f"case {number} of {total} is open: {worst.why}")
     if worst is None:
         return QueryResult(Answer.unsat, f"all of {total} cases are proved")
     return QueryResult(
         Answer.unknown,
-        f"no proof and no counterexample; the worst case has bound {worst.bound:.4g} ({worst.method})",
+        f"no proof ({worst.method}) and no counterexample: {worst.why}",
     )
 
 

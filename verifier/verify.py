@@ -69,7 +69,7 @@ class MarginBounds:
     per_class: Tensor
     method: str
     finished: bool
-    why: tuple[str, ...] = ()
+    why: tuple[str, ...]
 
     @property
     def lower(self) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from parsers.onnx.runtime import Runtime
 from tests.cli.running import FRAMES, Files, Recert, Refused
 
-FIELDS = {"index", "label", "predicted", "verdict", "margin_lower", "margin_upper", "seconds", "method"}
+FIELDS = set("index label predicted verdict margin_lower margin_upper seconds method why".split())
 
 
 def objects(text: str) -> list[dict[str, object]]:

@@ -52,7 +52,8 @@ class Line:
         worst = torch.where(sign > 0, region.lower, -region.upper)
         per_class = torch.full((len(labels), 2), math.inf, dtype=torch.float64)
         others = 1 - torch.tensor(labels).unsqueeze(1)
-        return MarginBounds(per_class.scatter(1, others, 2 * worst - self.slack), "exact", True)
+        margins = per_class.scatter(1, others, 2 * worst - self.slack)
+        return MarginBounds(margins, "exact", True, ("",) * len(margins))
 
 
 def samples(*values: float, label: int = 0) -> list[Sample]:

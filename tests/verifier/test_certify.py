@@ -46,10 +46,11 @@ def test_a_margin_of_zero_is_not_certified() -> None:
             depth: Depth = Depth.branching,
         ) -> MarginBounds:
             del region, labels, deadline, progress, depth
-            return MarginBounds(torch.tensor([[math.inf, 0.0]]), "exact", True)
+            return MarginBounds(torch.tensor([[math.inf, 0.0]]), "exact", True, ("a tie",))
 
     (found,) = certify(Tie(), samples(1.0), lambda s: ball(s, 0.5))
     assert found.verdict is Verdict.unknown
+    assert found.as_json()["why"] == "a tie"
 
 
 def test_more_samples_than_go_together() -> None:

@@ -76,7 +76,7 @@ class Patchy(Line):
         flips = torch.sin(1e4 * radius).unsqueeze(1) > 0
         margins = found.per_class.where(flips | found.per_class.isinf(), torch.tensor(-1.0).double())
         self.proved |= set(radius[margins.min(1).values > 0].tolist())
-        return MarginBounds(margins, "patchy", True)
+        return MarginBounds(margins, "patchy", True, ("",) * len(margins))
 
 
 def test_a_reported_radius_was_itself_proved() -> None:
@@ -109,7 +109,7 @@ def test_cheap_bounds_go_first() -> None:
             self.depths.append(depth)
             found = super().margins(region, labels, deadline, progress, depth)
             loss = 0.1 if depth < Depth.branching else 0.0
-            return MarginBounds(found.per_class - loss, depth.name, True)
+            return MarginBounds(found.per_class - loss, depth.name, True, found.why)
 
     network = Asked()
     (found,) = radii(network, samples(1.0), ball)

@@ -26,6 +26,7 @@ STYLES: Mapping[Verdict, str] = {
 }
 PIPE_WIDTH = 110  # a table in a pipe must not depend on a terminal
 ROOMY = 100  # columns from which there is room between those of a table
+REASONS = 3  # open samples whose reason is printed; JSON has them all
 
 
 class JsonLines:
@@ -108,13 +109,17 @@ def distortion_table(distortions: Sequence[Distortion], width: int = PIPE_WIDTH)
 
 
 def accuracy_lines(outcomes: Sequence[Outcome]) -> list[str]:
-    """Clean accuracy, accuracy under attack, certified accuracy; over the samples that were decided."""
+    """Clean accuracy, accuracy under attack, certified accuracy; over the samples that were decided. And of
+    the first few that stayed open, why."""
     if not outcomes:
         return ["no sample was decided"]
     a = Accuracies.of(outcomes)
     rows = [("clean accuracy", a.correct), ("under attack", a.attacked), ("certified", a.certified)]
     lines = [f"{name:<16}{100 * n / a.total:5.1f} %  {n} of {a.total}" for name, n in rows]
-    return [*lines, f"{'time':<16}{a.seconds:5.1f} s  {a.seconds / a.total:.2f} s a sample"]
+    lines.append(f"{'time':<16}{a.seconds:5.1f} s  {a.seconds / a.total:.2f} s a sample")
+    reasons = [f"sample {o.index} is open: {o.why}" for o in outcomes if o.why]
+    more = [f"{len(reasons) - REASONS} more are open"] if len(reasons) > REASONS else []
+    return [*lines, *([""] if reasons else []), *reasons[:REASONS], *more]
 
 
 def distortion_lines(distortions: Sequence[Distortion]) -> list[str]:
