@@ -131,7 +131,7 @@ def branch_and_bound(
         leaves = leaves.select(torch.nonzero(~done)[:, 0])
         if trend is not None:
             trend.note(nodes, proved.scatter_reduce(0, leaves.tree, leaves.above, "amin"))
-        chosen = _chosen(leaves, effort)
+        chosen = _chosen(leaves, search.batch(), effort.leaves)
         if not len(chosen) or time.monotonic() >= deadline or nodes >= effort.nodes:
             break
         rest = torch.ones(len(leaves.tree), dtype=torch.bool, device=chosen.device)
@@ -143,13 +143,13 @@ def branch_and_bound(
     return proved.scatter_reduce(0, leaves.tree, leaves.above, "amin")
 
 
-def _chosen(leaves: _Leaves, effort: Effort) -> Tensor:
-    """Up to a batch of leaves to split; with too many open ones, those nearest to being proved."""
+def _chosen(leaves: _Leaves, count: int, most: int) -> Tensor:
+    """Up to `count` leaves to split; with more than `most` open ones, those nearest to being proved."""
     ready = leaves.worth[:, 0] > 0
-    if len(leaves.tree) <= effort.leaves:
-        return worst_of_every_tree(leaves.tree, leaves.above, ready, effort.batch)
+    if len(leaves.tree) <= most:
+        return worst_of_every_tree(leaves.tree, leaves.above, ready, count)
     places = torch.nonzero(ready)[:, 0]
-    return places[leaves.above[places].argsort(descending=True)][: effort.batch]
+    return places[leaves.above[places].argsort(descending=True)][:count]
 
 
 def worst_of_every_tree(tree: Tensor, above: Tensor, ready: Tensor, count: int) -> Tensor:
@@ -174,6 +174,16 @@ class _Search:
         self._deadline = deadline
         self._root = make(trees.instance, {}, None)
         self._layout = layout_of(self._root)
+        self._last = (0, 0.0)  # leaves split in the last round, and its seconds
+
+    def batch(self) -> int:
+        """How many leaves to split next: as many as may be bounded together, but not so many that the round
+        could take more than a quarter of the time that is left; few at first."""
+        count, seconds = self._last
+        if not count:
+            return min(self._effort.batch, 16)
+        fit = 0.25 * (self._deadline - time.monotonic()) / max(seconds, 1e-9)
+        return int(max(1, min(self._effort.batch, count * min(fit, 4.0))))
 
     def roots(self) -> _Leaves:
         """One leaf a tree."""
@@ -198,8 +208,11 @@ class _Search:
 
     def children(self, leaves: _Leaves) -> _Leaves:
         """Both halves of every leaf, each bounded and with candidates for its next split."""
+        begun = time.monotonic()
         halves = leaves.halves(*self._best_split(leaves))
-        return self._improved(halves, self._bounds(halves), self._effort.steps)
+        improved = self._improved(halves, self._bounds(halves), self._effort.steps)
+        self._last = len(leaves.tree), time.monotonic() - begun
+        return improved
 
     def _best_split(self, leaves: _Leaves) -> tuple[Tensor, Tensor]:
         """The unit and the point [N] where each leaf is cut."""
