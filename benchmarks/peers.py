@@ -1,6 +1,7 @@
 """Certified counts on published benchmarks, beside the published numbers, as markdown.
 
-    python -m benchmarks.peers [--method planes|slopes|branching] [--timeout S] [--save FILE] [NETWORK ...]
+    python -m benchmarks.peers [--method planes|slopes|branching] [--timeout S] [--radius E]
+        [--save FILE] [NETWORK ...]
     python -m benchmarks.peers --survive FILE [--restarts N] [--steps N]
 
 The networks and images are those of StarV (MNIST in two frames) and of Prover and DeepPrism (MNIST in four or
@@ -51,11 +52,20 @@ def verdicts(
     return found, (time.process_time() - begin) / len(samples)
 
 
-def report(benchmark: Benchmark, methods: list[str], timeout: float | None, save: Path | None) -> str:
-    rows = [(source, *(f"{n}" for n in counts), "") for source, counts in benchmark.published.items()]
+def report(
+    benchmark: Benchmark,
+    radii: list[float],
+    methods: list[str],
+    timeout: float | None,
+    save: Path | None,
+) -> str:
+    def at_radii(counts: tuple[int, ...]) -> list[str]:
+        return [f"{n}" for n, radius in zip(counts, benchmark.radii, strict=True) if radius in radii]
+
+    rows = [(source, *at_radii(counts), "") for source, counts in benchmark.published.items()]
     for method in methods:
         counts, spent = [], []
-        for radius in benchmark.radii:
+        for radius in radii:
             found, seconds = verdicts(benchmark, radius, METHODS[method], timeout)
             counts.append(Counter(found.values()))
             spent.append(f"{seconds:.2f}")
@@ -71,8 +81,8 @@ def report(benchmark: Benchmark, methods: list[str], timeout: float | None, save
             rows.append(("broken by recert", *(f"{c[Verdict.broken]}" for c in counts), ""))
             rows.append(("open", *(f"{c[Verdict.unknown]}" for c in counts), ""))
     if benchmark.unbroken is not None:
-        rows.append(("unbroken by the attack on record", *(f"{n}" for n in benchmark.unbroken), ""))
-    columns = " | ".join(["certified of 100", *(f"ε = {r:g}" for r in benchmark.radii), "CPU-s an image"])
+        rows.append(("unbroken by the attack on record", *at_radii(benchmark.unbroken), ""))
+    columns = " | ".join(["certified of 100", *(f"ε = {r:g}" for r in radii), "CPU-s an image"])
     return f"## {benchmark.name}\n\n{table(columns, rows)}"
 
 
@@ -115,6 +125,7 @@ def main() -> None:
     parser.add_argument("networks", nargs="*", help="parts of names (all by default)")
     parser.add_argument("--method", action="append", choices=list(METHODS), help="planes, slopes by default")
     parser.add_argument("--timeout", type=float, help="seconds an image; branching needs it")
+    parser.add_argument("--radius", type=float, action="append", help="only this one (all by default)")
     parser.add_argument("--save", type=Path, help="append the verdicts to this file")
     parser.add_argument("--survive", type=Path, help="attack what a saved run certified")
     parser.add_argument("--restarts", type=int, default=50)
@@ -131,7 +142,8 @@ def main() -> None:
     print(header("Published benchmarks"), flush=True)
     for benchmark in BENCHMARKS:
         if _wanted(benchmark, options.networks):
-            print(report(benchmark, methods, options.timeout, options.save), flush=True)
+            radii = [r for r in benchmark.radii if not options.radius or r in options.radius]
+            print(report(benchmark, radii, methods, options.timeout, options.save), flush=True)
 
 
 if __name__ == "__main__":
