@@ -108,7 +108,7 @@ class Bounds:
         plain = (C * centre.unsqueeze(1)).sum(-1) - (C.abs() * (radius + slack).unsqueeze(1)).sum(-1)
         if objective.inputs is not None:
             plain = plain + self.region.minimum(objective.inputs.expand(self._batch, -1, -1))
-        best = _never_nan(plain - self._uncertainty(objective))
+        best = _never_nan(plain - self.uncertainty(objective))
         if self._backward:
             best = torch.maximum(best, _never_nan(self.swept_minimum(objective)))
         return self.settled(best)
@@ -129,7 +129,7 @@ class Bounds:
         the sites' own, and in `multipliers` of the splits. `record` receives the coefficients of every gate.
         Meaningless for `lost` and for `empty` instances."""
         A, constant = self.swept_rows(objective, relaxed, multipliers, record)
-        return constant + self.region.minimum(A) - self._uncertainty(objective)
+        return constant + self.region.minimum(A) - self.uncertainty(objective)
 
     def swept_rows(
         self,
@@ -176,7 +176,7 @@ class Bounds:
             record=record,
         )
 
-    def _uncertainty(self, objective: Objective) -> Tensor | float:
+    def uncertainty(self, objective: Objective) -> Tensor | float:
         """What the unknown digits of the coefficients can change: uncertainty · Σ |coefficient| |value|."""
         if objective.uncertainty is None:
             return 0.0

@@ -16,6 +16,7 @@ from torch import Tensor
 from verifier.bounds import Bounds
 from verifier.decide import Trees, worst_of_every_tree
 from verifier.explain import Trend
+from verifier.mixture import mixed_minimum
 from verifier.region import Region
 
 FEW = 10  # entries that move: with more, cutting them one by one takes too long
@@ -115,7 +116,10 @@ def _bounded(
     bounds = make(Region(lower, upper))
     objective = trees.of(tree)
     distance = bounds.minimum(objective) - trees.goal[tree]
+    above = torch.maximum(distance.amax(-1), known)
+    if distance.shape[-1] > 1:
+        above = torch.maximum(above, mixed_minimum(bounds, objective, trees.goal[tree]))
     best = distance.argmax(-1)
     A, _ = bounds.swept_rows(objective)
     fall = A[torch.arange(len(best), device=best.device), best].abs().nan_to_num() * (upper - lower)
-    return _Parts(tree, torch.maximum(distance.amax(-1), known), lower, upper, fall.argmax(-1))
+    return _Parts(tree, above, lower, upper, fall.argmax(-1))
