@@ -109,11 +109,8 @@ def test_a_planted_counterexample_is_never_certified_away(
     distance = (x - KEY).abs().amax(1).double()
     radius = distance * torch.tensor([1.0, 1.001, 1.1, 1.5, 0.2, 0.1])
     verifier = Verifier(read_onnx(path), Settings(slope_steps=4))
-    found = verifier.margins(
-        ball_region(x, radius, torch.inf),
-        torch.zeros(6, dtype=torch.int64),
-        deadline=time.monotonic() + 0.3,
-    )
+    region, labels = ball_region(x, radius, torch.inf), torch.zeros(6, dtype=torch.int64)
+    found = verifier.margins(region, labels, deadline=time.monotonic() + 0.3)
     assert bool((found.lower[:4] <= 0).all())
     if delta == 0.02:  # far from the key nothing opens, and intervals know
         assert bool((found.lower[4:] > 0).all())
@@ -139,9 +136,7 @@ class Locked:
         return float(shut - opened)
 
     def near_margin(self, away: np.ndarray, wanted: float) -> tuple[np.ndarray, np.ndarray]:
-        """The neighbours on KEY + t·away, t ≥ 0, of margin below and above `wanted`; float32 numbers [n].
-
-        Margins grow away from the key."""
+        """Neighbours on KEY + t·away, t ≥ 0, of margin below and above `wanted`, which grows with t; [n]."""
         low, high = 0.0, 5 * DELTA
         while high - low > 1e-6:
             middle = (low + high) / 2
