@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from benchmarks.case import Case, cost
 from benchmarks.measure import table
+from verifier.verify import NEAR
 
 LENGTHS = (16, 32, 64, 128)
 LONG = (200, 400, 1000)
-NEAR = 64
 BATCHES = (1, 4, 16, 64)
 
 
