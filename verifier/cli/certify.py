@@ -119,5 +119,5 @@ def _run(
     console = results_console(json)
     console.print(table(found, console.width), "", sep="\n")
     for line in summary(found):
-        console.print(line, highlight=False)
+        console.print(line, highlight=False, soft_wrap=True)
     return status
