@@ -328,7 +328,8 @@ class Verifier:
         )
         best = torch.maximum(swept, best)
         still = open_rows(best)
-        if depth < Depth.branching or math.isinf(limit) or not bool(still.any()) or not bounds.sites:
+        nothing_to_cut = not bounds.sites and not divisible(over.region)
+        if depth < Depth.branching or math.isinf(limit) or not bool(still.any()) or nothing_to_cut:
             return result(best, self._backward + "+slopes", True)
         best, outlook = self._branch(over, objective, best, target, any_row, limit, progress)
         return result(best, self._backward + "+branching", not bool(open_rows(best).any()), outlook)
