@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,8 @@ def test_interrupted_by_a_signal() -> None:
         stderr=subprocess.PIPE,
         text=True,
         env=ENVIRONMENT,
+        # a shell's background jobs ignore SIGINT, and hand that on to tests that run in one
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdout is not None
         first = process.stdout.readline()
