@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ from verifier.explain import Trend
 from verifier.inherit import Inherited
 from verifier.layout import layout_of
 from verifier.optimise import ascend, multipliers
+from verifier.rows import Rows
 from verifier.splits import Key, Part, Splits
 
 # (instance of every part, its splits, what it inherits) → bounds of the parts
@@ -71,7 +72,7 @@ class Trees:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Leaves:
+class _Leaves(Rows):
     """Open parts [N] over a `Layout` with P operand units and S entries of planes: their `tree`, how far the
     best row is `above` its goal; splits `part_*` [N, P], infinite where there is none; boxes `*` [N, P];
     `planes` [N, 2, S]; multipliers `beta` [N, 2, P]; candidates for the next split [N, m]: `unit`, `point`,
@@ -88,14 +89,6 @@ class _Leaves:
     unit: Tensor
     point: Tensor
     worth: Tensor
-
-    def select(self, indices: Tensor) -> _Leaves:
-        return _Leaves(*(getattr(self, field.name)[indices] for field in fields(self)))
-
-    def join(self, other: _Leaves) -> _Leaves:
-        return _Leaves(
-            *(torch.cat([getattr(self, field.name), getattr(other, field.name)]) for field in fields(self))
-        )
 
     def halves(self, unit: Tensor, point: Tensor) -> _Leaves:
         """Both parts of every leaf cut at `unit`, `point` [N]: all lower halves, then all upper ones."""

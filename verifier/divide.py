@@ -1,14 +1,13 @@
 """Branch and bound over the input: the region itself is cut, and every part is bounded from nothing.
 
-For regions with few entries that move. Boxes shrink in all of the network at once, so that the planes'
-error falls with the square of the width and every question that has a margin is decided in the end.
+For regions with few entries that move: a cut shrinks the boxes in all of the network at once.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -18,12 +17,13 @@ from verifier.decide import Trees, worst_of_every_tree
 from verifier.explain import Trend
 from verifier.mixture import mixed_minimum
 from verifier.region import Region
+from verifier.rows import Rows
 
 FEW = 10  # entries that move: with more, cutting them one by one takes too long
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Parts:
+class _Parts(Rows):
     """Open parts [N] of boxes `lower`, `upper` [N, n] of their `tree`, how far the best row is `above` its
     goal, and the `entry` to cut next."""
 
@@ -32,14 +32,6 @@ class _Parts:
     lower: Tensor
     upper: Tensor
     entry: Tensor
-
-    def select(self, indices: Tensor) -> _Parts:
-        return _Parts(*(getattr(self, field.name)[indices] for field in fields(self)))
-
-    def join(self, other: _Parts) -> _Parts:
-        return _Parts(
-            *(torch.cat([getattr(self, field.name), getattr(other, field.name)]) for field in fields(self))
-        )
 
 
 def divisible(region: Region) -> bool:
