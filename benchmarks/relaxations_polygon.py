@@ -17,6 +17,7 @@ from torch import Tensor
 
 from benchmarks.relaxations import random_boxes, seconds
 from relaxations import GATES, Diagonals, Gate, Planes, planes
+from relaxations.polygon import framed
 
 NAMES = (
     "product",
@@ -30,10 +31,10 @@ NAMES = (
 BOXES, SAMPLES = 500, 20000
 
 
-def random_cuts(count: int) -> Diagonals:
+def random_cuts(lower: Tensor, upper: Tensor) -> Diagonals:
     generator = torch.Generator().manual_seed(1)
-    depth = 0.4 + 1.6 * torch.rand(4, count, generator=generator, dtype=torch.float64)
-    return Diagonals(-depth[0], depth[1], -depth[2], depth[3])
+    depth = 0.4 + 1.6 * torch.rand(4, 1, lower.shape[1], generator=generator, dtype=torch.float64)
+    return framed(lower, upper, -depth[0], depth[1], -depth[2], depth[3])
 
 
 def samples(lower: Tensor, upper: Tensor, cut: Diagonals) -> tuple[Tensor, Tensor]:
@@ -67,7 +68,7 @@ def main() -> None:
         gate = GATES[name]
         parameters = gate.example[0]
         lower, upper = random_boxes(gate, BOXES, parameters)
-        cut = random_cuts(BOXES)
+        cut = random_cuts(lower, upper)
         lean = (0.0, 0.0)
         boxed = planes(gate, lower, upper, parameters, lean=lean)
         found = planes(gate, lower, upper, parameters, lean=lean, diagonals=cut)
@@ -83,7 +84,7 @@ def main() -> None:
         base = volume(boxed, points, inside)
         bent = base > 1e-9 + 1e-6 * gate.magnitude(lower, upper, **parameters)  # elsewhere both are exact
         ours, least = ((volume(p, points, inside) / base)[bent] for p in (found, moved))
-        cost = [milliseconds(gate, lower, upper, parameters, d) for d in (cut.map(slice(0, 32)), None)]
+        cost = [milliseconds(gate, lower, upper, parameters, d) for d in (cut.map(lambda t: t[:, :32]), None)]
         print(
             f"| {name} | {float(ours.mean()):.3f} | {float(ours.quantile(0.1)):.3f} | "
             f"{float(ours.quantile(0.9)):.3f} | {float(least.mean()):.3f} | {cost[0]:.1f} | "

@@ -43,8 +43,8 @@ def planes(
     lean: Sequence[float] | None = None,
     diagonals: Diagonals | None = None,
 ) -> Planes:
-    """A lower and an upper plane of `gate` over every box [lower, upper], each [k, *S], or over the polygons
-    that `diagonals` cut out of the boxes of a gate of two operands.
+    """A lower and an upper plane of `gate` over every box [lower, upper], each [k, *S], or over the part that
+    `diagonals` cut out of it (gates of two operands).
 
     `quality`: "tight" has nearly least volume, "fast" takes slopes in closed form.  `lean` [k] shifts
     the point of the box at which a tight plane is as close as can be (`relaxations.slopes.LEAN`).
@@ -64,7 +64,7 @@ def planes(
         def choose(l: Tensor, u: Tensor, start: int) -> Tensor:
             if quality == "fast":
                 return torch.stack(secant(gate, l, u, parameters))
-            part = None if cut is None else cut.map(slice(start, start + CHUNK))
+            part = None if cut is None else cut.map(lambda t: t[:, start : start + CHUNK]).pair(0)
             return torch.stack(minimum_volume(gate, l, u, parameters, lean, part))
 
         parts = [
@@ -92,7 +92,7 @@ def offsets(
     """The (lower, upper) offsets [*S] that make planes with the given slopes sound, whatever the slopes.
 
     Slopes are [k, *R] where R broadcasts against S (many slopes for one box); the result has their common
-    shape.  `diagonals` [*S] as for `planes`.  Differentiable in the slopes: by the envelope theorem the
+    shape.  `diagonals` as for `planes`.  Differentiable in the slopes: by the envelope theorem the
     gradient of an offset is minus the place where it is attained.  Errors as for `planes`.
     """
     gate, parameters = _resolved(gate, parameters)
@@ -114,6 +114,7 @@ def offset(
     lower: Tensor,
     upper: Tensor,
     parameters: Mapping[str, Any] | None = None,
+    diagonals: Diagonals | None = None,
 ) -> Tensor:
     """The offset [*S] with which a plane of the given `slope` [k, *S] bounds the gate from below where
     `below` [*S], and from above elsewhere: half the work of `offsets` where one side is enough.
@@ -123,19 +124,14 @@ def offset(
     gate, parameters = _resolved(gate, parameters)
     _check_box(gate, lower, upper)
     _check_domain(gate, lower, upper, parameters)
+    _check_diagonals(gate, lower, diagonals)
     with torch.inference_mode():
-        arity, *shape = lower.shape
         scale = torch.where(below, -1.0, 1.0).to(torch.float64)
-        flat = [t.detach().double().reshape(arity, -1) for t in (slope * scale, lower, upper)]
-        values, places = [lower.new_zeros(0, dtype=torch.float64)], [flat[0][:, :0]]
-        pieces = (t.split(2 * CHUNK, -1) for t in (scale.reshape(-1), *flat))
-        for sign, a, l, u in zip(*pieces, strict=True):
-            found = gate.support(sign, a, l, u, **parameters)
-            terms = (a.abs() * largest(l, u)).sum(0)
-            values.append(found.value + margin(gate.magnitude(l, u, **parameters) + terms))
-            places.append(found.at)
-        value = scale * torch.cat(values).reshape(shape)
-        at = torch.cat(places, -1).reshape(arity, *shape).to(lower.dtype)
+        slopes, low, high = (t.double().flatten(1).unsqueeze(1) for t in (slope * scale, lower, upper))
+        cut = None if diagonals is None else diagonals.trimmed(lower, upper)
+        value, at = _in_chunks(gate, scale.reshape(1, -1), slopes, low, high, parameters, cut)
+        value = scale * value.reshape(below.shape)
+        at = at.reshape(lower.shape).to(lower.dtype)
         low, high = _outward(value, value, lower.dtype)
         value = torch.where(below, low, high)
     return value.clone() + _envelope(slope, at.clone())
@@ -181,21 +177,37 @@ def _supports(
         return slopes.new_zeros(2, *shape), slopes
     scale = slopes.new_tensor([[-1.0], [1.0]])
     flat = slopes.reshape(k, 2, -1), low.reshape(k, 1, -1), high.reshape(k, 1, -1)
-    pieces = [side.split(CHUNK, 2) for side in flat]
     cut = None if diagonals is None else diagonals.trimmed(low, high)
-    values, places = [], []
-    for number, (a, l, u) in enumerate(zip(*pieces, strict=True)):
-        found = gate.support(scale, a, l.expand_as(a), u.expand_as(a), **parameters)
+    value, at = _in_chunks(gate, scale, *flat, parameters, cut)
+    return value.reshape(2, *shape), at.reshape(k, 2, *shape)
+
+
+def _in_chunks(
+    gate: Gate,
+    scale: Tensor,
+    slopes: Tensor,
+    lower: Tensor,
+    upper: Tensor,
+    parameters: Mapping[str, Any],
+    cut: Diagonals | None,
+) -> tuple[Tensor, Tensor]:
+    """Support values with their margins [m, N] and the places [k, m, N], for `scale` that broadcasts to [m,
+    N], `slopes` [k, m, N] and boxes [k, 1, N]."""
+    values, places = [slopes.new_zeros(slopes.shape[1], 0)], [slopes[..., :0]]
+    for start in range(0, slopes.shape[-1], CHUNK):
+        a, l, u = (t[..., start : start + CHUNK] for t in (slopes, lower, upper))
+        sign = scale.expand(slopes.shape[1:])[:, start : start + CHUNK]
+        found = gate.support(sign, a, l.expand_as(a), u.expand_as(a), **parameters)
         terms = (a.abs() * largest(l, u)).sum(0)
         value = found.value + margin(gate.magnitude(l[:, 0], u[:, 0], **parameters) + terms)
         if cut is not None:  # both bound it; an edge that cuts little is priced badly
-            part = cut.map(slice(number * CHUNK, (number + 1) * CHUNK))
-            inside = polygon.support(gate, scale, a, l[:, 0], u[:, 0], part, parameters)
+            part = cut.map(lambda t, start=start: t[:, start : start + CHUNK]).pair(0)
+            inside = polygon.support(gate, sign, a, l[:, 0], u[:, 0], part, parameters)
             found = Support(value, torch.where(inside.value < value, inside.at, found.at))
             value = torch.minimum(value, inside.value)
         values.append(value)
         places.append(found.at)
-    return torch.cat(values, 1).reshape(2, *shape), torch.cat(places, 2).reshape(k, 2, *shape)
+    return torch.cat(values, 1), torch.cat(places, 2)
 
 
 def _envelope(slope: Tensor, at: Tensor) -> Tensor | float:
@@ -242,13 +254,11 @@ def _check_diagonals(gate: Gate, lower: Tensor, diagonals: Diagonals | None) -> 
         return
     if gate.arity != 2:
         raise InvalidBox(f"gate '{gate.name}' has {gate.arity} operands; diagonals cut boxes of two")
-    if any(side.shape != lower.shape[1:] for side in diagonals.sides()):
-        raise InvalidBox(f"diagonals are [*S] = {list(lower.shape[1:])}, one of each for every box")
-    apart = (diagonals.sum_lower <= diagonals.sum_upper) & (
-        diagonals.difference_lower <= diagonals.difference_upper
-    )
-    if not bool(apart.all()):
-        raise InvalidBox("diagonals need lower ≤ upper; a box that they leave empty needs no planes")
+    wanted = [lower.shape, lower.shape, *[lower[1:].shape] * 4]
+    given = [t.shape for t in (diagonals.centre, diagonals.half, *diagonals.sides())]
+    if given != wanted:
+        raise InvalidBox(f"diagonals of boxes {list(lower.shape)} have frames of that shape and bounds "
+                         f"{list(wanted[2])}, not {[list(shape) for shape in given]}")  # fmt: skip
 
 
 def _check_domain(gate: Gate, lower: Tensor, upper: Tensor, parameters: Mapping[str, Any]) -> None:

@@ -1,7 +1,8 @@
-"""Planes over polygons: a box of two operands cut by bounds on û + v̂ and û − v̂, its diagonals.
+"""Planes over polygons: a box of operands cut by bounds on û + v̂ and û − v̂, its diagonals.
 
-û = (x − cₓ)/hₓ and v̂ = (y − c_y)/h_y with the centre c and the half-widths h of the box, so that û, v̂ lie in
-[−1, 1] and the diagonals cut corners, where products err most.
+û = (x − cₓ)/hₓ and v̂ = (y − c_y)/h_y with a centre c and half-widths h, so that û, v̂ lie in about [−1, 1] and
+the diagonals cut corners, where products err most.  The frame (c, h) is that of the box for which the bounds
+were found; the box at hand may be a part of it.
 
 The greatest value of F = ±g − a·p over the polygon is bounded by cutting it into strips of x.  In a strip,
 below the lowest place of its upper edge and above the highest of its lower edge, the polygon is a box.  What
@@ -16,7 +17,7 @@ the derivative of F across the edge, leaves an error quadratic in the width of t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -37,36 +38,88 @@ STEP = 1e-3
 
 @dataclass(frozen=True)
 class Diagonals:
-    """Bounds [*S] on û + v̂ and û − v̂ over each box: `sum_lower` ≤ û + v̂ ≤ `sum_upper`, and so on.
+    """Bounds on û + v̂ and û − v̂ of the first operand, u, with every other one, v:
 
-    −2 and 2 (or −∞ and ∞) cut nothing.  Together with the box they must leave a point.
+        sum_lower ≤ û + v̂ ≤ sum_upper,     difference_lower ≤ û − v̂ ≤ difference_upper,   all [k − 1, *S],
+
+    where p̂ = (p − centre) / half for every operand p; `centre`, `half` [k, *S].  Infinite ones cut nothing.
+    Together with the box they should leave a point; where they do not, nothing is true of no point.
     """
 
+    centre: Tensor
+    half: Tensor
     sum_lower: Tensor
     sum_upper: Tensor
     difference_lower: Tensor
     difference_upper: Tensor
 
-    def map(self, *indices: Any) -> Diagonals:
-        """The same for some of the boxes."""
-        return Diagonals(*(side[indices] for side in self.sides()))
-
     def sides(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         return self.sum_lower, self.sum_upper, self.difference_lower, self.difference_upper
 
+    def map(self, function: Callable[[Tensor], Tensor]) -> Diagonals:
+        """The same with `function` applied to every tensor."""
+        return Diagonals(*(function(t) for t in (self.centre, self.half, *self.sides())))
+
     def trimmed(self, lower: Tensor, upper: Tensor) -> Diagonals:
-        """In double precision, flat, within ±2, and without effect on boxes [2, *S] that are too thin."""
-        shape = lower.shape[1:]
-        cut = thick(lower.reshape(2, -1), upper.reshape(2, -1))
-        ends = zip(self.sides(), (-2.0, 2.0, -2.0, 2.0), strict=True)
-        sides = ((side.double().expand(shape).reshape(-1).clamp(-2.0, 2.0), end) for side, end in ends)
-        return Diagonals(*(torch.where(cut, side, end) for side, end in sides))
+        """In double precision, flat, and not beyond the corners of boxes [k, *S], where the sides of boxes lie
+        that are too thin to be cut."""
+        _, *shape = lower.shape
+
+        def flat(t: Tensor) -> Tensor:
+            missing = [1] * (len(shape) + 1 - t.dim())  # many slopes for one box
+            return t.double().reshape(len(t), *missing, *t.shape[1:]).expand(len(t), *shape).flatten(1)
+
+        given, lower, upper = self.map(flat), flat(lower), flat(upper)
+        (low, high), cut = unit_box(lower, upper, given.centre, given.half), thick(lower, upper)
+        corners = low[:1] + low[1:], high[:1] + high[1:], low[:1] - high[1:], high[:1] - low[1:]
+        tighter = (torch.maximum, torch.minimum) * 2
+        sides = [
+            torch.where(cut[:1] & cut[1:], choose(side, corner), corner)
+            for choose, side, corner in zip(tighter, given.sides(), corners, strict=True)
+        ]
+        return Diagonals(given.centre, given.half, *sides)
+
+    def pair(self, j: int) -> Cut:
+        """The first operand and the one after it by `j` + 1 places, of `trimmed` diagonals."""
+        pick = [0, j + 1]
+        return Cut(self.centre[pick], self.half[pick], *(side[j] for side in self.sides()))
+
+
+class Cut(NamedTuple):
+    """Diagonals of two operands of N boxes: frames [2, N] and bounds [N]."""
+
+    centre: Tensor
+    half: Tensor
+    sum_lower: Tensor
+    sum_upper: Tensor
+    difference_lower: Tensor
+    difference_upper: Tensor
+
+
+def framed(
+    lower: Tensor,
+    upper: Tensor,
+    sum_lower: Tensor,
+    sum_upper: Tensor,
+    difference_lower: Tensor,
+    difference_upper: Tensor,
+) -> Diagonals:
+    """Diagonals in the frames of boxes [k, *S] themselves; bounds [k − 1, *S]."""
+    sides = sum_lower, sum_upper, difference_lower, difference_upper
+    return Diagonals(0.5 * (lower + upper), 0.5 * (upper - lower), *sides)
 
 
 def thick(lower: Tensor, upper: Tensor) -> Tensor:
-    """Boxes [2, N] that are cut at all."""
+    """Operands [k, N] whose interval is wide enough to be cut."""
     half = 0.5 * (upper - lower)
-    return ((half > THIN * largest(lower, upper)) & (half > 0)).all(0)
+    return (half > THIN * largest(lower, upper)) & (half > 0)
+
+
+def unit_box(lower: Tensor, upper: Tensor, centre: Tensor, half: Tensor) -> tuple[Tensor, Tensor]:
+    """The ends of boxes [k, N] in a frame; 0 where it has no width."""
+    ends = ((end - centre) / half for end in (lower, upper))
+    low, high = (torch.where(half > 0, end, 0.0) for end in ends)
+    return low, high
 
 
 class Strips(NamedTuple):
@@ -90,37 +143,41 @@ class Edges(NamedTuple):
         return self.height[:, None] + self.slope[:, None] * (x - centre)
 
 
-def edges(lower: Tensor, upper: Tensor, cut: Diagonals) -> tuple[Edges, Edges]:
-    """Lower edges y ≥ ... and upper edges y ≤ ... of the polygons in boxes [2, N]."""
-    centre, half = 0.5 * (lower + upper), 0.5 * (upper - lower)
-    ratio = torch.where(thick(lower, upper), half[1] / half[0], 0.0)
+def edges(cut: Cut) -> tuple[Edges, Edges]:
+    """Lower edges y ≥ ... and upper edges y ≤ ... of the polygons."""
+    (_, centre), (width, height) = cut.centre, cut.half
+    ratio = torch.where((width > 0) & (height > 0), height / width, 0.0)
     slope = torch.stack([-ratio, ratio])
     below = torch.stack([cut.sum_lower, -cut.difference_upper])  # v̂ ≥ s̲ − û,  v̂ ≥ û − d̅
     above = torch.stack([cut.sum_upper, -cut.difference_lower])  # v̂ ≤ s̅ − û,  v̂ ≤ û − d̲
-    return tuple(Edges(centre[1] + half[1] * side, slope) for side in (below, above))  # type: ignore[return-value]
+    return Edges(centre + height * below, slope), Edges(centre + height * above, slope)
 
 
-def vertices(cut: Diagonals) -> tuple[Tensor, Tensor, Tensor]:
+def vertices(lower: Tensor, upper: Tensor, cut: Cut) -> tuple[Tensor, Tensor, Tensor]:
     """û of the first and the last point of the polygons [N], and of their vertices among others [12, N]."""
+    (first, bottom), (last, top) = unit_box(lower, upper, cut.centre, cut.half)
     sums, differences = (cut.sum_lower, cut.sum_upper), (cut.difference_lower, cut.difference_upper)
-    # an edge ends at a face, where û = s ± 1 or d ± 1, or at another, where û = (s + d) / 2
-    faces = torch.stack([side + one for side in (*sums, *differences) for one in (-1.0, 1.0)])
+    # an edge ends at a face, where û = s − v̂ or d + v̂, or at another, where û = (s + d) / 2
+    faces = torch.stack(
+        [s - side for s in sums for side in (top, bottom)]
+        + [d + side for d in differences for side in (bottom, top)]
+    )
     meets = torch.stack([0.5 * (a + b) for a in sums for b in differences])
-    first = torch.stack([faces[0], faces[4], meets[0]]).amax(0).clamp(-1.0, 1.0)
-    last = torch.stack([faces[3], faces[7], meets[3]]).amin(0).clamp(-1.0, 1.0)
-    return first, last, torch.cat([faces, meets])
+    left = torch.stack([first, faces[0], faces[4], meets[0]]).amax(0)
+    right = torch.stack([last, faces[3], faces[7], meets[3]]).amin(0)
+    return left, right, torch.cat([faces, meets])
 
 
-def strips(lower: Tensor, upper: Tensor, cut: Diagonals) -> Strips:
+def strips(lower: Tensor, upper: Tensor, cut: Cut) -> Strips:
     """They cover the polygons in boxes [2, N]; everywhere outwards by a margin for rounding."""
-    centre, half = 0.5 * (lower + upper), 0.5 * (upper - lower)
-    first, last, places = vertices(cut)
+    centre, half = cut.centre, cut.half
+    first, last, places = vertices(lower, upper, cut)
     share = torch.linspace(0, 1, EVEN + 1, dtype=lower.dtype, device=lower.device)[:, None]
     even = first + (last - first) * share
     places = torch.cat([even, torch.minimum(torch.maximum(places, first), last)]).sort(0).values
     x = centre[0] + half[0] * places
-    below, above = edges(lower, upper, cut)
-    slack = (16 * UNIT) * (largest(lower, upper) + half)  # of the roundings above and below
+    below, above = edges(cut)
+    slack = (16 * UNIT) * (centre.abs() + 2 * half + largest(lower, upper))  # of all roundings here
     slack[1] += above.slope[1] * slack[0]
     x[0] -= slack[0]
     x[-1] += slack[0]
@@ -143,30 +200,30 @@ def support(
     slopes: Tensor,
     lower: Tensor,
     upper: Tensor,
-    cut: Diagonals,
+    cut: Cut,
     parameters: Mapping[str, Any],
 ) -> Support:
-    """An upper bound [2, N] of scale·g − slopes·p over the polygons in boxes [2, N], the margin included, and
-    its place; `slopes` [2, 2, N] and `scale` [2, 1] for the two sides of the gate."""
-    centre, half = 0.5 * (lower + upper), 0.5 * (upper - lower)
+    """An upper bound [m, N] of scale·g − slopes·p over the polygons in boxes [2, N], the margin included, and
+    its place; `slopes` [2, m, N], `scale` ±1 broadcasts to [m, N]."""
+    origin, step = cut.centre[0], (0.5 * STEP) * (upper - lower)[1]
     left, right, bottom, top = strips(lower, upper, cut)
     middle = 0.5 * (left + right)
     zero = torch.zeros_like(slopes[0, :, None] * left)
     cells = [(slopes[:, :, None] + torch.stack([zero, zero]), zero, zero)]
-    for side, sign in zip(edges(lower, upper, cut), (-1.0, 1.0), strict=True):
-        height, which = (sign * side.at(middle, centre[0])).min(0)  # the line that binds in the middle
+    for side, sign in zip(edges(cut), (-1.0, 1.0), strict=True):
+        height, which = (sign * side.at(middle, origin)).min(0)  # the line that binds in the middle
         slope = side.slope.gather(0, which)
         face = sign * (upper if sign > 0 else lower)[1]
         y = sign * torch.minimum(height, face)
-        step = STEP * half[1]
         g = gate.function(middle, torch.stack([y, y - sign * step]), **parameters)
         # derivative of F outwards, across an edge that cuts the box here
-        rise = scale[..., None] * ((g[0] - g[1]) / step) - sign * slopes[1, :, None]  # [2, m, N]
+        rise = scale.unsqueeze(-2) * ((g[0] - g[1]) / step) - sign * slopes[1, :, None]  # [2, m, N]
         price = torch.where((height < face) & rise.isfinite(), rise, 0.0).clamp(min=0.0)
-        constant = side.height.gather(0, which) - slope * centre[0]
+        at_origin = side.height.gather(0, which)
+        constant = at_origin - slope * origin
         moved = slopes[:, :, None] + sign * torch.stack([-slope * price, price])
-        reach = constant.abs() + slope.abs() * (largest(lower, upper)[0] + centre[0].abs())
-        size = price * (reach + largest(lower, upper)[1] + half[1])
+        reach = at_origin.abs() + slope.abs() * (largest(lower, upper)[0] + origin.abs())
+        size = price * (reach + (largest(lower, upper) + cut.centre.abs() + 2 * cut.half)[1])
         cells.append((moved, sign * price * constant, size))
     moved, shift, size = (torch.cat(part, -2) for part in zip(*cells, strict=True))
     ends = [
@@ -179,7 +236,7 @@ def support(
     low = torch.stack([left.repeat(3, 1), torch.minimum(y0, y1)])
     high = torch.stack([right.repeat(3, 1), y1])
     low, high = (side[:, None].expand_as(moved) for side in (low, high))
-    found = gate.support(scale[..., None], moved, low, high, **parameters)
+    found = gate.support(scale.unsqueeze(-2), moved, low, high, **parameters)
     size = size + gate.magnitude(low, high, **parameters)
     size = size + ((moved.abs() + slopes[:, :, None].abs()) * largest(low, high)).sum(0)
     value = torch.where(present, found.value + shift + margin(size), -torch.inf)
@@ -189,7 +246,7 @@ def support(
     return Support(value[:, 0], at)
 
 
-def centroid(lower: Tensor, upper: Tensor, cut: Diagonals) -> Tensor:
+def centroid(lower: Tensor, upper: Tensor, cut: Cut) -> Tensor:
     """[2, N], nearly: of the strips' rectangles cut at the middle."""
     left, right, *_ = strips(lower, upper, cut)
     x = 0.5 * (left + right)
@@ -201,22 +258,21 @@ def centroid(lower: Tensor, upper: Tensor, cut: Diagonals) -> Tensor:
     return torch.where(total > 0, found, whole)
 
 
-def extent(x: Tensor, lower: Tensor, upper: Tensor, cut: Diagonals) -> tuple[Tensor, Tensor]:
+def extent(x: Tensor, lower: Tensor, upper: Tensor, cut: Cut) -> tuple[Tensor, Tensor]:
     """The least and the greatest y of the polygons at x [m, N]."""
-    centre = 0.5 * (lower[0] + upper[0])
-    below, above = edges(lower, upper, cut)
-    bottom = torch.maximum(below.at(x, centre).amax(0), lower[1])
-    return bottom, torch.minimum(above.at(x, centre).amin(0), upper[1])
+    below, above = edges(cut)
+    bottom = torch.maximum(below.at(x, cut.centre[0]).amax(0), lower[1])
+    return bottom, torch.minimum(above.at(x, cut.centre[0]).amin(0), upper[1])
 
 
-def outline(lower: Tensor, upper: Tensor, cut: Diagonals) -> Tensor:
+def outline(lower: Tensor, upper: Tensor, cut: Cut) -> Tensor:
     """Points [2, N, m] on the polygons' edges, all vertices among them."""
     parts = strips(lower, upper, cut)
     x = torch.cat([parts.left, parts.right[-1:]])
     return torch.stack([torch.cat([x, x]), torch.cat(extent(x, lower, upper, cut))]).mT
 
 
-def project(x: Tensor, y: Tensor, lower: Tensor, upper: Tensor, cut: Diagonals) -> tuple[Tensor, Tensor]:
+def project(x: Tensor, y: Tensor, lower: Tensor, upper: Tensor, cut: Cut) -> tuple[Tensor, Tensor]:
     """Places x and y [m, N] moved into the polygons, along x and then along y."""
     parts = strips(lower, upper, cut)
     x = torch.minimum(torch.maximum(x, parts.left[0]), parts.right[-1])
@@ -224,14 +280,15 @@ def project(x: Tensor, y: Tensor, lower: Tensor, upper: Tensor, cut: Diagonals) 
     return x, torch.minimum(torch.maximum(y, bottom), top)
 
 
-def target(lean: Tensor, lower: Tensor, upper: Tensor, cut: Diagonals) -> Tensor:
-    """The centroid, moved by `lean` [2, *R, N] half-widths, but at most half way to an edge: [2, *R, N]."""
-    centre, half = 0.5 * (lower + upper), 0.5 * (upper - lower)
-    middle = centroid(lower, upper, cut)
-    u, v = ((middle - centre) / half).nan_to_num()
-    sums, rates = (torch.stack([a + b, -a - b, a - b, b - a]) for a, b in ((u, v), lean.unbind(0)))
+def target(lean: Tensor, lower: Tensor, upper: Tensor, cut: Cut) -> Tensor:
+    """The centroid, moved by `lean` [2, *R, N] half-widths of the boxes, but at most half way to an edge:
+    [2, *R, N]."""
+    shape = 2, *[1] * (lean.dim() - 2), -1
+    middle, move = centroid(lower, upper, cut), lean * (0.5 * (upper - lower)).reshape(shape)
+    u, v = ((middle - cut.centre) / cut.half).nan_to_num()
+    rates = (move / cut.half.reshape(shape)).nan_to_num()
+    sums, rates = (torch.stack([a + b, -a - b, a - b, b - a]) for a, b in ((u, v), rates.unbind(0)))
     ends = torch.stack([cut.sum_upper, -cut.sum_lower, cut.difference_upper, -cut.difference_lower])
-    room = (ends - sums).reshape(4, *[1] * (rates.dim() - 2), -1)
+    room = (ends - sums).reshape(4, *shape[1:])
     share = torch.where(rates > 0, 0.5 * room / rates, 1.0).amin(0).clamp(0.0, 1.0)
-    shape = 2, *[1] * (rates.dim() - 2), -1
-    return middle.reshape(shape) + share * lean * half.reshape(shape)
+    return middle.reshape(shape) + share * move

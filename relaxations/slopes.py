@@ -16,7 +16,7 @@ from torch import Tensor
 from relaxations import polygon
 from relaxations.curves import even_nodes
 from relaxations.gate import Gate
-from relaxations.polygon import Diagonals
+from relaxations.polygon import Cut
 from relaxations.simplex import corners, exchange, start
 
 PATTERN: Mapping[int, tuple[float, ...]] = {
@@ -55,7 +55,7 @@ def minimum_volume(
     upper: Tensor,
     parameters: Mapping[str, Any],
     lean: Sequence[float] | None = None,
-    cut: Diagonals | None = None,
+    cut: Cut | None = None,
 ) -> tuple[Tensor, Tensor]:
     """(lower, upper) slopes [k, N] of nearly least volume over boxes [k, N], or the polygons `cut` out of
     them; `lean` shifts the point whose height is least (`LEAN` by default, zeros for the least volume itself;
@@ -128,7 +128,7 @@ def minimum_volume(
     return -slopes[:, 0], slopes[:, 1]
 
 
-def _inside(at: Sequence[Tensor], lower: Tensor, upper: Tensor, cut: Diagonals) -> list[Tensor]:
+def _inside(at: Sequence[Tensor], lower: Tensor, upper: Tensor, cut: Cut) -> list[Tensor]:
     """Places x and y [1 or 2, N, ...] in boxes [2, N], moved into the polygons."""
     x, y = (a.movedim(1, -1) for a in torch.broadcast_tensors(*at))
     moved = polygon.project(x.flatten(0, -2), y.flatten(0, -2), lower, upper, cut)
