@@ -61,8 +61,8 @@ class Diagonals:
         return Diagonals(*(function(t) for t in (self.centre, self.half, *self.sides())))
 
     def trimmed(self, lower: Tensor, upper: Tensor) -> Diagonals:
-        """In double precision, flat, and not beyond the corners of boxes [k, *S], where the sides of boxes lie
-        that are too thin to be cut."""
+        """In double precision, flat, and not beyond the corners of boxes [k, *S]; there lie the sides where
+        boxes are too thin to be cut."""
         _, *shape = lower.shape
 
         def flat(t: Tensor) -> Tensor:
