@@ -40,8 +40,8 @@ class Gate:
     `magnitude(lower, upper, **parameters)`  bound on the intermediate values of `function`, for the margin.
     `inside(lower, upper, **parameters)`  boolean [*S]: the box lies in the gate's domain; None: it always
     does.
-    `corners`  cutting the corners of its boxes (`polygon.Diagonals`) makes its planes so much tighter that the
-        bounds are worth a sweep.
+    `corners`  cutting the corners of its boxes (`polygon.Diagonals`) makes its planes so much tighter that a
+        sweep for the cuts pays.
     `example`  parameter values that the tests use.
     """
 

@@ -60,9 +60,10 @@ def product_gate(
     def magnitude(lower: Tensor, upper: Tensor, **values: Any) -> Tensor:
         return w.magnitude(lower[0], upper[0], **values) * g.magnitude(lower[1], upper[1])
 
-    # where both factors are bent; a linear one runs with what the corners of the other factor would cut
-    corners = g is not IDENTITY
-    return Gate(name, 2, parameters, function, image, support, nodes, magnitude, None, tuple(example), corners)
+    corners = g is not IDENTITY  # measured: sweeps cut little from a gate's box with a state
+    return Gate(
+        name, 2, parameters, function, image, support, nodes, magnitude, None, tuple(example), corners
+    )
 
 
 HARD: Any = (("alpha", "beta"), ({"alpha": 0.2, "beta": 0.5},))
