@@ -2,7 +2,7 @@
 
 `python -m benchmarks.compositions [--boxes B]`
 
-Softmax, log-softmax, maxima, MaxPool, division and layer normalisation have no gate of their own:
+Softmax, log-softmax, maxima, MaxPool, division, layer and RMS normalisation have no gate of their own:
 verifier.lower and the reader make them of gates. Each is bounded as the one operator of a file in two places:
 
 *alone*   the operator's entries are the inputs, and every output is bounded;
@@ -51,6 +51,7 @@ class Composition:
     sizes: tuple[int, ...]
     nodes: tuple[onnx.NodeProto, ...]
     divides: bool = False
+    opset: int = 17
 
     def first_positive(self, n: int) -> int:
         """From this entry on all have to be positive."""
@@ -83,6 +84,7 @@ COMPOSITIONS = {
     "MaxPool, windows of 3": Composition((4, 10), _MAX_POOL),
     "division": Composition((2, 4, 10), _DIVISION, divides=True),
     "layer normalisation": Composition((3, 5, 10), (_node("LayerNormalization", ["x", "scale"], ["y"]),)),
+    "RMS normalisation": Composition((3, 10), (_node("RMSNormalization", ["x", "scale"], ["y"]),), opset=23),
 }
 
 
@@ -111,7 +113,7 @@ def write(path: Path, composition: Composition, n: int, *, inside: bool = False)
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
         [numpy_helper.from_array(array, name) for name, array in constants.items() if name in read],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", composition.opset)], ir_version=9)
     onnx.save(model, path)
     return path
 
