@@ -1,6 +1,10 @@
 """Products w(x)·(g(y) − h) of two curves, h a constant of each box: LSTM and GRU gates.
 
-For fixed x the inner maximum depends on x through s = w(x) alone,
+Where a factor is linear between nodes so is the product for a fixed other operand, and its greatest value
+lies at a node.  What is left at each node is the support of the other curve with another scale: exact, in
+closed form (`straight_support`).
+
+Otherwise, for fixed x the inner maximum depends on x through s = w(x) alone,
 
     H(s) = max over y of  scale·s·g(y) − b·y,
 
@@ -21,7 +25,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from relaxations.curves import Curve, between
+from relaxations.curves import Curve, between, greatest
 from relaxations.gate import Support
 
 PARTS = 8
@@ -45,14 +49,17 @@ def product_support(
     h: Tensor | float = 0.0,
     rounds: int = ROUNDS,
 ) -> Support:
-    """Support of w(x)·(g(y) − h); `w` must be monotone.  All tensors broadcast to [*S]."""
-    if not w.monotone:
+    """Support of w(x)·(g(y) − h); `w` must be monotone unless a factor is straight.  All tensors broadcast to
+    [*S]."""
+    if not (w.straight or g.straight or w.monotone):
         raise ValueError("the outer factor of a product of two curves must be monotone")
     shape = torch.broadcast_shapes(
         scale.shape, *(t.shape for t in (*slopes, *x, *y)), *([h.shape] if isinstance(h, Tensor) else [])
     )
     (a, b), (x0, x1), (y0, y1) = ((t.expand(shape) for t in pair) for pair in (slopes, x, y))
     scale = scale.expand(shape)
+    if w.straight or g.straight:
+        return straight_support(w, g, scale, (a, b), (x0, x1), (y0, y1), h)
 
     def bound(nodes: Tensor) -> _Intervals:
         """Upper bounds over the intervals between neighbours on axis 1 of `nodes` [m, parts + 1, *S]."""
@@ -88,17 +95,26 @@ def product_support(
     return Support(value, torch.stack([at, place.expand(shape)]))
 
 
-def scaled_support(
-    w: Curve, scale: Tensor, slopes: tuple[Tensor, Tensor], x: tuple[Tensor, Tensor], y: tuple[Tensor, Tensor]
+def straight_support(
+    w: Curve,
+    g: Curve,
+    scale: Tensor,
+    slopes: tuple[Tensor, Tensor],
+    x: tuple[Tensor, Tensor],
+    y: tuple[Tensor, Tensor],
+    h: Tensor | float,
 ) -> Support:
-    """Support of w(x)·y: linear in y, so y is at an end, and the rest is a support of the curve w alone."""
-    (a, b), ends = slopes, torch.stack(torch.broadcast_tensors(*y))
-    found = w.support(scale * ends, a, *x)
-    values = found.value - b * ends
-    value, index = values.max(dim=0)
-    places = torch.stack(torch.broadcast_tensors(found.at, ends))
-    places = places.expand(2, *values.shape)
-    return Support(value, places.gather(1, index.expand(2, 1, *index.shape))[:, 0])
+    """Support of w(x)·(g(y) − h) where one of the curves is straight; all tensors but h [*S]."""
+    if g.straight:
+        nodes = g.nodes(*y, 1)
+        found = w.support(scale * (g.function(nodes) - h), slopes[0], *x)
+        value, places = found.value - slopes[1] * nodes, (found.at, nodes)
+    else:
+        nodes = w.nodes(*x, 1)
+        weight = scale * w.function(nodes)
+        found = g.support(weight, slopes[1], *y)
+        value, places = found.value - weight * h - slopes[0] * nodes, (nodes, found.at)
+    return greatest(value, torch.stack(places))
 
 
 def product_image(w: tuple[Tensor, Tensor], g: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

@@ -34,7 +34,8 @@ class Curve:
 
     `image`, `support`, `magnitude` and `inside` are as in `Gate`, without the operand axis; `nodes` takes the
     number of intervals as well.  `monotone`: the function nowhere turns, so that it may be the outer factor
-    of a product.
+    of a product.  `straight`: it is continuous and linear between neighbours of its nodes, even with one
+    interval.
     """
 
     function: Callable[..., Tensor]
@@ -44,6 +45,7 @@ class Curve:
     magnitude: Callable[..., Tensor]
     inside: Callable[..., Tensor] | None = None
     monotone: bool = False
+    straight: bool = False
 
     def bound(self, **parameters: Any) -> Curve:
         """The same curve with its parameters given."""
@@ -73,6 +75,7 @@ def complement(curve: Curve) -> Curve:
         lambda lower, upper: 1 + curve.magnitude(lower, upper),
         curve.inside,
         curve.monotone,
+        curve.straight,
     )
 
 
@@ -228,6 +231,7 @@ def curve_from_support(
     magnitude: Callable[..., Tensor] | None = None,
     inside: Callable[..., Tensor] | None = None,
     monotone: bool = False,
+    straight: bool = False,
 ) -> Curve:
     """A curve whose image is its support for the slope 0."""
 
@@ -244,4 +248,4 @@ def curve_from_support(
         error = margin((magnitude or size)(lower, upper, **parameters))
         return low - error, high + error
 
-    return Curve(function, image, support, nodes, magnitude or size, inside, monotone)
+    return Curve(function, image, support, nodes, magnitude or size, inside, monotone, straight)

@@ -67,12 +67,13 @@ def piecewise(
     inside: Callable[..., Tensor] | None = None,
     monotone: bool = False,
     jumps: bool = False,
+    straight: bool = False,
 ) -> Curve:
     """A curve from its pieces: `pieces(**parameters)` from left to right, their ends meeting.
 
     With `jumps` the pieces need not meet in value: both one-sided values count, which bounds the closure
-    of the graph.  `magnitude`: where `function` cancels, a bound on its intermediate values (default: on
-    its image).
+    of the graph.  `straight`: they meet in value, and all are linear.  `magnitude`: where `function` cancels,
+    a bound on its intermediate values (default: on its image).
     """
 
     def support(scale: Tensor, slope: Tensor, lower: Tensor, upper: Tensor, **parameters: Any) -> Support:
@@ -89,7 +90,7 @@ def piecewise(
         kinks = [between(torch.full_like(lower, knot), lower, upper)[None] for knot in knots]
         return torch.cat([places, *kinks]).sort(0).values if kinks else places
 
-    return curve_from_support(function, support, nodes, magnitude, inside, monotone)
+    return curve_from_support(function, support, nodes, magnitude, inside, monotone, straight)
 
 
 def halving(

@@ -41,7 +41,7 @@ def blend_gate(
         """A convex combination: increasing in g(b) and h, linear in its weight."""
         weights = torch.stack(f.image(lower[0], upper[0], **values)).clamp(0.0, 1.0)
         low, high = g.image(lower[1], upper[1])
-        error = margin(magnitude(lower, upper))
+        error = margin(magnitude(lower, upper, **values))
         least = torch.lerp(low, lower[2], weights).amin(0)
         return least - error, torch.lerp(high, upper[2], weights).amax(0) + error
 
@@ -65,8 +65,10 @@ def blend_gate(
             torch.stack([lower[2], upper[2]]),
         )
 
-    def magnitude(lower: Tensor, upper: Tensor, **_: Any) -> Tensor:
-        return 2 * (g.magnitude(lower[1], upper[1]) + largest(lower[2], upper[2]))
+    def magnitude(lower: Tensor, upper: Tensor, **values: Any) -> Tensor:
+        size = 2 * (g.magnitude(lower[1], upper[1]) + largest(lower[2], upper[2]))
+        # beside f ≤ 1 itself what f is computed from, where parameters make that large
+        return size * f.magnitude(lower[0], upper[0], **values).clamp(min=1.0) if parameters else size
 
     return Gate(name, 3, parameters, function, image, support, nodes, magnitude, None, tuple(example))
 

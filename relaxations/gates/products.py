@@ -1,8 +1,7 @@
 """Products w(x)·g(y) of two operands: x·y, and the gates of recurrent cells with any of ONNX's activations.
 
-g(y) = y      linear in y, so y is at an end of its range and the rest is a support of the curve w
 σ(x)·tanh(y)  `relaxations.sigmoid_tanh`
-otherwise     `relaxations.bilinear`: w has to be monotone
+otherwise     `relaxations.bilinear`: in closed form where a factor is made of straight lines, as y itself is
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import softsign
 
 from relaxations import sigmoid_tanh
-from relaxations.bilinear import product_image, product_support, scaled_support
+from relaxations.bilinear import product_image, product_support
 from relaxations.curves import Curve
 from relaxations.gate import Gate, Support, register
 from relaxations.gates.relu import HARD_SIGMOID, IDENTITY, RELU, hard_sigmoid
@@ -43,8 +42,6 @@ def product_gate(
 
     def support(scale: Tensor, slopes: Tensor, lower: Tensor, upper: Tensor, **values: Any) -> Support:
         pairs = (slopes[0], slopes[1]), (lower[0], upper[0]), (lower[1], upper[1])
-        if g is IDENTITY:
-            return scaled_support(w.bound(**values), scale, *pairs)
         if (w, g) == (SIGMOID, TANH):
             return sigmoid_tanh.support(scale, *pairs)
         return product_support(w.bound(**values), g, scale, *pairs)

@@ -25,10 +25,15 @@ def negative(x: Tensor) -> Tensor:
     return -x
 
 
-IDENTITY = piecewise(identity, lambda: (Piece(-math.inf, math.inf, 0, identity),), monotone=True)
+IDENTITY = piecewise(
+    identity, lambda: (Piece(-math.inf, math.inf, 0, identity),), monotone=True, straight=True
+)
 
 RELU = piecewise(
-    torch.relu, lambda: (Piece(-math.inf, 0.0, 0, zero), Piece(0.0, math.inf, 0, identity)), monotone=True
+    torch.relu,
+    lambda: (Piece(-math.inf, 0.0, 0, zero), Piece(0.0, math.inf, 0, identity)),
+    monotone=True,
+    straight=True,
 )
 register(gate_of(RELU, "relu"))
 
@@ -93,6 +98,7 @@ HARD_SIGMOID = piecewise(
     _hard_sigmoid_pieces,
     magnitude=lambda lower, upper, alpha, beta: abs(alpha) * largest(lower, upper) + (1 + abs(beta)),
     monotone=True,
+    straight=True,
 )
 register(
     gate_of(
