@@ -52,7 +52,7 @@ class Cotangents:
     def _product(self, variables: Sequence[str], reading: list[tuple[AffineForm, Tensor]]) -> None:
         key = (variables, *(id(form) for form, _ in reading))
         if key not in self._fused:
-            self._fused[key] = _stack(variables, [form for form, _ in reading])
+            self._fused[key] = stacked_table(variables, [form for form, _ in reading])
         table, widths, reached, _ = self._fused[key]
         parts = [A for _, A in reading]
         if len(parts) > 1:
@@ -66,7 +66,7 @@ class Cotangents:
             self.put(variable, A)
 
 
-def _stack(
+def stacked_table(
     variables: Sequence[str], forms: list[AffineForm]
 ) -> tuple[Tensor, list[int], list[str], list[AffineForm]]:
     """One table [Σ sizes, Σ widths] of all dense maps from `variables`; the forms are kept alive, so that

@@ -23,6 +23,7 @@ from verifier.cotangents import Cotangents
 from verifier.program import Block, GateStep, ScanStep
 from verifier.relaxed import RelaxedGate
 from verifier.splits import Multiplier
+from verifier.walk import Packed, Workspace, walk_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +81,8 @@ class Sweep:
         self._states = {} if states is None else states
         self._multipliers = multipliers or {}
         self._record = record
+        self._packed: dict[tuple[int, int], Packed] = {}
+        self._space = Workspace()
 
     def from_program(self, rows: Mapping[str, Tensor], constant: Tensor) -> Swept:
         """From rows [B, R, n] over variables of the program and their constant [B, R]."""
@@ -92,7 +95,8 @@ class Sweep:
         cotangents = Cotangents(scan.body.fused, rows)
         outer = Cotangents(self._program.fused)
         windows: dict[str, _Window] = {}
-        constant = self._scan(scan, iteration, cotangents, [], outer, constant.unsqueeze(-1), windows=windows)
+        constant = constant.unsqueeze(-1)
+        constant = self._scan(scan, iteration, cotangents, [], [], outer, constant, windows=windows)
         return self._finish(outer, constant, windows)
 
     def _finish(self, cotangents: Cotangents, constant: Tensor, windows: Mapping[str, _Window]) -> Swept:
@@ -159,11 +163,8 @@ class Sweep:
             last = needed[-1]
         else:
             return constant
-        body = scan.body
-        cotangents = Cotangents(body.fused)
-        for form, A in zip(body.outputs[: body.states], finals, strict=True):
-            constant = _pull(cotangents, form, A, constant)
-        return self._scan(scan, last, cotangents, frames, outer, constant, min(needed, default=last))
+        oldest = min(needed, default=last)
+        return self._scan(scan, last, None, finals, frames, outer, constant, oldest)
 
     @staticmethod
     def _needed(scan: ScanStep, frames: list[Tensor | None]) -> list[int]:
@@ -178,31 +179,30 @@ class Sweep:
         self,
         scan: ScanStep,
         last: int,
-        cotangents: Cotangents,
+        cotangents: Cotangents | None,
+        states: list[Tensor | None],
         stacked: list[Tensor | None],
         outer: Cotangents,
         constant: Tensor,
         oldest: int | None = None,
         windows: dict[str, _Window] | None = None,
     ) -> Tensor:
-        """Walk iterations `last` … 0, starting from what `cotangents` holds over the body at `last`, or as
-        far as `lookback` reaches; always to `oldest`, the first iteration with coefficients in `stacked`.
-        Coefficients of frames of an input go to `windows` where there is that."""
+        """Walk iterations `last` … 0, starting from what `cotangents` holds over the body at `last`, or from
+        coefficients of the `states` after it, as far as `lookback` reaches; always to `oldest`, the first
+        iteration with coefficients in `stacked`. Coefficients of frames of an input go to `windows` where
+        there is that."""
         body = scan.body
         sequences: list[dict[int, Tensor]] = [{} for _ in scan.sequences]
-        states: list[Tensor | None] = [None] * body.states
         reach = last + 1 if self._lookback is None else self._lookback
         first = max(0, min(last + 1 - reach, last if oldest is None else oldest))
         for iteration in range(last, first - 1, -1):
             frame = scan.frame(iteration)
-            if iteration < last:
-                cotangents = Cotangents(body.fused)
-                for form, A in zip(body.outputs[: body.states], states, strict=True):
-                    constant = _pull(cotangents, form, A, constant)
-            for form, A in zip(body.outputs[body.states :], stacked, strict=False):
-                constant = _pull(cotangents, form, None if A is None else A[:, :, frame], constant)
-            constant = self._block(body, iteration, cotangents, constant)
-            found = cotangents.take_all(body.inputs)
+            if cotangents is None:
+                given = states + [None if A is None else A[:, :, frame] for A in stacked]
+                found, constant = self._iteration(body, iteration, given, constant)
+            else:
+                constant = self._block(body, iteration, cotangents, constant)
+                found, cotangents = cotangents.take_all(body.inputs), None
             states = found[: body.states]
             for frames, A in zip(sequences, found[body.states :], strict=True):
                 if A is not None:
@@ -213,7 +213,7 @@ class Sweep:
                     constant = constant + A @ box.middle - A.abs() @ box.radius
         else:
             for form, A in zip(scan.initial, states, strict=True):
-                constant = _pull(outer, form, A, constant)
+                constant = _pull(outer, form, None if A is None else self._space.released(A), constant)
         for form, frames in zip(scan.sequences, sequences, strict=True):
             if not frames:
                 continue
@@ -224,6 +224,27 @@ class Sweep:
             else:
                 constant = _pull(outer, form, _assemble(frames, range(scan.length)), constant)
         return constant
+
+    def _iteration(
+        self, body: Block, iteration: int, given: list[Tensor | None], constant: Tensor
+    ) -> tuple[list[Tensor | None], Tensor]:
+        """From coefficients of the outputs of `body` to those of its inputs."""
+        walk = None
+        if self._record is None and not self._multipliers:
+            walk = walk_of(body, tuple(A is not None for A in given))
+        if walk is not None:
+            planes = self._packed.get((id(walk), iteration))
+            if planes is None:
+                planes = Packed([self._planes(step, iteration) for step in walk.gates], walk.table.dtype)
+                self._packed[id(walk), iteration] = planes
+            rows = [A for A in given if A is not None]
+            if walk.takes(planes, rows, constant):
+                return walk.step(planes, rows, constant, self._space)
+        cotangents = Cotangents(body.fused)
+        for form, A in zip(body.outputs, given, strict=False):
+            constant = _pull(cotangents, form, None if A is None else self._space.released(A), constant)
+        constant = self._block(body, iteration, cotangents, constant)
+        return cotangents.take_all(body.inputs), constant
 
 
 def _pull(cotangents: Cotangents, form: AffineForm, A: Tensor | None, constant: Tensor) -> Tensor:

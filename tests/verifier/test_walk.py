@@ -1,0 +1,108 @@
+"""The compiled walk through a cell against the same steps in torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from parsers import read_onnx
+from tests.verifier.networks import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
+from verifier import walk
+from verifier.arithmetic import Arithmetic
+from verifier.bounds import Bounds, Objective
+from verifier.optimise import optimise_slopes
+from verifier.program import compile_program
+from verifier.region import ball_region
+
+pytestmark = pytest.mark.skipif(not walk.FUNCTIONS, reason="no compiled library: it needs a C compiler")
+TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-3}  # ties between planes may be broken otherwise
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("networks")
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Its length counts the calls of the library."""
+    made: list[int] = []
+
+    def counted(function: Any) -> Any:
+        def run(*arguments: Any) -> None:
+            made.append(1)
+            function(*arguments)
+
+        return run
+
+    found = {dtype: counted(function) for dtype, function in walk.FUNCTIONS.items()}
+    monkeypatch.setattr(walk, "FUNCTIONS", found)
+    return made
+
+
+def _bounds(path: Path, dtype: torch.dtype, batch: int, lookback: int | None) -> tuple[Bounds, Objective]:
+    program = compile_program(read_onnx(path), dtype=dtype)
+    data = np.random.default_rng(1).normal(size=(batch, FRAMES * FEATURES)).astype(np.float32)
+    region = ball_region(torch.as_tensor(data), 0.05, torch.inf).to("cpu", dtype)
+    rows = torch.cat([torch.eye(CLASSES, dtype=dtype), -torch.eye(CLASSES, dtype=dtype)])
+    bounds = Bounds(program, region, Arithmetic(dtype, deployed=False), lookback=lookback)
+    return bounds, Objective(rows.expand(batch, -1, -1))
+
+
+@pytest.mark.parametrize("lookback", [None, 2])
+@pytest.mark.parametrize(("dtype", "batch"), [(torch.float64, 3), (torch.float32, 1)])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_bounds_are_those_of_the_plain_sweep(
+    name: str,
+    dtype: torch.dtype,
+    batch: int,
+    lookback: int | None,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = write_network(name, folder)
+    walked, objective = _bounds(path, dtype, batch, lookback)
+    found = walked.minimum(objective)
+    monkeypatch.setattr(walk, "FUNCTIONS", {})
+    plain, _ = _bounds(path, dtype, batch, lookback)
+    close = {"rtol": 0.0, "atol": TOLERANCE[dtype]}
+    torch.testing.assert_close(found, plain.minimum(objective), **close)
+    for site, other in zip(walked.sites.values(), plain.sites.values(), strict=True):
+        torch.testing.assert_close(site.lower, other.lower, **close)
+        torch.testing.assert_close(site.upper, other.upper, **close)
+
+
+@pytest.mark.parametrize(
+    ("name", "walks"), [("lstm", True), ("rnn_tanh", True), ("gru_reset_after", True), ("gru", False)]
+)
+def test_cells_that_are_walked(name: str, walks: bool, folder: Path, calls: list[int]) -> None:
+    """A GRU that resets before its product needs a product in the middle: torch does that."""
+    bounds, objective = _bounds(write_network(name, folder), torch.float64, 2, None)
+    bounds.minimum(objective)
+    assert bool(calls) == walks
+
+
+def test_gradients_go_through_torch(folder: Path, calls: list[int]) -> None:
+    bounds, objective = _bounds(write_network("lstm", folder), torch.float64, 2, None)
+    known = bounds.minimum(objective)
+    calls.clear()
+    better = optimise_slopes(bounds, objective, steps=3, target=torch.inf)
+    assert bool((better > known).any())
+    before = len(calls)  # of sweeps without gradients
+    optimise_slopes(bounds, objective, steps=6, target=torch.inf)
+    assert len(calls) == 2 * before
+
+
+def test_a_small_error_in_the_walk_would_be_seen(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The comparison above must be able to fail."""
+    path = write_network("lstm", folder)
+    honest, objective = _bounds(path, torch.float64, 1, None)
+    rows = walk._rows
+    monkeypatch.setattr(walk, "_rows", lambda gate: rows(gate) * (1 - 1e-9))
+    wrong, _ = _bounds(path, torch.float64, 1, None)
+    difference = (honest.minimum(objective) - wrong.minimum(objective)).abs()
+    assert float(difference.max()) > TOLERANCE[torch.float64]

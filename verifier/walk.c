@@ -1,0 +1,112 @@
+/* One iteration of a cell, backwards: from coefficients of its outputs to those of what its gates read. The same
+ * sums as `RelaxedGate.pull` and `Cotangents`, a row at a time, so that a row stays in the cache.
+ *
+ * Row r of `waiting` [batch * rows, width] receives the coefficients of all operands that wait for a matrix product,
+ * one of `direct` [batch * rows, span] those of inputs that gates read as they are; `scratch` holds one row of
+ * coefficients of the gates' outputs. `code` tells what goes where:
+ *
+ *     count of sources, then for each    n, destinations
+ *     count of gates, then for each      n, arity, place of its output in `scratch`, destinations of each operand
+ *     destinations:                      count, then of each where, place, scale, adds
+ *
+ * `where` is 0 for `waiting`, 1 for `direct`, 2 for `scratch`; `scale` an index into `scales`, or -1 for the
+ * identity; `adds` is 0 where nothing has been written yet.
+ *
+ * planes[g] [batch or 1, 2 * arity + 2, n]: for every operand middle and minus_radius, then the same of the offset.
+ * The number in the names changes with the arguments, so that a library that was built before is not called. */
+
+#include <math.h>
+#include <stddef.h>
+#include <string.h>
+
+enum { LANES = 8 };
+
+#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
+#define FASTEST __attribute__((target_clones("arch=haswell", "default")))
+#else
+#define FASTEST
+#endif
+
+#ifdef __GNUC__
+#define INLINE static inline __attribute__((always_inline)) /* into every clone */
+#else
+#define INLINE static inline
+#endif
+
+#define DEFINE_WALK(NAME, REAL, ABS)                                                                             \
+    INLINE void NAME##_add(REAL *restrict to, const REAL *a, const REAL *middle, const REAL *radius,             \
+                           const REAL *scale, ptrdiff_t n, int adds)                                             \
+    {                                                                                                            \
+        for (ptrdiff_t i = 0; i < n; i++) {                                                                      \
+            REAL value = a[i];                                                                                   \
+            if (middle)                                                                                          \
+                value = value * middle[i] + ABS(value) * radius[i];                                              \
+            if (scale)                                                                                           \
+                value *= scale[i];                                                                               \
+            to[i] = adds ? to[i] + value : value;                                                                \
+        }                                                                                                        \
+    }                                                                                                            \
+                                                                                                                 \
+    INLINE const ptrdiff_t *NAME##_send(const ptrdiff_t *code, const REAL *a, const REAL *middle,                \
+                                        const REAL *radius, ptrdiff_t n, const REAL *const *scales,              \
+                                        REAL *const *rows)                                                       \
+    {                                                                                                            \
+        for (ptrdiff_t count = *code++; count > 0; count--, code += 4) {                                         \
+            REAL *to = rows[code[0]] + code[1];                                                                  \
+            const REAL *scale = code[2] >= 0 ? scales[code[2]] : NULL;                                           \
+            if (!scale && !middle && !code[3])                                                                   \
+                memcpy(to, a, (size_t)n * sizeof(REAL));                                                         \
+            else if (!scale && middle && !code[3])                                                               \
+                NAME##_add(to, a, middle, radius, NULL, n, 0);                                                   \
+            else if (!scale && middle)                                                                           \
+                NAME##_add(to, a, middle, radius, NULL, n, 1);                                                   \
+            else                                                                                                 \
+                NAME##_add(to, a, middle, radius, scale, n, code[3] != 0);                                       \
+        }                                                                                                        \
+        return code;                                                                                             \
+    }                                                                                                            \
+                                                                                                                 \
+    INLINE REAL NAME##_offset(const REAL *a, const REAL *middle, const REAL *radius, ptrdiff_t n)                \
+    {                                                                                                            \
+        REAL sums[LANES] = {0}, total = 0;                                                                       \
+        ptrdiff_t i = 0;                                                                                         \
+        for (; i + LANES <= n; i += LANES)                                                                       \
+            for (ptrdiff_t j = 0; j < LANES; j++)                                                                \
+                sums[j] += a[i + j] * middle[i + j] + ABS(a[i + j]) * radius[i + j];                             \
+        for (; i < n; i++)                                                                                       \
+            total += a[i] * middle[i] + ABS(a[i]) * radius[i];                                                   \
+        for (ptrdiff_t j = 0; j < LANES; j++)                                                                    \
+            total += sums[j];                                                                                    \
+        return total;                                                                                            \
+    }                                                                                                            \
+                                                                                                                 \
+    FASTEST void NAME(const ptrdiff_t *code, ptrdiff_t batch, ptrdiff_t rows, const REAL *const *sources,        \
+                      const ptrdiff_t *strides, const REAL *const *planes, const ptrdiff_t *each,                \
+                      const REAL *const *scales, const REAL *before, ptrdiff_t before_stride, REAL *after,       \
+                      REAL *waiting, ptrdiff_t width, REAL *direct, ptrdiff_t span, REAL *scratch)               \
+    {                                                                                                            \
+        for (ptrdiff_t b = 0; b < batch; b++)                                                                    \
+            for (ptrdiff_t r = 0; r < rows; r++) {                                                               \
+                REAL *const places[3] = {waiting + (b * rows + r) * width, direct + (b * rows + r) * span, scratch};\
+                REAL constant = before[b * before_stride + r];                                                   \
+                const ptrdiff_t *next = code;                                                                    \
+                const ptrdiff_t given = *next++;                                                                 \
+                for (ptrdiff_t s = 0; s < given; s++) {                                                          \
+                    const ptrdiff_t n = *next++;                                                                 \
+                    const REAL *a = sources[s] + b * strides[2 * s] + r * strides[2 * s + 1];                    \
+                    next = NAME##_send(next, a, NULL, NULL, n, scales, places);                                  \
+                }                                                                                                \
+                const ptrdiff_t gates = *next++;                                                                 \
+                for (ptrdiff_t g = 0; g < gates; g++) {                                                          \
+                    const ptrdiff_t n = *next++, arity = *next++;                                                \
+                    const REAL *a = scratch + *next++, *plane = planes[g] + b * each[g];                         \
+                    for (ptrdiff_t k = 0; k < arity; k++, plane += 2 * n)                                        \
+                        next = NAME##_send(next, a, plane, plane + n, n, scales, places);                        \
+                    constant += NAME##_offset(a, plane, plane + n, n);                                           \
+                }                                                                                                \
+                after[b * rows + r] = constant;                                                                  \
+            }                                                                                                    \
+    }
+
+DEFINE_WALK(verifier_walk_double_1, double, fabs)
+DEFINE_WALK(verifier_walk_float_1, float, fabsf)

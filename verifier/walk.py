@@ -1,0 +1,281 @@
+"""The compiled walk through a cell, where the installation could build it and the cell is made for it.
+
+Substituting through one iteration is a handful of elementwise passes over large arrays and one matrix
+product. `walk.c` does all the passes at once, row by row, and writes the operands' coefficients next to each
+other, where the product wants them. The numbers are those of `RelaxedGate.pull` and `Cotangents`, with fewer
+roundings or in another order, which every margin allows for. Nothing needs it: `Sweep` does the same with
+torch operations, and always does where gradients flow, coefficients are recorded, or on another device.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from verifier.affine import AffineForm
+from verifier.cotangents import stacked_table
+from verifier.linear import Diagonal, Identity, LinearMap
+from verifier.program import Block, GateStep
+from verifier.relaxed import RelaxedGate
+
+_POINTER, _SIZE = ctypes.c_void_p, ctypes.c_ssize_t
+WAITING, DIRECT, SCRATCH = range(3)  # as in walk.c
+
+
+def _library() -> dict[torch.dtype, Callable[..., None]]:
+    for path in sorted(Path(__file__).parent.glob("_walk*")):
+        try:
+            library = ctypes.CDLL(str(path))
+            found = {
+                torch.float64: library.verifier_walk_double_1,
+                torch.float32: library.verifier_walk_float_1,
+            }
+        except (OSError, AttributeError):  # built for another machine, or before a change of walk.c
+            continue
+        for function in found.values():
+            function.argtypes = [
+                _POINTER, _SIZE, _SIZE, _POINTER, _POINTER, _POINTER, _POINTER, _POINTER, _POINTER, _SIZE,
+                _POINTER, _POINTER, _SIZE, _POINTER, _SIZE, _POINTER,
+            ]  # fmt: skip
+            function.restype = None
+        return found
+    return {}
+
+
+FUNCTIONS = _library()
+
+
+class Packed:
+    """The planes of the gates of a walk at one iteration, [B, 2k + 2, n] each, as `walk.c` reads them."""
+
+    def __init__(self, relaxed: Sequence[RelaxedGate], dtype: torch.dtype) -> None:
+        parts = [_rows(gate) for gate in relaxed]
+        self.usable = all(t.dtype == dtype and t.device.type == "cpu" for t in parts)
+        self.differentiable = any(t.requires_grad for t in parts)
+        self.batch = max((t.shape[0] for t in parts), default=1)
+        self.pointers = _pointers(parts)
+        self.strides = _sizes([t[0].numel() if t.shape[0] > 1 else 0 for t in parts])
+        self._alive = parts
+
+
+def _rows(gate: RelaxedGate) -> Tensor:
+    rows = [side for pair in zip(gate.middle, gate.minus_radius, strict=True) for side in pair]
+    return torch.cat([*rows, gate.middle_offset.mT, gate.minus_radius_offset.mT], 1)
+
+
+class Workspace:
+    """Memory that the steps of a walk write to in turn, so that it is not asked for anew in every step: what
+    a step has returned is overwritten by the next but one."""
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[str, int], Tensor] = {}
+        self._turn = 0
+
+    def turn(self) -> None:
+        self._turn = 1 - self._turn
+
+    def lasting(self, name: str, rows: int, width: int, like: Tensor) -> Tensor:
+        """[rows, width], until the next turn but one."""
+        return self._take((name, self._turn), rows, width, like)
+
+    def brief(self, name: str, rows: int, width: int, like: Tensor) -> Tensor:
+        """[rows, width], until it is asked for again."""
+        return self._take((name, 2), rows, width, like)
+
+    def released(self, A: Tensor) -> Tensor:
+        """A, or a copy where it lies in here."""
+        place = A.untyped_storage().data_ptr()
+        inside = any(held.untyped_storage().data_ptr() == place for held in self._held.values())
+        return A.clone() if inside else A
+
+    def _take(self, key: tuple[str, int], rows: int, width: int, like: Tensor) -> Tensor:
+        held = self._held.get(key)
+        if held is None or held.numel() < rows * width or held.dtype != like.dtype:
+            held = self._held[key] = like.new_empty(rows * width)
+        return held[: rows * width].view(rows, width)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Walk:
+    """One iteration of a block, from coefficients of its outputs to those of its inputs.
+
+    `gates` in the order in which they are walked; `table` [waiting, Σ sizes of `reached`] of the dense maps;
+    `direct` inputs that gates read as they are, and `span` their entries. Both are (index, place, size).
+    """
+
+    gates: tuple[GateStep, ...]
+    inputs: int
+    states: int
+    table: Tensor
+    reached: tuple[tuple[int, int, int], ...]
+    direct: tuple[tuple[int, int, int], ...]
+    span: int
+    scratch: int
+    code: Any
+    scales: tuple[Tensor, ...]
+    scale_pointers: Any
+
+    def takes(self, planes: Packed, given: Sequence[Tensor], constant: Tensor) -> bool:
+        """Whether the tensors are for `walk.c`: on the CPU, of one type, and no gradient is wanted."""
+        return (
+            planes.usable
+            and all(A.dtype == self.table.dtype and A.shape[1] == constant.shape[1] for A in given)
+            and constant.dtype == self.table.dtype
+            and not (
+                torch.is_grad_enabled()
+                and (planes.differentiable or any(t.requires_grad for t in (constant, *given)))
+            )
+        )
+
+    def step(
+        self, planes: Packed, given: Sequence[Tensor], constant: Tensor, space: Workspace
+    ) -> tuple[list[Tensor | None], Tensor]:
+        """Coefficients [B or 1, R, n] of the block's outputs that are given and the constant [B or 1, R, 1]
+        ↦ coefficients of its inputs [B, R, n], None where they are zero, and the constant [B, R, 1].
+        Those of states lie in `space`."""
+        given = [A if A.stride(-1) == 1 else A.contiguous() for A in given]
+        batch = max(planes.batch, constant.shape[0], *(A.shape[0] for A in given))
+        rows = constant.shape[1]
+        strides = [s for A in given for s in (A.stride(0) if A.shape[0] > 1 else 0, A.stride(1))]
+        constant = constant.contiguous()
+        after = constant.new_empty(batch, rows, 1)
+        space.turn()
+        waiting = space.brief("waiting", batch * rows, len(self.table), constant)
+        direct = space.lasting("direct", batch * rows, self.span, constant)
+        scratch = space.brief("scratch", 1, self.scratch, constant)
+        FUNCTIONS[constant.dtype](
+            self.code, batch, rows, _pointers(given), _sizes(strides), planes.pointers, planes.strides,
+            self.scale_pointers, constant.data_ptr(), rows if constant.shape[0] > 1 else 0, after.data_ptr(),
+            waiting.data_ptr(), len(self.table), direct.data_ptr(), self.span, scratch.data_ptr(),
+        )  # fmt: skip
+        product = space.lasting("product", batch * rows, self.table.shape[1], constant)
+        torch.mm(waiting, self.table, out=product)
+        found: list[Tensor | None] = [None] * self.inputs
+        for index, place, size in self.reached:
+            found[index] = product[:, place : place + size]
+        for index, place, size in self.direct:
+            A, held = direct[:, place : place + size], found[index]
+            found[index] = A if held is None else held.add_(A)
+        return [
+            None if A is None else (A if k < self.states else A.clone()).view(batch, rows, -1)
+            for k, A in enumerate(found)
+        ], after
+
+
+def walk_of(block: Block, given: tuple[bool, ...]) -> Walk | None:
+    """The compiled walk through `block` from the outputs that are `given`, kept in the block; None where
+    there is no library, or the block has more than gates whose operands read its inputs by matrices and
+    everything else entry by entry."""
+    key = ("walk", given)
+    if key not in block.fused:
+        try:
+            block.fused[key] = _Layout(block, given).walk() if FUNCTIONS and any(given) else None
+        except _Unsuited:
+            block.fused[key] = None
+    return block.fused[key]
+
+
+class _Unsuited(Exception):
+    """The block has a form that `walk.c` has no words for."""
+
+
+class _Layout:
+    """Gives every value that gets coefficients its place, and writes the code."""
+
+    def __init__(self, block: Block, given: tuple[bool, ...]) -> None:
+        self._block = block
+        self._outputs = [form for form, wanted in zip(block.outputs, given, strict=False) if wanted]
+        reached = {name for form in self._outputs for name in form.terms}
+        gates = []
+        for step in reversed(block.steps):
+            if not isinstance(step, GateStep):
+                raise _Unsuited
+            if step.output in reached:
+                gates.append(step)
+                reached.update(name for form in step.operands for name in form.terms)
+        self._gates = tuple(gates)
+        operands = [form for step in gates for form in step.operands]
+        self._dense = {id(form): form for form in operands if form.dense}
+        read_by_matrices = {name for form in self._dense.values() for name in form.dense}
+        if not read_by_matrices or not read_by_matrices <= set(block.inputs):
+            raise _Unsuited
+        if any(form.dense or form.has_bias for form in self._outputs):
+            raise _Unsuited
+        light = {name for form in (*self._outputs, *operands) for name in form.light}
+        direct = [name for name in block.inputs if name in light]
+        self._waiting = _places((key, form.size) for key, form in self._dense.items())
+        self._direct = _places((name, block.variables[name]) for name in direct)
+        self._scratch = _places((step.output, step.size) for step in gates)
+        self._scales: list[Tensor] = []
+        self._written: set[tuple[int, int]] = set()
+
+    def walk(self) -> Walk:
+        block, size, index = self._block, self._block.variables, self._block.inputs.index
+        table, widths, reached, _ = stacked_table(block.inputs, list(self._dense.values()))
+        columns = _places(zip(reached, widths, strict=True))
+        code = [len(self._outputs)]
+        for form in self._outputs:
+            code += [form.size, *self._destinations(form)]
+        code.append(len(self._gates))
+        for step in self._gates:
+            code += [step.size, len(step.operands), self._scratch[step.output]]
+            for form in step.operands:
+                code += self._destinations(form)
+        return Walk(
+            self._gates,
+            len(block.inputs),
+            block.states,
+            table.contiguous(),
+            tuple((index(name), place, size[name]) for name, place in columns.items()),
+            tuple((index(name), place, size[name]) for name, place in self._direct.items()),
+            sum(size[name] for name in self._direct),
+            sum(step.size for step in self._gates),
+            _sizes(code),
+            tuple(self._scales),
+            _pointers(self._scales),
+        )
+
+    def _destinations(self, form: AffineForm) -> list[int]:
+        found = [] if not form.dense else [*self._written_to(WAITING, self._waiting[id(form)], -1)]
+        for name, linear_map in form.light.items():
+            where = DIRECT if name in self._direct else SCRATCH
+            place = (self._direct if where == DIRECT else self._scratch)[name]
+            found += self._written_to(where, place, self._scale(linear_map))
+        return [len(found) // 4, *found]
+
+    def _written_to(self, where: int, place: int, scale: int) -> tuple[int, int, int, int]:
+        adds = (where, place) in self._written
+        self._written.add((where, place))
+        return where, place, scale, int(adds)
+
+    def _scale(self, linear_map: LinearMap) -> int:
+        if isinstance(linear_map, Identity):
+            return -1
+        if not isinstance(linear_map, Diagonal):
+            raise _Unsuited
+        self._scales.append(linear_map.entries.contiguous())
+        return len(self._scales) - 1
+
+
+def _places(sizes: Iterable[tuple[Any, int]]) -> dict[Any, int]:
+    """Places one after the other for pairs of a name and a size."""
+    places: dict[Any, int] = {}
+    total = 0
+    for name, size in sizes:
+        places[name] = total
+        total += size
+    return places
+
+
+def _pointers(tensors: Sequence[Tensor]) -> Any:
+    return (_POINTER * len(tensors))(*(t.data_ptr() for t in tensors))
+
+
+def _sizes(values: Sequence[int]) -> Any:
+    return (_SIZE * len(values))(*values)
