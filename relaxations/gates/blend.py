@@ -2,7 +2,8 @@
 
 It is  w(z)·(g(b) − h) + h  with w = 1 − f, linear in h for fixed (z, b): the greatest value of the blend
 minus a linear function has h at an end, and for either end it is a product of two curves.  For f = σ,
-w(z) = σ(−z); with g = tanh and x = −z it has the closed form of `relaxations.sigmoid_tanh`.
+w(z) = σ(−z); with x = −z and g = tanh or softsign it has the closed form of `relaxations.sigmoid_tanh` or
+`relaxations.sigmoid_softsign`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softsign
 
-from relaxations import sigmoid_tanh
+from relaxations import sigmoid_softsign, sigmoid_tanh
 from relaxations.bilinear import product_support
 from relaxations.curves import Curve, complement, largest
 from relaxations.gate import Gate, Support, register
@@ -25,6 +26,8 @@ from relaxations.gates.tanh import TANH
 from relaxations.rounding import margin
 
 INTERVALS = 6
+CLOSED = {TANH: sigmoid_tanh.support, SOFTSIGN: sigmoid_softsign.support}
+"""Supports of σ(x)·(g(y) − h)."""
 
 
 def blend_gate(
@@ -48,8 +51,8 @@ def blend_gate(
     def support(scale: Tensor, slopes: Tensor, lower: Tensor, upper: Tensor, **values: Any) -> Support:
         h = torch.stack([lower[2], upper[2]])
         z, b = (lower[0], upper[0]), (lower[1], upper[1])
-        if (f, g) == (SIGMOID, TANH):
-            found = sigmoid_tanh.support(scale, (-slopes[0], slopes[1]), (-z[1], -z[0]), b, h)
+        if f is SIGMOID and g in CLOSED:
+            found = CLOSED[g](scale, (-slopes[0], slopes[1]), (-z[1], -z[0]), b, h)
             at = -found.at[0], found.at[1], h
         else:
             w = complement(f.bound(**values))

@@ -1,7 +1,8 @@
 """Products w(x)·g(y) of two operands: x·y, and the gates of recurrent cells with any of ONNX's activations.
 
-σ(x)·tanh(y)  `relaxations.sigmoid_tanh`
-otherwise     `relaxations.bilinear`: in closed form where a factor is made of straight lines, as y itself is
+σ(x)·tanh(y)      `relaxations.sigmoid_tanh`
+σ(x)·softsign(y)  `relaxations.sigmoid_softsign`
+otherwise         `relaxations.bilinear`: in closed form where a factor is made of straight lines, as y is
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softsign
 
-from relaxations import sigmoid_tanh
+from relaxations import sigmoid_softsign, sigmoid_tanh
 from relaxations.bilinear import product_image, product_support
 from relaxations.curves import Curve
 from relaxations.gate import Gate, Support, register
@@ -44,6 +45,8 @@ def product_gate(
         pairs = (slopes[0], slopes[1]), (lower[0], upper[0]), (lower[1], upper[1])
         if (w, g) == (SIGMOID, TANH):
             return sigmoid_tanh.support(scale, *pairs)
+        if (w, g) == (SIGMOID, SOFTSIGN):
+            return sigmoid_softsign.support(scale, *pairs)
         return product_support(w.bound(**values), g, scale, *pairs)
 
     def nodes(lower: Tensor, upper: Tensor, **values: Any) -> tuple[Tensor, ...]:
