@@ -15,8 +15,8 @@ Newton's method on a concave function from the right of r stays there. It starts
 σ(x)(1 − σ(x)) = a / T with T ≥ 1 − c/p₁ − h, which is not left of r, since G(p)/p ≤ T − a/(p²(1 − p²)). It
 need not converge: at any p ≥ r concavity gives |G| ≤ |G(p)| between r and p, and so
 Ψ(r) ≤ Ψ(p) + 2|G(p)|·(p − p₀);  where rounding led to the left of r, G ≤ G(p) from there to the start, and
-Ψ(r) ≤ Ψ(p) + 2G(p)·(start − p).  Where an iterate has G < 0 ≤ G', G is negative on its left by concavity and on its right by the tangent that
-led there: Ψ falls, its maximum is Ψ(p₀), and the iterate moves to p₀.
+Ψ(r) ≤ Ψ(p) + 2G(p)·(start − p).  Where an iterate has G < 0 ≤ G', G is negative on its left by concavity and
+on its right by the tangent that led there: Ψ falls, its maximum is Ψ(p₀), and the iterate moves to p₀.
 
 For a < 0: if h ≤ 1 − c/p₀ then G > 0 and the maximum is Ψ(p₁). Otherwise Ψ is convex in s = p² for s ≥ ½, as
 dΨ/ds = 1 − c/√s − h − a/(s(1 − s)) rises there, and its maximum is at an end; what is left, x ≤ 0, is bounded
