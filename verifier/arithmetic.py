@@ -65,11 +65,14 @@ class Arithmetic:
         """Bound of |deployed gate − gate| for operands up to `magnitudes` and outputs up to `image`."""
         if not self.deployed:
             return 0.0
-        name = step.gate.name
-        if name in PRIMITIVES:
-            return DEPLOYED_ERROR.get(name, 0.0) + 4 * FLOAT32_UNIT * image
-        expression = dict(patterns())[name]
-        return _error(expression, magnitudes)[1]
+        return deployed_error(step.gate.name, magnitudes, image)
+
+
+def deployed_error(gate: str, magnitudes: list[Tensor], image: Tensor) -> Tensor | float:
+    """Bound of |float32 gate − gate| for exact operands up to `magnitudes` and outputs up to `image`."""
+    if gate in PRIMITIVES or gate == "reciprocal_product":  # a quotient has one rounding, (1/x)·y two
+        return DEPLOYED_ERROR.get(gate, 0.0) + 4 * FLOAT32_UNIT * image
+    return _error(dict(patterns())[gate], magnitudes)[1]
 
 
 def never_negative(step: GateStep) -> bool:

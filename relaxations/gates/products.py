@@ -1,4 +1,5 @@
-"""Products w(x)·g(y) of two operands: x·y, and the gates of recurrent cells with any of ONNX's activations.
+"""Products w(x)·g(y) of two operands: x·y, the quotient (1/x)·y, and the gates of recurrent cells with any of
+ONNX's activations.
 
 σ(x)·tanh(y)      `relaxations.sigmoid_tanh`
 σ(x)·softsign(y)  `relaxations.sigmoid_softsign`
@@ -18,6 +19,7 @@ from relaxations import sigmoid_softsign, sigmoid_tanh
 from relaxations.bilinear import product_image, product_support
 from relaxations.curves import Curve
 from relaxations.gate import Gate, Support, register
+from relaxations.gates.powers import RECIPROCAL
 from relaxations.gates.relu import HARD_SIGMOID, IDENTITY, RELU, hard_sigmoid
 from relaxations.gates.sigmoid import SIGMOID
 from relaxations.gates.softsign import SOFTSIGN
@@ -35,7 +37,8 @@ def product_gate(
     parameters: tuple[str, ...] = (),
     example: Sequence[Mapping[str, Any]] = ({},),
 ) -> Gate:
-    """The gate w(x)·g(y); `parameters` are those of w."""
+    """The gate w(x)·g(y); `parameters` are those of w, whose domain is the gate's in x."""
+    domain = w.inside
 
     def image(lower: Tensor, upper: Tensor, **values: Any) -> tuple[Tensor, Tensor]:
         low, high = product_image(w.image(lower[0], upper[0], **values), g.image(lower[1], upper[1]))
@@ -60,9 +63,10 @@ def product_gate(
     def magnitude(lower: Tensor, upper: Tensor, **values: Any) -> Tensor:
         return w.magnitude(lower[0], upper[0], **values) * g.magnitude(lower[1], upper[1])
 
+    inside = None if domain is None else lambda lower, upper, **values: domain(lower[0], upper[0], **values)
     corners = g is not IDENTITY  # measured: sweeps cut little from a gate's box with a state
     return Gate(
-        name, 2, parameters, function, image, support, nodes, magnitude, None, tuple(example), corners
+        name, 2, parameters, function, image, support, nodes, magnitude, inside, tuple(example), corners
     )
 
 
@@ -72,6 +76,7 @@ register(product_gate("product", IDENTITY, IDENTITY, lambda x, y: x * y))
 register(product_gate("sigmoid_product", SIGMOID, IDENTITY, lambda x, y: torch.sigmoid(x) * y))
 register(product_gate("tanh_product", TANH, IDENTITY, lambda x, y: torch.tanh(x) * y))
 register(product_gate("relu_product", RELU, IDENTITY, lambda x, y: torch.relu(x) * y))
+register(product_gate("reciprocal_product", RECIPROCAL, IDENTITY, lambda x, y: torch.reciprocal(x) * y))
 register(product_gate("softsign_product", SOFTSIGN, IDENTITY, lambda x, y: softsign(x) * y))
 register(
     product_gate(
