@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from verifier.affine import AffineForm
 from verifier.arithmetic import Arithmetic
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Interval:
     """`lower ≤ value ≤ upper`, all [B, n].
 
@@ -25,9 +26,18 @@ class Interval:
     error: Tensor
     tight: bool = False
 
-    @property
+    @cached_property
     def magnitude(self) -> Tensor:
         return torch.maximum(self.lower.abs(), self.upper.abs())
+
+    @cached_property
+    def centre(self) -> Tensor:
+        return (self.lower + self.upper) / 2
+
+    @cached_property
+    def sizes(self) -> Tensor:
+        """Radius, magnitude and error [3, B, n], which every form that reads the value asks for."""
+        return torch.stack([(self.upper - self.lower) / 2, self.magnitude, self.error])
 
     def is_point(self) -> bool:
         return bool((self.lower == self.upper).all())
@@ -62,8 +72,8 @@ def interval_of(
     radius = error = torch.zeros_like(centre)
     for name, linear_map in form.terms.items():
         v = variables[name]
-        centre = centre + linear_map.apply((v.lower + v.upper) / 2)
-        r, m, e = linear_map.apply_absolute(torch.stack([(v.upper - v.lower) / 2, v.magnitude, v.error]))
+        centre = centre + linear_map.apply(v.centre)
+        r, m, e = linear_map.apply_absolute(v.sizes)
         radius, magnitude, error = radius + r, magnitude + m, error + e
     rounding = arithmetic.affine(form.depth, width) * magnitude
     lower, upper = centre - radius - rounding, centre + radius + rounding

@@ -235,7 +235,7 @@ class Sweep:
         if walk is not None:
             planes = self._packed.get((id(walk), iteration))
             if planes is None:
-                planes = Packed([self._planes(step, iteration) for step in walk.gates], walk.table.dtype)
+                planes = Packed([self._planes(step, iteration) for step in walk.gates], walk.dtype)
                 self._packed[id(walk), iteration] = planes
             rows = [A for A in given if A is not None]
             if walk.takes(planes, rows, constant):

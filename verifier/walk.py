@@ -32,19 +32,16 @@ def _library() -> dict[torch.dtype, Callable[..., None]]:
     for path in sorted(Path(__file__).parent.glob("_walk*")):
         try:
             library = ctypes.CDLL(str(path))
-            found = {
-                torch.float64: library.verifier_walk_double_1,
-                torch.float32: library.verifier_walk_float_1,
-            }
+            double, single = library.verifier_walk_double_1, library.verifier_walk_float_1
         except (OSError, AttributeError):  # built for another machine, or before a change of walk.c
             continue
-        for function in found.values():
+        for function in (double, single):
             function.argtypes = [
                 _POINTER, _SIZE, _SIZE, _POINTER, _POINTER, _POINTER, _POINTER, _POINTER, _POINTER, _SIZE,
                 _POINTER, _POINTER, _SIZE, _POINTER, _SIZE, _POINTER,
             ]  # fmt: skip
             function.restype = None
-        return found
+        return {torch.float64: double, torch.float32: single}
     return {}
 
 
@@ -102,18 +99,29 @@ class Workspace:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Product:
+    """`table` [k, Σ sizes] of the maps of k waiting coefficients from `place` on to inputs `reached`, each
+    (index, place, size)."""
+
+    place: int
+    table: Tensor
+    reached: tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Walk:
     """One iteration of a block, from coefficients of its outputs to those of its inputs.
 
-    `gates` in the order in which they are walked; `table` [waiting, Σ sizes of `reached`] of the dense maps;
-    `direct` inputs that gates read as they are, and `span` their entries. Both are (index, place, size).
+    `gates` in the order in which they are walked; `products` of the dense maps, over parts of the `waiting`
+    coefficients; `direct` inputs that gates read as they are, (index, place, size), and `span` their entries.
     """
 
     gates: tuple[GateStep, ...]
     inputs: int
     states: int
-    table: Tensor
-    reached: tuple[tuple[int, int, int], ...]
+    dtype: torch.dtype
+    waiting: int
+    products: tuple[Product, ...]
     direct: tuple[tuple[int, int, int], ...]
     span: int
     scratch: int
@@ -125,8 +133,8 @@ class Walk:
         """Whether the tensors are for `walk.c`: on the CPU, of one type, and no gradient is wanted."""
         return (
             planes.usable
-            and all(A.dtype == self.table.dtype and A.shape[1] == constant.shape[1] for A in given)
-            and constant.dtype == self.table.dtype
+            and all(A.dtype == self.dtype and A.shape[1] == constant.shape[1] for A in given)
+            and constant.dtype == self.dtype
             and not (
                 torch.is_grad_enabled()
                 and (planes.differentiable or any(t.requires_grad for t in (constant, *given)))
@@ -146,22 +154,28 @@ class Walk:
         constant = constant.contiguous()
         after = constant.new_empty(batch, rows, 1)
         space.turn()
-        waiting = space.brief("waiting", batch * rows, len(self.table), constant)
+        waiting = space.brief("waiting", batch * rows, self.waiting, constant)
         direct = space.lasting("direct", batch * rows, self.span, constant)
         scratch = space.brief("scratch", 1, self.scratch, constant)
         FUNCTIONS[constant.dtype](
             self.code, batch, rows, _pointers(given), _sizes(strides), planes.pointers, planes.strides,
             self.scale_pointers, constant.data_ptr(), rows if constant.shape[0] > 1 else 0, after.data_ptr(),
-            waiting.data_ptr(), len(self.table), direct.data_ptr(), self.span, scratch.data_ptr(),
+            waiting.data_ptr(), self.waiting, direct.data_ptr(), self.span, scratch.data_ptr(),
         )  # fmt: skip
-        product = space.lasting("product", batch * rows, self.table.shape[1], constant)
-        torch.mm(waiting, self.table, out=product)
         found: list[Tensor | None] = [None] * self.inputs
-        for index, place, size in self.reached:
-            found[index] = product[:, place : place + size]
-        for index, place, size in self.direct:
-            A, held = direct[:, place : place + size], found[index]
+
+        def add(index: int, A: Tensor) -> None:
+            held = found[index]
             found[index] = A if held is None else held.add_(A)
+
+        for number, part in enumerate(self.products):
+            size, width = part.table.shape
+            product = space.lasting(f"product {number}", batch * rows, width, constant)
+            torch.mm(waiting[:, part.place : part.place + size], part.table, out=product)
+            for index, place, size in part.reached:
+                add(index, product[:, place : place + size])
+        for index, place, size in self.direct:
+            add(index, direct[:, place : place + size])
         return [
             None if A is None else (A if k < self.states else A.clone()).view(batch, rows, -1)
             for k, A in enumerate(found)
@@ -182,7 +196,7 @@ def walk_of(block: Block, given: tuple[bool, ...]) -> Walk | None:
 
 
 class _Unsuited(Exception):
-    """The block has a form that `walk.c` has no words for."""
+    """There are no words in `walk.c` for a form of the block."""
 
 
 class _Layout:
@@ -201,15 +215,18 @@ class _Layout:
                 reached.update(name for form in step.operands for name in form.terms)
         self._gates = tuple(gates)
         operands = [form for step in gates for form in step.operands]
-        self._dense = {id(form): form for form in operands if form.dense}
-        read_by_matrices = {name for form in self._dense.values() for name in form.dense}
+        dense = {id(form): form for form in operands if form.dense}
+        self._groups: dict[tuple[str, ...], list[AffineForm]] = {}  # by the inputs that they read
+        for form in dense.values():
+            self._groups.setdefault(tuple(form.dense), []).append(form)
+        read_by_matrices = {name for group in self._groups for name in group}
         if not read_by_matrices or not read_by_matrices <= set(block.inputs):
             raise _Unsuited
         if any(form.dense or form.has_bias for form in self._outputs):
             raise _Unsuited
         light = {name for form in (*self._outputs, *operands) for name in form.light}
         direct = [name for name in block.inputs if name in light]
-        self._waiting = _places((key, form.size) for key, form in self._dense.items())
+        self._waiting = _places((id(form), form.size) for group in self._groups.values() for form in group)
         self._direct = _places((name, block.variables[name]) for name in direct)
         self._scratch = _places((step.output, step.size) for step in gates)
         self._scales: list[Tensor] = []
@@ -217,8 +234,12 @@ class _Layout:
 
     def walk(self) -> Walk:
         block, size, index = self._block, self._block.variables, self._block.inputs.index
-        table, widths, reached, _ = stacked_table(block.inputs, list(self._dense.values()))
-        columns = _places(zip(reached, widths, strict=True))
+        products = []
+        for forms in self._groups.values():
+            table, widths, reached, _ = stacked_table(block.inputs, forms)
+            columns = _places(zip(reached, widths, strict=True)).items()
+            into = tuple((index(name), place, size[name]) for name, place in columns)
+            products.append(Product(self._waiting[id(forms[0])], table.contiguous(), into))
         code = [len(self._outputs)]
         for form in self._outputs:
             code += [form.size, *self._destinations(form)]
@@ -231,8 +252,9 @@ class _Layout:
             self._gates,
             len(block.inputs),
             block.states,
-            table.contiguous(),
-            tuple((index(name), place, size[name]) for name, place in columns.items()),
+            products[0].table.dtype,
+            sum(len(product.table) for product in products),
+            tuple(products),
             tuple((index(name), place, size[name]) for name, place in self._direct.items()),
             sum(size[name] for name in self._direct),
             sum(step.size for step in self._gates),
