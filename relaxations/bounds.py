@@ -10,13 +10,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from relaxations import polygon
-from relaxations.curves import largest
 from relaxations.errors import InvalidBox, OutsideDomain, UnknownGate
-from relaxations.gate import GATES, Gate, Support
+from relaxations.gate import GATES, Gate
 from relaxations.polygon import Diagonals
-from relaxations.rounding import margin
 from relaxations.slopes import minimum_volume, secant
+from relaxations.strips import box_support
+from relaxations.supports import over_polygons
 
 CHUNK = 1024
 """Boxes solved at once: as many as stay in the processor's cache."""
@@ -194,18 +193,17 @@ def _in_chunks(
     """Support values with their margins [m, N] and the places [k, m, N], for `scale` that broadcasts to [m,
     N], `slopes` [k, m, N] and boxes [k, 1, N]."""
     values, places = [slopes.new_zeros(slopes.shape[1], 0)], [slopes[..., :0]]
-    for start in range(0, slopes.shape[-1], CHUNK):
-        a, l, u = (t[..., start : start + CHUNK] for t in (slopes, lower, upper))
-        sign = scale.expand(slopes.shape[1:])[:, start : start + CHUNK]
-        found = gate.support(sign, a, l.expand_as(a), u.expand_as(a), **parameters)
-        terms = (a.abs() * largest(l, u)).sum(0)
-        value = found.value + margin(gate.magnitude(l[:, 0], u[:, 0], **parameters) + terms)
-        if cut is not None:  # both bound it; an edge that cuts little is priced badly
-            part = cut.map(lambda t, start=start: t[:, start : start + CHUNK]).pair(0)
-            inside = polygon.support(gate, sign, a, l[:, 0], u[:, 0], part, parameters)
-            found = Support(value, torch.where(inside.value < value, inside.at, found.at))
-            value = torch.minimum(value, inside.value)
-        values.append(value)
+    size = 2 * CHUNK // slopes.shape[1]
+    for start in range(0, slopes.shape[-1], size):
+        a, l, u = (t[..., start : start + size] for t in (slopes, lower, upper))
+        sign = scale.expand(slopes.shape[1:])[:, start : start + size]
+        l, u = l.expand_as(a), u.expand_as(a)
+        if cut is None:
+            found = box_support(gate, sign, a, l, u, parameters)
+        else:
+            part = cut.map(lambda t, start=start: t[:, start : start + size]).pair(0)
+            found = over_polygons(gate, sign, a, l, u, part, parameters)
+        values.append(found.value)
         places.append(found.at)
     return torch.cat(values, 1), torch.cat(places, 2)
 

@@ -1,39 +1,28 @@
-"""Planes over polygons: a box of operands cut by bounds on û + v̂ and û − v̂, its diagonals.
+"""Polygons: a box of operands cut by bounds on û + v̂ and û − v̂, its diagonals.
 
 û = (x − cₓ)/hₓ and v̂ = (y − c_y)/h_y with a centre c and half-widths h, so that û, v̂ lie in about [−1, 1] and
 the diagonals cut corners, where products err most.  The frame (c, h) is that of the box for which the bounds
 were found; the box at hand may be a part of it.
 
-The greatest value of F = ±g − a·p over the polygon is bounded by cutting it into strips of x.  In a strip,
-below the lowest place of its upper edge and above the highest of its lower edge, the polygon is a box.  What
-is left at either edge lies in a flat box, of which a corner sticks out over the edge y ≤ T(x) = t + r·x.  It
-is priced: T(x) − y ≥ 0 on the polygon, so for **any** μ ≥ 0
-
-    max over the part of F  ≤  max over its box of F + μ·(T(x) − y),
-
-which is the support of the gate with slopes a + μ·(−r, 1), plus μ·t; the same with a lower edge.  The best μ,
-the derivative of F across the edge, leaves an error quadratic in the width of the strip; any other is sound.
+Here is their geometry.  The greatest value of a gate minus a linear function over them is bounded in
+`sigmoid_tanh_polygon` for σ(x)·tanh(y), by its sides, and in `strips` for any gate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from relaxations.curves import between, largest
-from relaxations.gate import Gate, Support
-from relaxations.rounding import UNIT, margin
 
-EVEN = 10
-"""Strips besides those that end at the vertices, so that one edge binds above and one below."""
 THIN = 1e-9
 """Boxes with a side thinner than this, relative to its place, are not cut: û would be rounding errors."""
-STEP = 1e-3
-"""Of the differences that estimate derivatives, in half-widths."""
+TOUCH = 1e-12
+"""A side whose ends are out of order by no more counts as a point: rounding may have done it."""
 
 
 @dataclass(frozen=True)
@@ -70,14 +59,17 @@ class Diagonals:
             return t.double().reshape(len(t), *missing, *t.shape[1:]).expand(len(t), *shape).flatten(1)
 
         given, lower, upper = self.map(flat), flat(lower), flat(upper)
-        (low, high), cut = unit_box(lower, upper, given.centre, given.half), thick(lower, upper)
+        usable = given.half > 0
+        centre = torch.where(usable, given.centre, 0.5 * (lower + upper))
+        half = torch.where(usable, given.half, 0.5 * (upper - lower))
+        low, high = unit_box(lower, upper, centre, half)
         corners = low[:1] + low[1:], high[:1] + high[1:], low[:1] - high[1:], high[:1] - low[1:]
-        tighter = (torch.maximum, torch.minimum) * 2
+        tighter, cut = (torch.maximum, torch.minimum) * 2, usable & thick(lower, upper)
         sides = [
             torch.where(cut[:1] & cut[1:], choose(side, corner), corner)
             for choose, side, corner in zip(tighter, given.sides(), corners, strict=True)
         ]
-        return Diagonals(given.centre, given.half, *sides)
+        return Diagonals(centre, half, *sides)
 
     def pair(self, j: int) -> Cut:
         """The first operand and the one after it by `j` + 1 places, of `trimmed` diagonals."""
@@ -86,7 +78,7 @@ class Diagonals:
 
 
 class Cut(NamedTuple):
-    """Diagonals of two operands of N boxes: frames [2, N] and bounds [N]."""
+    """Diagonals of two operands of N boxes: frames [2, N] and bounds [N] (or [2, *S], [*S])."""
 
     centre: Tensor
     half: Tensor
@@ -122,14 +114,82 @@ def unit_box(lower: Tensor, upper: Tensor, centre: Tensor, half: Tensor) -> tupl
     return low, high
 
 
-class Strips(NamedTuple):
-    """Strips of polygons: their ends in x, the least and the greatest y of the lower edge over each, and of
-    the upper edge, all [m, N]."""
+class Sides(NamedTuple):
+    """The sides of polygons in their frames, [.., 8, *S]: v̂ least and greatest, û least and greatest, û + v̂
+    least and greatest, û − v̂ least and greatest.
 
-    left: Tensor
-    right: Tensor
-    bottom: tuple[Tensor, Tensor]
-    top: tuple[Tensor, Tensor]
+    `first`, `last`: û at both ends, v̂ where û is constant; `other`: v̂ or û there [2, 8, *S].  Absent sides
+    have ends out of order."""
+
+    first: Tensor
+    last: Tensor
+    other: Tensor
+    present: Tensor
+
+    def ends(self) -> Tensor:
+        """[2, 2, 8, *S]: the points (û, v̂) where the sides start and end, counter-clockwise."""
+        along = torch.stack([self.first, self.last])
+        points = torch.stack([along, self.other])
+        points[:, :, 2:4] = points[:, :, 2:4].flip(0)
+        back = [1, 2, 5, 6]
+        points[:, :, back] = points[:, :, back].flip(1)
+        return points
+
+
+def sides(low: Tensor, high: Tensor, cut: Cut) -> Sides:
+    """Of boxes [2, *S] in frames; a side lies where all others allow."""
+    u, v = (torch.stack([low[j], high[j]]) for j in range(2))
+    total = torch.stack([cut.sum_lower, cut.sum_upper])
+    apart = torch.stack([cut.difference_lower, cut.difference_upper])
+    (u0, u1), (v0, v1), (s0, s1), (d0, d1) = u, v, total, apart
+    first = torch.cat(
+        [
+            _all(torch.maximum, u0, s0 - v, d0 + v),
+            _all(torch.maximum, v0, s0 - u, u - d1),
+            _all(torch.maximum, u0, total - v1, 0.5 * (total + d0)),
+            _all(torch.maximum, u0, apart + v0, 0.5 * (apart + s0)),
+        ]
+    )
+    last = torch.cat(
+        [
+            _all(torch.minimum, u1, s1 - v, d1 + v),
+            _all(torch.minimum, v1, s1 - u, u - d0),
+            _all(torch.minimum, u1, total - v0, 0.5 * (total + d1)),
+            _all(torch.minimum, u1, apart + v1, 0.5 * (apart + s1)),
+        ]
+    )
+    present = first <= last + TOUCH * (1 + first.abs() + last.abs())
+    other = torch.stack([torch.cat([v, u, total - t[4:6], t[6:] - apart]) for t in (first, last)])
+    return Sides(first, last, other, present)
+
+
+def _all(choose: Callable[[Tensor, Tensor], Tensor], bound: Tensor, *others: Tensor) -> Tensor:
+    for other in others:
+        bound = choose(bound, other)
+    return bound
+
+
+def centroid(lower: Tensor, upper: Tensor, cut: Cut) -> Tensor:
+    """[2, N], by Green's theorem along the sides; the centre of the box where there is no area."""
+    low, high = unit_box(lower, upper, cut.centre, cut.half)
+    found, middle = sides(low, high, cut), 0.5 * (low + high)
+    u, v = torch.where(found.present, found.ends() - middle[:, None, None], 0.0)
+    turn = u[0] * v[1] - u[1] * v[0]
+    area = turn.sum(0)
+    moment = (torch.stack([u[0] + u[1], v[0] + v[1]]) * turn).sum(1)
+    enough = area > TOUCH * (high - low).prod(0)
+    place = middle + torch.where(enough, moment / (3 * torch.where(enough, area, 1.0)), 0.0)
+    return between(cut.centre + cut.half * place, lower, upper)
+
+
+def span(lower: Tensor, upper: Tensor, cut: Cut) -> tuple[Tensor, Tensor]:
+    """The first and the last x of polygons [N]."""
+    (first, bottom), (last, top) = unit_box(lower, upper, cut.centre, cut.half)
+    s0, s1, d0, d1 = cut[2:]
+    left = torch.stack([first, s0 - top, d0 + bottom, 0.5 * (s0 + d0)]).amax(0)
+    right = torch.stack([last, s1 - bottom, d1 + top, 0.5 * (s1 + d1)]).amin(0)
+    left, right = (between(cut.centre[0] + cut.half[0] * u, lower[0], upper[0]) for u in (left, right))
+    return left, torch.maximum(left, right)
 
 
 class Edges(NamedTuple):
@@ -153,111 +213,6 @@ def edges(cut: Cut) -> tuple[Edges, Edges]:
     return Edges(centre + height * below, slope), Edges(centre + height * above, slope)
 
 
-def vertices(lower: Tensor, upper: Tensor, cut: Cut) -> tuple[Tensor, Tensor, Tensor]:
-    """û of the first and the last point of the polygons [N], and of their vertices among others [12, N]."""
-    (first, bottom), (last, top) = unit_box(lower, upper, cut.centre, cut.half)
-    sums, differences = (cut.sum_lower, cut.sum_upper), (cut.difference_lower, cut.difference_upper)
-    # an edge ends at a face, where û = s − v̂ or d + v̂, or at another, where û = (s + d) / 2
-    faces = torch.stack(
-        [s - side for s in sums for side in (top, bottom)]
-        + [d + side for d in differences for side in (bottom, top)]
-    )
-    meets = torch.stack([0.5 * (a + b) for a in sums for b in differences])
-    left = torch.stack([first, faces[0], faces[4], meets[0]]).amax(0)
-    right = torch.stack([last, faces[3], faces[7], meets[3]]).amin(0)
-    return left, right, torch.cat([faces, meets])
-
-
-def strips(lower: Tensor, upper: Tensor, cut: Cut) -> Strips:
-    """They cover the polygons in boxes [2, N]; everywhere outwards by a margin for rounding."""
-    centre, half = cut.centre, cut.half
-    first, last, places = vertices(lower, upper, cut)
-    share = torch.linspace(0, 1, EVEN + 1, dtype=lower.dtype, device=lower.device)[:, None]
-    even = first + (last - first) * share
-    places = torch.cat([even, torch.minimum(torch.maximum(places, first), last)]).sort(0).values
-    x = centre[0] + half[0] * places
-    below, above = edges(cut)
-    slack = (16 * UNIT) * (centre.abs() + 2 * half + largest(lower, upper))  # of all roundings here
-    slack[1] += above.slope[1] * slack[0]
-    x[0] -= slack[0]
-    x[-1] += slack[0]
-    x = torch.minimum(torch.maximum(x, lower[0]), upper[0])
-    left, right = x[:-1], torch.maximum(x[1:], x[:-1])
-    # the lower edge is convex, the higher of its lines; the upper edge is concave
-    at_left, at_right = (below.at(x, centre[0]).amax(0) for x in (left, right))
-    high = torch.maximum(at_left, at_right) + slack[1]
-    low = torch.stack([below.at(right, centre[0])[0], below.at(left, centre[0])[1]]).amax(0) - slack[1]
-    bottom = between(low, lower[1], upper[1]), between(high, lower[1], upper[1])
-    at_left, at_right = (above.at(x, centre[0]).amin(0) for x in (left, right))
-    low = torch.minimum(at_left, at_right) - slack[1]
-    high = torch.stack([above.at(left, centre[0])[0], above.at(right, centre[0])[1]]).amin(0) + slack[1]
-    return Strips(left, right, bottom, (between(low, lower[1], upper[1]), between(high, lower[1], upper[1])))
-
-
-def support(
-    gate: Gate,
-    scale: Tensor,
-    slopes: Tensor,
-    lower: Tensor,
-    upper: Tensor,
-    cut: Cut,
-    parameters: Mapping[str, Any],
-) -> Support:
-    """An upper bound [m, N] of scale·g − slopes·p over the polygons in boxes [2, N], the margin included, and
-    its place; `slopes` [2, m, N], `scale` ±1 broadcasts to [m, N]."""
-    origin, step = cut.centre[0], (0.5 * STEP) * (upper - lower)[1]
-    left, right, bottom, top = strips(lower, upper, cut)
-    middle = 0.5 * (left + right)
-    zero = torch.zeros_like(slopes[0, :, None] * left)
-    cells = [(slopes[:, :, None] + torch.stack([zero, zero]), zero, zero)]
-    for side, sign in zip(edges(cut), (-1.0, 1.0), strict=True):
-        height, which = (sign * side.at(middle, origin)).min(0)  # the line that binds in the middle
-        slope = side.slope.gather(0, which)
-        face = sign * (upper if sign > 0 else lower)[1]
-        y = sign * torch.minimum(height, face)
-        g = gate.function(middle, torch.stack([y, y - sign * step]), **parameters)
-        # derivative of F outwards, across an edge that cuts the box here
-        rise = scale.unsqueeze(-2) * ((g[0] - g[1]) / step) - sign * slopes[1, :, None]  # [2, m, N]
-        price = torch.where((height < face) & rise.isfinite(), rise, 0.0).clamp(min=0.0)
-        at_origin = side.height.gather(0, which)
-        constant = at_origin - slope * origin
-        moved = slopes[:, :, None] + sign * torch.stack([-slope * price, price])
-        reach = at_origin.abs() + slope.abs() * (largest(lower, upper)[0] + origin.abs())
-        size = price * (reach + (largest(lower, upper) + cut.centre.abs() + 2 * cut.half)[1])
-        cells.append((moved, sign * price * constant, size))
-    moved, shift, size = (torch.cat(part, -2) for part in zip(*cells, strict=True))
-    ends = [
-        (bottom[1], top[0]),
-        (bottom[0], torch.minimum(bottom[1], top[1])),
-        (torch.maximum(top[0], bottom[0]), top[1]),
-    ]
-    y0, y1 = (torch.cat(side) for side in zip(*ends, strict=True))
-    present = y0 <= y1
-    low = torch.stack([left.repeat(3, 1), torch.minimum(y0, y1)])
-    high = torch.stack([right.repeat(3, 1), y1])
-    low, high = (side[:, None].expand_as(moved) for side in (low, high))
-    found = gate.support(scale.unsqueeze(-2), moved, low, high, **parameters)
-    size = size + gate.magnitude(low, high, **parameters)
-    size = size + ((moved.abs() + slopes[:, :, None].abs()) * largest(low, high)).sum(0)
-    value = torch.where(present, found.value + shift + margin(size), -torch.inf)
-    value = torch.where(present.any(0), value, torch.inf)
-    value, index = value.max(1, keepdim=True)
-    at = found.at.gather(2, index.expand(2, *index.shape))[:, :, 0]
-    return Support(value[:, 0], at)
-
-
-def centroid(lower: Tensor, upper: Tensor, cut: Cut) -> Tensor:
-    """[2, N], nearly: of the strips' rectangles cut at the middle."""
-    left, right, *_ = strips(lower, upper, cut)
-    x = 0.5 * (left + right)
-    bottom, top = extent(x, lower, upper, cut)
-    area = (right - left) * (top - bottom).clamp(min=0.0)
-    total = area.sum(0)
-    whole = 0.5 * (lower + upper)
-    found = torch.stack([(area * x).sum(0), (area * 0.5 * (bottom + top)).sum(0)]) / total
-    return torch.where(total > 0, found, whole)
-
-
 def extent(x: Tensor, lower: Tensor, upper: Tensor, cut: Cut) -> tuple[Tensor, Tensor]:
     """The least and the greatest y of the polygons at x [m, N]."""
     below, above = edges(cut)
@@ -265,19 +220,22 @@ def extent(x: Tensor, lower: Tensor, upper: Tensor, cut: Cut) -> tuple[Tensor, T
     return bottom, torch.minimum(above.at(x, cut.centre[0]).amin(0), upper[1])
 
 
-def outline(lower: Tensor, upper: Tensor, cut: Cut) -> Tensor:
-    """Points [2, N, m] on the polygons' edges, all vertices among them."""
-    parts = strips(lower, upper, cut)
-    x = torch.cat([parts.left, parts.right[-1:]])
-    return torch.stack([torch.cat([x, x]), torch.cat(extent(x, lower, upper, cut))]).mT
-
-
 def project(x: Tensor, y: Tensor, lower: Tensor, upper: Tensor, cut: Cut) -> tuple[Tensor, Tensor]:
     """Places x and y [m, N] moved into the polygons, along x and then along y."""
-    parts = strips(lower, upper, cut)
-    x = torch.minimum(torch.maximum(x, parts.left[0]), parts.right[-1])
+    left, right = span(lower, upper, cut)
+    x = between(x, left, right)
     bottom, top = extent(x, lower, upper, cut)
     return x, torch.minimum(torch.maximum(y, bottom), top)
+
+
+def outline(lower: Tensor, upper: Tensor, cut: Cut, parts: int) -> Tensor:
+    """Points [2, N, 8·parts] on the polygons' sides, all vertices among them."""
+    found = sides(*unit_box(lower, upper, cut.centre, cut.half), cut)
+    start, end = found.ends().movedim(1, 0)[:, :, None]  # [2, 1, 8, N]
+    share = torch.arange(parts, dtype=start.dtype, device=start.device) / parts
+    points = torch.lerp(start, end, share.reshape(-1, 1, 1)).flatten(1, 2)
+    points = cut.centre[:, None] + cut.half[:, None] * points
+    return torch.stack(project(points[0], points[1], lower, upper, cut)).mT
 
 
 def target(lean: Tensor, lower: Tensor, upper: Tensor, cut: Cut) -> Tensor:

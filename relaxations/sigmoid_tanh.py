@@ -60,19 +60,19 @@ def support(
     side = torch.stack([y0, y1])
     heights = torch.tanh(side) - shift
     edge = sigmoid.SIGMOID.support(heights, a, x0, x1)
-    arc = _arc(b, x0, x1, y0, y1)
-    inside, at_x, at_y = _curve(a, b, shift, heights[1], arc)
+    part = arc(b, x0, x1, y0, y1)
+    inside, at_x, at_y = _curve(a, b, shift, heights[1], part)
     found = greatest(
-        torch.cat([edge.value - b * side, torch.where(arc.present, inside, -torch.inf)]),
+        torch.cat([edge.value - b * side, torch.where(part.present, inside, -torch.inf)]),
         torch.stack([torch.cat([edge.at, at_x]), torch.cat([side, at_y])]),
     )
     if h is not None:
-        chords = _chords(a, b, shift, arc)
+        chords = _chords(a, b, shift, part)
         found = best((found.value, found.at), (chords.value, chords.at))
     return Support(found.value, torch.stack([found.at[0], scale * found.at[1]]))
 
 
-class _Arc(NamedTuple):
+class Arc(NamedTuple):
     """The curve inside the box: `present` where there is any; x from `left` to `right`, y from `low` to
     `high`."""
 
@@ -83,13 +83,13 @@ class _Arc(NamedTuple):
     high: Tensor
 
 
-def _arc(b: Tensor, x0: Tensor, x1: Tensor, y0: Tensor, y1: Tensor) -> _Arc:
+def arc(b: Tensor, x0: Tensor, x1: Tensor, y0: Tensor, y1: Tensor) -> Arc:
     """The curve meets y where s = b / (1 − tanh² y); it rises with x."""
     low = y0.clamp(min=0.0)
     enters, leaves = torch.log(b / (tanh.derivative(torch.stack([low, y1])) - b).clamp_(min=0.0))
     present = (b > 0) & (y1 > 0) & (enters <= x1) & (leaves >= x0)
     left = torch.where(present, between(enters, x0, x1), x0)
-    return _Arc(present, left, torch.where(present, between(leaves, left, x1), x0), low, y1)
+    return Arc(present, left, torch.where(present, between(leaves, left, x1), x0), low, y1)
 
 
 def _height(b: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
@@ -98,7 +98,13 @@ def _height(b: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
     return torch.sqrt(1 - share), share
 
 
-def _slope(a: Tensor, b: Tensor, h: Tensor, s: Tensor, rest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def on_curve(b: Tensor, s: Tensor) -> Tensor:
+    """y on the curve."""
+    t, share = _height(b, s)
+    return torch.log1p(t) - 0.5 * torch.log(share)
+
+
+def slope(a: Tensor, b: Tensor, h: Tensor, s: Tensor, rest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """G, its last term and G' at s = 1 − rest."""
     t, share = _height(b, s)
     product = s * rest
@@ -107,36 +113,59 @@ def _slope(a: Tensor, b: Tensor, h: Tensor, s: Tensor, rest: Tensor) -> tuple[Te
     return t - h - steep, steep, rise
 
 
-def _curve(a: Tensor, b: Tensor, h: Tensor, top: Tensor, arc: _Arc) -> tuple[Tensor, Tensor, Tensor]:
-    """The greatest Ψ where a ≥ 0, and where a < 0 if Ψ rises or is convex, from two candidates [2, *S] with
-    their places x and y; `top` = tanh y₁ − h.  Meaningless where there is no curve."""
+class Root(NamedTuple):
+    """Where Newton's method came from the right towards the larger root of G, s = 1 − rest at (x, y); where
+    it started, `first`, and the curve's least s; its last move; whether G ≥ 0 at the start, up to rounding;
+    and an upper bound of Ψ over all of the curve but its left end."""
+
+    s: Tensor
+    rest: Tensor
+    first: Tensor
+    least: Tensor
+    move: Tensor
+    rising: Tensor
+    value: Tensor
+    x: Tensor
+    y: Tensor
+
+
+def larger_root(a: Tensor, b: Tensor, h: Tensor, top: Tensor, arc: Arc) -> Root:
+    """For a ≥ 0, and for a < 0 if Ψ rises or is convex; `top` = tanh y₁ − h.  Meaningless where there is no
+    curve."""
     root = sigmoid.inverse(a.clamp(min=0) / top.clamp(min=LEAST))
     start = torch.where(a < 0, arc.right, between(root, arc.left, arc.right))
     ends = torch.stack([arc.left, start])
-    sides = torch.sigmoid(torch.stack([ends, -ends])).clamp_(min=LEAST)
-    (least, s), (_, rest) = sides
+    (least, s), (_, rest) = torch.sigmoid(torch.stack([ends, -ends])).clamp_(min=LEAST)
     first, last, least = s, rest, torch.where(a < 0, s, least)  # for a < 0 the start is a candidate as it is
+    value, steep, rise = slope(a, b, h, s, rest)
+    rising = value >= -(64 * UNIT) * (1 + h.abs() + steep.abs())
+    move = torch.zeros_like(s)
     for _ in range(NEWTON):
-        value, _, rise = _slope(a, b, h, s, rest)
-        move = value.clamp_(max=0.0) / rise.clamp_(max=-LEAST)
+        move = value.clamp(max=0.0) / rise.clamp_(max=-LEAST)
         move = torch.minimum(move, s - least)
         s, rest = s - move, rest + move
-    value, steep, _ = _slope(a, b, h, s, rest)
+        value, steep, rise = slope(a, b, h, s, rest)
     # the remainders of the docstring
     slack = value.clamp(min=0.0) * (first - s) - value.clamp(max=0.0) * (s - least)
     slack += (64 * UNIT) * (1 + h.abs() + steep.abs()) * (first - least)
     x = torch.where(rest > last, between(torch.log(s / rest), arc.left, start), start)
-    x = torch.stack([arc.left, x])
-    weight = torch.stack([sides[0, 0], s])
-    t, share = _height(b, weight)
-    y = between(torch.log1p(t) - 0.5 * torch.log(share), arc.low, arc.high)
+    y = between(on_curve(b, s), arc.low, arc.high)
     # a y off by rounding misses a second-order amount: it is stationary on the curve
-    psi = weight * (torch.tanh(y) - h) - a * x - b * y
-    psi[1] += slack
-    return psi, x, y
+    psi = s * (torch.tanh(y) - h) - a * x - b * y + slack
+    return Root(s, rest, first, least, move, rising, psi, x, y)
 
 
-def _chords(a: Tensor, b: Tensor, h: Tensor, arc: _Arc) -> Support:
+def _curve(a: Tensor, b: Tensor, h: Tensor, top: Tensor, arc: Arc) -> tuple[Tensor, Tensor, Tensor]:
+    """The greatest Ψ from two candidates [2, *S], the left end and the root, with their places x and y;
+    where `larger_root` holds."""
+    root = larger_root(a, b, h, top, arc)
+    s = torch.sigmoid(arc.left).clamp_(min=LEAST)
+    y = between(on_curve(b, s), arc.low, arc.high)
+    psi = s * (torch.tanh(y) - h) - a * arc.left - b * y
+    return torch.stack([psi, root.value]), torch.stack([arc.left, root.x]), torch.stack([y, root.y])
+
+
+def _chords(a: Tensor, b: Tensor, h: Tensor, arc: Arc) -> Support:
     """A bound of what `_curve` leaves: the part x ≤ 0 where a < 0 and h > t; −∞ elsewhere."""
     left = arc.present & (a < 0) & (arc.left < 0) & (h > 0)
     value, at = torch.full_like(a, -torch.inf), torch.stack([arc.left, arc.low])

@@ -32,6 +32,8 @@ COARSE_STEPS, FINE_STEPS = 8, 12
 docs/relaxations.md."""
 FAR = 8.0
 """How far below the gate, in its ranges over the grid, the first basis of a polygon lies."""
+RIM = 3
+"""Points on each side of a polygon."""
 LEAST_WIDTH = 1e-6
 FEW = 5
 """Operands in which a gate is piecewise linear have at most so many nodes, all of its kinks among them."""
@@ -103,7 +105,7 @@ def minimum_volume(
         extreme = (bottom - FAR * (top - bottom)).expand_as(extreme)
         place = polygon.target(reach.sign() * target[..., None], lower, upper, cut)
         target = ((place - centre[:, None]) / reach).flatten(1)
-        rim = polygon.outline(lower, upper, cut)[:, None]
+        rim = polygon.outline(lower, upper, cut, RIM)[:, None]
         points = torch.cat([points, ((rim - middle) / scale).flatten(1, 2)], 2)
         grid = torch.cat([grid, seen(*rim)], 1)
     steps = COARSE_STEPS if cut is None else 2 * COARSE_STEPS
