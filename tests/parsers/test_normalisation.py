@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -77,37 +78,56 @@ def squares_first(x: Array) -> Array:
     return (x - mean) / np.sqrt(np.maximum(variance, 0) + EPSILON)
 
 
-def limit_of(graph: Graph) -> tuple[float, float]:
-    """The clip of the quotient, and the least deviation."""
-    clips = [node.attributes for node in graph.nodes if isinstance(node, Node) and node.op == "clip"]
-    (quotient,) = [c["high"] for c in clips if c["low"] == -c["high"]]  # type: ignore[operator]
-    (least,) = [c["low"] for c in clips if c["low"] != -c["high"]]  # type: ignore[operator]
-    return float(quotient), float(least)  # type: ignore[arg-type]
+def limits(graph: Graph, x: Array) -> Array:
+    """The limit of the quotients of every row of float32 `x` [rows, n], in double precision: [rows, 1]."""
+    rows = x.shape[0]
+    for node in graph.nodes:
+        if isinstance(node, Node) and node.op == "min":  # of quotient and limit
+            limited = replace(graph, outputs=(node.inputs[1],))
+            found = evaluate_numpy(limited, {"x": x.astype(np.float64).reshape(graph.inputs[0].shape)})
+            return found[node.inputs[1]].reshape(rows, 1)
+    (clip,) = [c for c in clips(graph) if c["low"] == -c["high"]]
+    return np.full((rows, 1), clip["high"])
 
 
-SIZES = [1.0, 30.0, 1e3]
+def clips(graph: Graph) -> list[dict[str, float]]:
+    return [dict(n.attributes) for n in graph.nodes if isinstance(n, Node) and n.op == "clip"]  # type: ignore[arg-type]
+
+
+SIZES = [1e-3, 1.0, 30.0, 1e3, 1e5, 1e7]
 
 
 @pytest.mark.parametrize("name", LIMITED)
-@pytest.mark.parametrize("n", [1, 2, 3, 10, 100])
-def test_no_evaluation_exceeds_the_limit(name: str, n: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 10, 33, 100])
+def test_no_evaluation_exceeds_the_limits(name: str, n: int, tmp_path: Path) -> None:
     rows = 4000
     path = write(tmp_path / "norm.onnx", name, rows, n)
     graph = read_onnx(path)
-    limit, _ = limit_of(graph)
-    assert np.sqrt(n) < limit < 1.0001 * np.sqrt(n)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     for size in SIZES:
-        x = hard_rows(rows, n, size, seed=n).reshape(graph.inputs[0].shape)
-        assert np.abs(np.asarray(session.run(None, {"x": x})[0])).max() <= limit
-    for size in [*SIZES, 1e5, 1e7]:  # as long as the mean is taken off first, at any size
-        assert np.abs(centred_first(hard_rows(rows, n, size, seed=n))).max() <= limit
+        x = hard_rows(rows, n, size, seed=n)
+        limit = limits(graph, x)
+        found = np.asarray(session.run(None, {"x": x.reshape(graph.inputs[0].shape)})[0]).reshape(x.shape)
+        assert (np.abs(found) <= limit).all(), size
+        if name != "RMSNormalization":
+            assert (np.abs(centred_first(x)) <= limit).all(), size
+
+
+def test_limits_are_close_where_no_digits_are_lost(tmp_path: Path) -> None:
+    for n in (2, 10, 100):
+        x = np.random.default_rng(0).normal(size=(50, n)).astype(np.float32)
+        layer, rms = (
+            limits(read_onnx(write(tmp_path / "norm.onnx", name, 50, n)), x)
+            for name in ("LayerNormalization", "RMSNormalization")
+        )
+        assert (layer < 1.05 * np.sqrt(n - 1)).all()
+        assert (rms < 1.0001 * np.sqrt(n)).all()
 
 
 @pytest.mark.parametrize("n", [2, 3, 10])
-def test_the_search_finds_what_exceeds_a_smaller_limit(n: int) -> None:
-    """√n is attained where the mean is rounded to one of two values, hence √(n − 1) is too small; and
-    variances from mean(x²) − m² keep to no limit, hence GroupNormalization has none."""
+def test_the_search_finds_what_exceeds_smaller_limits(n: int) -> None:
+    """Rounded means are why √(n − 1) alone is too small, and variances from mean(x²) − m² keep to no limit,
+    hence GroupNormalization has none."""
     x = hard_rows(4000, n, 1e6, seed=n)
     assert np.abs(centred_first(x)).max() > np.sqrt(n - 1) * 1.001
     assert np.abs(squares_first(x)).max() > 2 * np.sqrt(n)
@@ -115,7 +135,7 @@ def test_the_search_finds_what_exceeds_a_smaller_limit(n: int) -> None:
 
 def test_group_normalisation_has_no_limit(tmp_path: Path) -> None:
     graph = read_onnx(write(tmp_path / "norm.onnx", "GroupNormalization", 2, 4))
-    assert not [node for node in graph.nodes if isinstance(node, Node) and node.op == "clip"]
+    assert not [n for n in graph.nodes if isinstance(n, Node) and n.op in ("clip", "min", "max")]
 
 
 @pytest.mark.parametrize("name", LIMITED)
@@ -136,5 +156,9 @@ def test_the_limits_change_no_value(name: str, n: int, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", LIMITED)
 def test_the_least_deviation_sits_below_the_root_of_epsilon(name: str, tmp_path: Path) -> None:
-    _, least = limit_of(read_onnx(write(tmp_path / "norm.onnx", name, 2, 4)))
+    (least, *_) = [
+        c["low"]
+        for c in clips(read_onnx(write(tmp_path / "norm.onnx", name, 2, 4)))
+        if c["low"] != -c["high"]
+    ]
     assert 0.999999 * np.sqrt(EPSILON) < least < np.sqrt(EPSILON)

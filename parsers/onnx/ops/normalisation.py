@@ -1,15 +1,29 @@
 """Normalisation: by stored statistics (affine) or by the statistics of the value itself.
 
-A quotient c_i / d with d = √(Σ c_j²/n + ε) never exceeds √n in size, whatever the c are: c_i² ≤ Σ c_j² =
-n·(d² − ε) < n·d². Bounds that know c and d apart do not see that, so two clips that never bind say it:
-d ≥ √ε and |c_i / d| ≤ √n, each moved outwards.
+Bounds that know c_i and d = √(Σ c_j²/n + ε) apart do not see that c_i / d is never large, so limits that
+never bind say it. Over the reals
 
-They do not bind in floating point either, as long as d is made of the same c_j as the quotient. Sums of
-squares err relatively, (Σ c_j²/n)(1 + θ), |θ| ≤ γ_{n+1}, in any order, and ε, the root and the division (or
-inverse and product) add four roundings: the quotient is at most √n·(1 + (n + 8)·u), with room to spare, and
-d ≥ √ε·(1 − 2u) since the sum is not negative. Squares that underflow are lost beside ε ≥ `LEAST_EPSILON`.
-Of centred c_j, whose sum is 0, the quotient is even below √(n − 1) over the reals; but a rounded mean leaves
-a sum of its own, and then √n is attained.
+    d ≥ √ε,   |c_i / d| ≤ √n  since c_i² ≤ Σ c_j²,   and ≤ √(n − 1) if Σ c_j = 0,
+
+the last by c_i² = (Σ_{j≠i} c_j)² ≤ (n − 1)(Σ c_j² − c_i²). They are moved outwards so as not to bind in
+float32 either, u = 2⁻²⁴:
+
+Squares of the c_j as they are sum up to a relative error γ_{n+1} in any order, and ε, root and quotient add a
+few roundings: √n becomes √n·(1 + (n + 8)·u). The sum is not negative, so d ≥ √ε·(1 − 2u). What underflows is
+lost beside ε ≥ `LEAST_EPSILON`.
+
+Centred c_j = x_j − m lose digits to a large m, and with them their sum is no longer 0. Let s be their root
+mean square over the reals, and let the evaluation err by at most E = K·max|x|, K = (2n + 8)·u, in each c_j
+and in s. That is so where m is taken off before squaring (γ_n for m, three roundings more for a c_j; s moves no
+further than the c_j, and by γ_{n+2}·s), with room for the m that the limit reads; the tests search
+onnxruntime's kernels for more. As max|x| ≤ |m| + √(n − 1)·s, E ≤ K·|m| + κ·s with κ = K·√(n − 1), and for
+t = s − E
+
+    |c_i / d| ≤ (√(n − 1)·s + E) / √(max(t, 0)² + ε)
+              ≤ (L·(t + K·|m|) + K·|m|) / √(max(t, 0)² + ε),   L = (√(n − 1) + κ) / (1 − κ),
+              ≤ L + (L + 1)·K·|m| / √ε.
+
+Variances taken as mean(x²) − m² err by more, and their quotients have no limit.
 """
 
 from __future__ import annotations
@@ -51,29 +65,35 @@ def standardised(
 ) -> tuple[Val, Val, Val]:
     """y = (x − m) / d over `axes`, with m the mean and d = √(mean((x − m)²) + ε); returns y, m, d.
 
-    `limited`: with the clips, which holds for evaluations that centre before they square. Those that take
-    mean(x²) − m² lose all digits where the entries are nearly equal, and their quotients have no limit.
+    `limited`: with the limits above, for evaluations that centre before they square.
     """
     kept = [1 if k in axes else n for k, n in enumerate(x.shape)]
-    n = b.number(math.prod(x.shape[a] for a in axes), x)
-    mean = b.reshape(b.div(b.sum(x, axes), n), kept)
-    y, deviation = _over_root_mean_square(b, b.sub(x, mean), axes, epsilon, limited=limited)
-    return y, mean, deviation
+    n = math.prod(x.shape[a] for a in axes)
+    mean = b.reshape(b.div(b.sum(x, axes), b.number(n, x)), kept)
+    centred = b.sub(x, mean)
+    deviation = _root_mean_square(b, centred, axes, epsilon, limited=limited)
+    y = b.div(centred, deviation)
+    loss = (2 * n + 8) * _UNIT
+    root = math.sqrt(max(n - 1, 1))
+    if not limited or epsilon < LEAST_EPSILON or loss * root > 0.25:
+        return y, mean, deviation
+    least = (root + loss * root) / (1 - loss * root)
+    rate = (least + 1) * loss / math.sqrt(epsilon)
+    margin = 1 + 8 * _UNIT
+    limit = b.mul(b.emit("abs", mean), b.number(rate * margin, x))
+    limit = b.add(limit, b.number(least * margin, x))
+    return b.emit("max", b.emit("min", y, limit), b.neg(limit)), mean, deviation
 
 
-def _over_root_mean_square(
-    b: Builder, c: Val, axes: list[int], epsilon: float, *, limited: bool
-) -> tuple[Val, Val]:
-    """c / d and d = √(mean(c²) + ε) over `axes`."""
+def _root_mean_square(b: Builder, c: Val, axes: list[int], epsilon: float, *, limited: bool) -> Val:
+    """d = √(mean(c²) + ε) over `axes`, which stay with size 1."""
     kept = [1 if k in axes else n for k, n in enumerate(c.shape)]
     n = math.prod(c.shape[a] for a in axes)
     mean = b.reshape(b.div(b.sum(b.emit("pow", c, exponent=2.0), axes), b.number(n, c)), kept)
     d = b.emit("sqrt", b.add(mean, b.number(epsilon, c)))
     if not limited or epsilon < LEAST_EPSILON:
-        return b.div(c, d), d
-    d = b.emit("clip", d, low=math.sqrt(epsilon) * (1 - 8 * _UNIT), high=float(np.finfo(np.float32).max))
-    limit = math.sqrt(n) * (1 + (n + 8) * _UNIT)
-    return b.emit("clip", b.div(c, d), low=-limit, high=limit), d
+        return d
+    return b.emit("clip", d, low=math.sqrt(epsilon) * (1 - 8 * _UNIT), high=float(np.finfo(np.float32).max))
 
 
 @onnx_op("LayerNormalization", newest=17)
@@ -122,5 +142,9 @@ def rms_normalization(op: Call) -> Val:
     axis = op.axis(op.get_attr("axis", -1), len(x.shape))
     op.get_attr("stash_type", 1)
     axes = list(range(axis, len(x.shape)))
-    y, _ = _over_root_mean_square(b, x, axes, op.get_attr("epsilon", _EPSILON), limited=True)
+    epsilon, n = op.get_attr("epsilon", _EPSILON), math.prod(x.shape[axis:])
+    y = b.div(x, _root_mean_square(b, x, axes, epsilon, limited=True))
+    if epsilon >= LEAST_EPSILON:
+        limit = math.sqrt(n) * (1 + (n + 8) * _UNIT)
+        y = b.emit("clip", y, low=-limit, high=limit)
     return b.mul(y, op[1])
