@@ -14,10 +14,10 @@ lost beside ε ≥ `LEAST_EPSILON`.
 
 Centred c_j = x_j − m lose digits to a large m, and with them their sum is no longer 0. Let s be their root
 mean square over the reals, and let the evaluation err by at most E = K·max|x|, K = (2n + 8)·u, in each c_j
-and in s. That is so where m is taken off before squaring (γ_n for m, three roundings more for a c_j; s moves no
-further than the c_j, and by γ_{n+2}·s), with room for the m that the limit reads; the tests search
-onnxruntime's kernels for more. As max|x| ≤ |m| + √(n − 1)·s, E ≤ K·|m| + κ·s with κ = K·√(n − 1), and for
-t = s − E
+and in s. That is so where m is taken off before squaring (γ_n for m, three roundings more for a c_j; s
+moves no further than the c_j, and by γ_{n+2}·s), with room for the m that the limit reads; the tests search
+onnxruntime's kernels for more. As max|x| ≤ |m| + √(n − 1)·s, E ≤ K·|m| + κ·s with κ = K·√(n − 1), and for t
+= s − E
 
     |c_i / d| ≤ (√(n − 1)·s + E) / √(max(t, 0)² + ε)
               ≤ (L·(t + K·|m|) + K·|m|) / √(max(t, 0)² + ε),   L = (√(n − 1) + κ) / (1 − κ),
