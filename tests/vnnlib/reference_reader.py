@@ -10,6 +10,8 @@ from itertools import pairwise
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from tests.vnnlib.query_formulas import OPERATORS
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -70,7 +72,12 @@ class Reference:
             start += prod(shape)
 
     def __call__(self, point: Sequence[Fraction]) -> bool:
-        return all(self._truth(formula, point) for formula in self.assertions)
+        """Literals may stand for what they are, or, one assertion at a time, for their float32 rounding: an
+        element cannot equal 0.35 otherwise."""
+        return all(
+            self._truth(formula, point) or self._truth(_rounded(formula), point)
+            for formula in self.assertions
+        )
 
     def _truth(self, formula: list[Any], point: Sequence[Fraction]) -> bool:
         head, *rest = formula
@@ -103,3 +110,12 @@ class Reference:
                 index = f"[{','.join(following)}]" if isinstance(following, tuple) else ""
                 values.append(point[self.elements[part + index]])
         return values
+
+
+def _rounded(formula: Any) -> Any:
+    """Every literal as the nearest float32."""
+    if isinstance(formula, list):
+        return [_rounded(part) for part in formula]
+    if isinstance(formula, str) and NUMBER.fullmatch(formula):
+        return str(Decimal(float(np.float32(formula))))
+    return formula
