@@ -30,7 +30,7 @@ from verifier.certify import certify, parts
 from verifier.outcome import Verdict
 from verifier.verify import Depth, Settings
 
-METHODS = {"planes": Depth.backward, "slopes": Depth.slopes, "branching": Depth.branching}
+METHODS = {"planes": Depth.backward, "corners": Depth.corners, "slopes": Depth.slopes, "branching": Depth.branching}
 
 
 def verdicts(

@@ -2,7 +2,8 @@
 
 A *site* is one gate at one iteration of its scan. Walking the stages of a block in order, every operand
 first gets the interval that its affine form has, then the intersection with a backward sweep started at
-it through all planes made so far; then the gate gets its planes, and its output an interval.
+it through all planes made so far; with `corners`, diagonals of the gate's box are bounded the same way;
+then the gate gets its planes, and its output an interval.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from relaxations import Planes, image, planes
+from relaxations import Diagonals, Planes, image, planes
 from verifier.affine import AffineForm
 from verifier.arithmetic import Arithmetic, never_negative
+from verifier.corners import corner_rows
 from verifier.inherit import Inherited, inherited_planes
 from verifier.interval import Interval, interval_of
 from verifier.program import Block, GateStep, ScanStep, Stage
@@ -23,7 +25,7 @@ from verifier.region import Region
 from verifier.relaxed import RelaxedGate
 from verifier.site import Key, Site
 from verifier.splits import Multiplier, Splits
-from verifier.sweep import StateBox, Sweep
+from verifier.sweep import StateBox, Sweep, chain
 
 GRID = 2.0**-38  # of boxes: a power of two, so that dividing by it is exact
 ROW_ENTRIES = 1 << 24  # coefficients that one sweep may hold per value; more rows are swept in chunks
@@ -51,7 +53,9 @@ class Bounds:
     `splits` restrict every instance to a part of its region, where given operands lie in given parts. Bounds
     then hold for that part; `empty` [B] marks instances whose part has no point: their bounds are +∞. With
     what they have `inherited` they need no sweeps: boxes follow from the inherited ones, the splits, and
-    intervals; `resweep` sweeps all the same.
+    intervals.
+
+    `corners` cuts the boxes of those gates for which it pays (`Gate.corners`) by diagonals.
     """
 
     def __init__(
@@ -64,7 +68,7 @@ class Bounds:
         lookback: int | None = None,
         splits: Splits | None = None,
         inherited: Inherited | None = None,
-        resweep: bool = False,
+        corners: bool = False,
         progress: Callable[[], None] = lambda: None,
     ) -> None:
         self.program = program
@@ -80,8 +84,9 @@ class Bounds:
         self.splits: Splits = {} if splits is None else splits
         self.operands: dict[Key, tuple[Interval, Tensor]] = {}  # with the magnitude of all their terms
         self._inherited = inherited
-        self._resweep = resweep or inherited is None
+        self._corners = corners
         self._lookback = lookback
+        self._chain = chain(program, arithmetic.dtype)
         self._states: dict[Key, list[StateBox]] = {}
         self._sweep = self._sweep_with(self._relaxed)
         self._starts: dict[tuple[int, ...], tuple[dict[str, Tensor], Tensor]] = {}
@@ -210,9 +215,12 @@ class Bounds:
         known: dict[int, tuple[Interval, Tensor]] = {}
         for stage in block.stages:
             known |= self._operands(block, stage, variables, scan, iteration)
+            boxes = {id(step): self._box(step, known) for step in stage.steps if isinstance(step, GateStep)}
+            cuts = self._diagonals(stage, boxes, known, scan, iteration, block.width)
             for step in stage.steps:
                 if isinstance(step, GateStep):
-                    variables[step.output] = self._gate(step, known, iteration, block.width)
+                    box, cut = boxes[id(step)], cuts.get(id(step))
+                    variables[step.output] = self._gate(step, box, cut, known, iteration, block.width)
                 else:
                     variables |= self._scan(step, block, variables)
         # a state whose form was an operand is as tight as that operand
@@ -235,7 +243,7 @@ class Bounds:
                 known[id(form)] = self._narrowed(known[id(form)], *self._inherited.boxes[id(form), iteration])
         self._split(known, iteration)
         open_forms = [f for f in stage.forms if not (known[id(f)][0].tight or known[id(f)][0].is_point())]
-        if self._backward and self._resweep and open_forms:
+        if self._backward and self._inherited is None and open_forms:
             lower, upper = self._bound_forms(
                 open_forms, [known[id(f)][0].error for f in open_forms], scan, iteration
             )
@@ -265,14 +273,51 @@ class Bounds:
             if part is not None:
                 known[form] = self._narrowed(known[form], part.lower, part.upper)
 
+    def _box(self, step: GateStep, known: Mapping[int, tuple[Interval, Tensor]]) -> tuple[Tensor, Tensor]:
+        """The box [k, B, n] of the operands of a gate."""
+        operands = [known[id(form)][0] for form in step.operands]
+        lower, upper = _on_grid(
+            torch.stack([interval.lower for interval in operands]),
+            torch.stack([interval.upper for interval in operands]),
+        )
+        return self._without_lost(lower, upper, torch.isfinite(lower) & torch.isfinite(upper))
+
+    def _diagonals(
+        self,
+        stage: Stage,
+        boxes: Mapping[int, tuple[Tensor, Tensor]],
+        known: Mapping[int, tuple[Interval, Tensor]],
+        scan: ScanStep | None,
+        iteration: int,
+        width: int,
+    ) -> dict[int, Diagonals]:
+        """Bounds that cut the corners of the boxes of gates of `stage`, by identity of the gate."""
+        gates = [step for step in stage.steps if isinstance(step, GateStep) and step.gate.corners]
+        if self._inherited is not None:
+            held = self._inherited.diagonals
+            return {id(step): held[id(step), iteration] for step in gates if (id(step), iteration) in held}
+        if not self._corners or not self._backward:
+            return {}
+        found = {}
+        relative = self.arithmetic.affine(0, width)
+        for step in gates:
+            operands = [known[id(form)] for form in step.operands]
+            cut = corner_rows(step, *boxes[id(step)], operands, relative)
+            found[id(step)] = cut.diagonals(self._swept(cut.rows, cut.constant, scan, iteration))
+            self._progress()
+        return found
+
     def _gate(
-        self, step: GateStep, known: Mapping[int, tuple[Interval, Tensor]], iteration: int, width: int
+        self,
+        step: GateStep,
+        box: tuple[Tensor, Tensor],
+        cut: Diagonals | None,
+        known: Mapping[int, tuple[Interval, Tensor]],
+        iteration: int,
+        width: int,
     ) -> Interval:
+        lower, upper = box
         operands = [known[id(form)] for form in step.operands]
-        lower = torch.stack([interval.lower for interval, _ in operands])
-        upper = torch.stack([interval.upper for interval, _ in operands])
-        lower, upper = _on_grid(lower, upper)
-        lower, upper = self._without_lost(lower, upper, torch.isfinite(lower) & torch.isfinite(upper))
         low, high = image(step.gate, lower, upper, step.parameters)
         bounded = torch.isfinite(low) & torch.isfinite(
             high
@@ -285,9 +330,9 @@ class Bounds:
         gate_error = self.arithmetic.gate(step, reach, size)
         if self._backward:
             site = Site(
-                step, iteration, lower, upper, self._planes(step, iteration, lower, upper),
+                step, iteration, lower, upper, self._planes(step, iteration, lower, upper, cut),
                 tuple(magnitude for _, magnitude in operands), tuple(i.error for i, _ in operands),
-                gate_error, self.arithmetic.affine(0, width),
+                gate_error, self.arithmetic.affine(0, width + self._chain), cut,
             )  # fmt: skip
             self.sites[id(step), iteration] = site
             self._relaxed[id(step), iteration] = site.relaxed()
@@ -296,9 +341,11 @@ class Bounds:
             low = low.clamp_min(0.0)
         return Interval(low, high, torch.zeros_like(low))
 
-    def _planes(self, step: GateStep, iteration: int, lower: Tensor, upper: Tensor) -> Planes:
+    def _planes(
+        self, step: GateStep, iteration: int, lower: Tensor, upper: Tensor, cut: Diagonals | None
+    ) -> Planes:
         if self._inherited is None:
-            return planes(step.gate, lower, upper, step.parameters)
+            return planes(step.gate, lower, upper, step.parameters, diagonals=cut)
         return inherited_planes(step, iteration, lower, upper, self._inherited)
 
     def _without_lost(self, lower: Tensor, upper: Tensor, good: Tensor) -> tuple[Tensor, Tensor]:
@@ -350,12 +397,22 @@ class Bounds:
         self, forms: list[AffineForm], errors: list[Tensor], scan: ScanStep | None, iteration: int
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Lower and upper bounds [B, n] of every form, by one sweep of both signs of all of them."""
-        rows, constant = self._start(forms)
-        count = constant.shape[-1]
+        found = self._swept(*self._start(forms), scan, iteration)
+        error = torch.cat(errors, -1)
+        lower, negated = found.chunk(2, dim=-1)
+        sizes = [form.size for form in forms]
+        lower, upper = _never_nan(lower - error), -_never_nan(negated - error)
+        return list(lower.split(sizes, -1)), list(upper.split(sizes, -1))
+
+    def _swept(
+        self, rows: Mapping[str, Tensor], constant: Tensor, scan: ScanStep | None, iteration: int
+    ) -> Tensor:
+        """Lower bounds [B, R] of rows [B or 1, R, n] over variables of the body of `scan` at `iteration`, or
+        of the program where there is no scan, plus `constant` [B or 1, R]."""
         entries = self._batch * max((A.shape[-1] for A in rows.values()), default=1)
         chunk = max(64, ROW_ENTRIES // entries)
         found = []
-        for first in range(0, count, chunk):
+        for first in range(0, constant.shape[-1], chunk):
             part = {name: A[:, first : first + chunk] for name, A in rows.items()}
             bias = constant[:, first : first + chunk]
             if scan is None:
@@ -364,11 +421,7 @@ class Bounds:
                 swept = self._sweep.from_iteration(scan, iteration, part, bias)
             A = swept.coefficients.expand(self._batch, -1, -1)
             found.append(swept.constant + self.region.minimum(A, swept.start))
-        error = torch.cat(errors, -1)
-        lower, negated = torch.cat(found, -1).chunk(2, dim=-1)
-        sizes = [form.size for form in forms]
-        lower, upper = _never_nan(lower - error), -_never_nan(negated - error)
-        return list(lower.split(sizes, -1)), list(upper.split(sizes, -1))
+        return torch.cat(found, -1)
 
     def _start(self, forms: list[AffineForm]) -> tuple[dict[str, Tensor], Tensor]:
         """Rows [1, 2N, n] = [M; −M] over each variable that the forms read, and ±bias [1, 2N]; kept."""

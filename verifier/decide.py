@@ -12,23 +12,25 @@ candidate, without an ascent, and the largest product of the two gains wins.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from relaxations import Planes
 from verifier.bounds import Bounds, Objective
 from verifier.branch import candidates
 from verifier.explain import Trend
 from verifier.inherit import Inherited
 from verifier.layout import layout_of
-from verifier.optimise import ascend, multipliers
+from verifier.multipliers import multipliers
+from verifier.optimise import ascend
 from verifier.rows import Rows
 from verifier.splits import Key, Part, Splits
 
 # (instance of every part, its splits, what it inherits) → bounds of the parts
-MakeBounds = Callable[[Tensor, Splits, Inherited | None], Bounds]
+MakeBounds = Callable[[Tensor, Splits, Inherited], Bounds]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +103,10 @@ class _Leaves(Rows):
 
 def branch_and_bound(
     trees: Trees,
+    bounds: Bounds,
     make: MakeBounds,
     *,
+    planes: Mapping[Key, Planes] | None = None,
     deadline: float,
     effort: Effort = Effort(),
     trend: Trend | None = None,
@@ -110,11 +114,12 @@ def branch_and_bound(
 ) -> Tensor:
     """By how much [M] the best row of each tree is above its goal, at least; > 0 once every part is proved.
 
+    `bounds` of all instances are where trees begin, with the `planes` of sites where there are better ones;
     `make` bounds parts of the instances. Runs until all trees are proved, nothing is left to split, `effort`
     is spent or the `deadline` (time.monotonic) has come; what it has is valid at any time. `trend` is told
     how it goes.
     """
-    search = _Search(trees, make, effort, deadline)
+    search = _Search(trees, bounds, planes, make, effort, deadline)
     leaves = search.roots()
     nodes = len(leaves.tree)
     proved = torch.full_like(trees.goal[:, 0], torch.inf)
@@ -160,13 +165,25 @@ def worst_of_every_tree(tree: Tensor, above: Tensor, ready: Tensor, count: int) 
 class _Search:
     """What bounding the parts of some trees takes."""
 
-    def __init__(self, trees: Trees, make: MakeBounds, effort: Effort, deadline: float) -> None:
+    def __init__(
+        self,
+        trees: Trees,
+        bounds: Bounds,
+        planes: Mapping[Key, Planes] | None,
+        make: MakeBounds,
+        effort: Effort,
+        deadline: float,
+    ) -> None:
         self._trees = trees
         self._make = make
         self._effort = effort
         self._deadline = deadline
-        self._root = make(trees.instance, {}, None)
-        self._layout = layout_of(self._root)
+        self._layout = layout = layout_of(bounds)
+        self._boxes = layout.boxes(bounds)
+        self._planes = layout.flat_planes(
+            {key: site.planes for key, site in bounds.sites.items()} if planes is None else planes
+        )
+        self._diagonals = layout.flat_diagonals(bounds)
         self._last = (0, 0.0)  # leaves split in the last round, and its seconds
 
     def batch(self) -> int:
@@ -180,24 +197,23 @@ class _Search:
 
     def roots(self) -> _Leaves:
         """One leaf a tree."""
-        trees, bounds = self._trees, self._root
-        lower, upper = self._layout.boxes(bounds)
-        count = len(trees.instance)
-        nothing = torch.zeros(count, 1, dtype=torch.int64, device=lower.device)
+        trees = self._trees
+        lower, upper, planes = (t[trees.instance] for t in (*self._boxes, self._planes))
+        nothing = torch.zeros_like(lower[:, :1])
         leaves = _Leaves(
-            torch.arange(count, device=lower.device),
+            torch.arange(len(lower), device=lower.device),
             (trees.known - trees.goal).amax(-1),
             torch.full_like(lower, -torch.inf),
             torch.full_like(upper, torch.inf),
             lower,
             upper,
-            self._layout.flat_planes({key: site.planes for key, site in bounds.sites.items()}),
+            planes,
             torch.zeros_like(torch.stack([lower, upper], 1)),
+            nothing.long(),
             nothing,
-            torch.zeros_like(lower[:, :1]),
-            torch.zeros_like(lower[:, :1]),
+            nothing,
         )
-        return self._improved(leaves, bounds, self._effort.root_steps)
+        return self._improved(leaves, self._bounds(leaves), self._effort.root_steps)
 
     def children(self, leaves: _Leaves) -> _Leaves:
         """Both halves of every leaf, each bounded and with candidates for its next split."""
@@ -240,7 +256,8 @@ class _Search:
         }
         held_lower, held_upper = layout.by_operand(leaves.lower), layout.by_operand(leaves.upper)
         boxes = {key: (held_lower[key], held_upper[key]) for key in layout.operands}
-        inherited = Inherited(boxes, layout.by_site(leaves.planes))
+        diagonals = layout.diagonals_by_site(self._diagonals[self._trees.instance[leaves.tree]])
+        inherited = Inherited(boxes, layout.by_site(leaves.planes), diagonals)
         return self._make(self._trees.instance[leaves.tree], splits, inherited)
 
     def _multipliers(self, leaves: _Leaves, bounds: Bounds) -> dict[Key, Tensor]:

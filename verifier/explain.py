@@ -11,6 +11,8 @@ from torch import Tensor
 from verifier.bounds import Bounds, Objective
 from verifier.site import Key
 
+MUCH = 1e4  # times the time: nobody waits for it
+
 
 def obstacles(bounds: Bounds, objective: Objective, row: Tensor) -> list[str]:
     """For every instance the gate whose planes cost the `row` [B] of the objective most, "" without gates.
@@ -64,3 +66,12 @@ class Trend:
             rise = (now - before) / max(doublings, 1e-9)
             factors.append(1.0 if now > 0 else 2.0 ** min(-now / rise, 60.0) if rise > 1e-12 else math.inf)
         return factors
+
+
+def advice(factor: float | None) -> str:
+    """What to say of `factor` times the time being needed; nothing where it is not known."""
+    if factor is None:
+        return ""
+    if factor > MUCH:
+        return "more time alone is unlikely to decide it"
+    return f"about {factor:.2g} times the time would decide it, if it goes on like this"

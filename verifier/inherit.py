@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from relaxations import Planes, offsets, planes
+from relaxations import Diagonals, Planes, offsets, planes
 from verifier.program import GateStep
 from verifier.site import Key
 
@@ -21,10 +21,12 @@ SHRUNK = 0.9  # of the old width: below it slopes are chosen anew, not only offs
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Inherited:
-    """`boxes` of operands ([B, n], [B, n]), by (identity of the form, iteration), and `planes` of sites."""
+    """`boxes` of operands ([B, n], [B, n]), by (identity of the form, iteration), `planes` of sites, and
+    `diagonals` of those whose corners are cut off."""
 
     boxes: Mapping[Key, tuple[Tensor, Tensor]]
     planes: Mapping[Key, Planes]
+    diagonals: Mapping[Key, Diagonals]
 
 
 def inherited_planes(
@@ -43,6 +45,7 @@ def inherited_planes(
     changed, shrunk = least < 1.0, least < SHRUNK
     if not bool(changed.any()):
         return held
+    diagonals = inherited.diagonals.get((id(step), iteration))
     low_slope, high_slope = held.lower_slope.clone(), held.upper_slope.clone()
     low, high = held.lower_offset.clone(), held.upper_offset.clone()
     for where, fresh in ((shrunk, True), (changed & ~shrunk, False)):
@@ -51,12 +54,13 @@ def inherited_planes(
             continue
         pick = (slice(None), *place)
         box = lower[pick], upper[pick]
+        cut = None if diagonals is None else diagonals.map(lambda t, pick=pick: t[pick])
         if fresh:
-            found = planes(step.gate, *box, step.parameters)
+            found = planes(step.gate, *box, step.parameters, diagonals=cut)
             low_slope[pick], high_slope[pick] = found.lower_slope, found.upper_slope
             low[place], high[place] = found.lower_offset, found.upper_offset
         else:
             low[place], high[place] = offsets(
-                step.gate, low_slope[pick], high_slope[pick], *box, step.parameters
+                step.gate, low_slope[pick], high_slope[pick], *box, step.parameters, cut
             )
     return Planes(low_slope, low, high_slope, high)

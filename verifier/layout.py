@@ -12,17 +12,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from relaxations import Planes
+from relaxations import Diagonals, Planes
 from verifier.bounds import Bounds
 from verifier.site import Key
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layout:
-    """`operands` key → slice of [.., P], P = `units`; `planes` key of a site → (slice of [.., S], arity)."""
+    """`operands` key → slice of [.., P], P = `units`; `planes` key of a site → (slice of [.., S], arity);
+    `diagonals` key of a site that has them → the same of [.., D]."""
 
     operands: Mapping[Key, slice]
     planes: Mapping[Key, tuple[slice, int]]
+    diagonals: Mapping[Key, tuple[slice, int]]
     units: int
 
     def boxes(self, bounds: Bounds) -> tuple[Tensor, Tensor]:
@@ -60,19 +62,43 @@ class Layout:
             found[key] = Planes(lower[:arity], lower[arity], upper[:arity], upper[arity])
         return found
 
+    def flat_diagonals(self, bounds: Bounds) -> Tensor:
+        """Diagonals of every site that has them ↦ [B, D]: frames, then bounds."""
+        parts = [bounds.lost.new_zeros(len(bounds.lost), 0, dtype=bounds.region.lower.dtype)]
+        for key in self.diagonals:
+            d = bounds.sites[key].diagonals
+            assert d is not None
+            parts.append(torch.cat([d.centre, d.half, *d.sides()]).movedim(1, 0).flatten(1))
+        return torch.cat(parts, -1)
+
+    def diagonals_by_site(self, flat: Tensor) -> dict[Key, Diagonals]:
+        """The inverse of `flat_diagonals`."""
+        found = {}
+        for key, (place, arity) in self.diagonals.items():
+            sizes = [arity, arity, *[arity - 1] * 4]
+            values = flat[:, place].unflatten(-1, (sum(sizes), -1)).movedim(0, 1)
+            found[key] = Diagonals(*values.split(sizes))
+        return found
+
 
 def layout_of(bounds: Bounds) -> Layout:
     """The layout of every part of what `bounds` is about."""
     operands: dict[Key, slice] = {}
     planes: dict[Key, tuple[slice, int]] = {}
-    units = total = 0
+    diagonals: dict[Key, tuple[slice, int]] = {}
+    units = total = cuts = 0
     for key, site in bounds.sites.items():
-        size = (len(site.lower) + 1) * site.step.size
-        planes[key] = slice(total, total + size), len(site.lower)
+        arity = len(site.lower)
+        size = (arity + 1) * site.step.size
+        planes[key] = slice(total, total + size), arity
         total += size
+        if site.diagonals is not None:
+            size = (6 * arity - 4) * site.step.size
+            diagonals[key] = slice(cuts, cuts + size), arity
+            cuts += size
         for form in site.step.operands:
             operand = (id(form), site.iteration)
             if operand not in operands:
                 operands[operand] = slice(units, units + form.size)
                 units += form.size
-    return Layout(operands, planes, units)
+    return Layout(operands, planes, diagonals, units)

@@ -8,7 +8,7 @@ together, because they depend on the outputs of the same earlier gates.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -96,6 +96,15 @@ def compile_program(
     if problems:
         raise UnsupportedModel(problems)
     return block
+
+
+def gate_steps(block: Block) -> Iterator[GateStep]:
+    """All gates of a program, those in its scans too."""
+    for step in block.steps:
+        if isinstance(step, GateStep):
+            yield step
+        else:
+            yield from gate_steps(step.body)
 
 
 def _compile(

@@ -1,4 +1,4 @@
-"""A site: one gate at one iteration of its scan, with the box of its operands and its planes."""
+"""A site: one gate at one iteration of its scan, with the region of its operands and its planes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from relaxations import Planes
+from relaxations import Diagonals, Planes
 from verifier.program import GateStep
 from verifier.relaxed import RelaxedGate, relax
 
@@ -17,7 +17,8 @@ Key = tuple[int, int]  # (identity of the step, iteration; 0 outside scans)
 class Site:
     """A gate at one iteration: the box of its operands, its planes, and what rounding may add.
 
-    `lower, upper` [k, B, n]; `magnitudes, errors` per operand [B, n]; `gate_error` [B, n] or a number.
+    `lower, upper` [k, B, n]; `magnitudes, errors` per operand [B, n]; `gate_error` [B, n] or a number;
+    `diagonals` of the box where its corners are cut off.
     """
 
     step: GateStep
@@ -29,6 +30,7 @@ class Site:
     errors: tuple[Tensor, ...]
     gate_error: Tensor | float
     relative: float
+    diagonals: Diagonals | None = None
 
     def gap(self) -> Tensor:
         """How far apart the two planes are at the centre of the box [B, n]: zero where they are exact."""

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -20,22 +19,23 @@ from torch import Tensor
 from parsers.errors import BadInput
 from parsers.ir import Graph
 from parsers.specification import Case
+from relaxations import Planes
 from verifier.arithmetic import Arithmetic
 from verifier.bounds import Bounds, Objective
 from verifier.decide import Effort, Trees, branch_and_bound
 from verifier.divide import divide, divisible
-from verifier.explain import Trend, obstacles
-from verifier.inherit import Inherited
+from verifier.explain import Trend
 from verifier.memory import instance_bytes
-from verifier.optimise import optimise_slopes
-from verifier.program import Block, compile_program
+from verifier.optimise import ascend
+from verifier.program import compile_program, gate_steps
+from verifier.question import Question
 from verifier.region import Region, box_region
-from verifier.splits import Splits
+from verifier.regional import Regional
+from verifier.site import Key
 
 DTYPES: Mapping[str, torch.dtype] = {"float64": torch.float64, "float32": torch.float32}
 
 
-MUCH = 1e4  # times the time: nobody waits for it
 LONG, NEAR = 200, 32  # time grows as T² up to LONG iterations, from there on as T
 
 
@@ -103,8 +103,9 @@ class Depth(IntEnum):
     """The last method that may be tried."""
 
     backward = 1
-    slopes = 2
-    branching = 3
+    corners = 2
+    slopes = 3
+    branching = 4
 
 
 def _nothing() -> None:
@@ -119,45 +120,6 @@ def _share(deadline: float | None, count: int, of: int) -> float | None:
     return now + (deadline - now) * count / of
 
 
-class _Regional:
-    """One region and its bounds, each made when it is first asked for."""
-
-    def __init__(
-        self,
-        program: Block,
-        region: Region,
-        arithmetic: Arithmetic,
-        lookback: int | None,
-        progress: Callable[[], None],
-    ) -> None:
-        self._program = program
-        self.region = region
-        self._arithmetic = arithmetic
-        self._lookback = lookback
-        self._progress = progress
-
-    @cached_property
-    def intervals(self) -> Bounds:
-        return Bounds(self._program, self.region, self._arithmetic, backward=False)
-
-    @cached_property
-    def sweeps(self) -> Bounds:
-        return Bounds(
-            self._program, self.region, self._arithmetic, lookback=self._lookback, progress=self._progress
-        )
-
-    def inner(self, region: Region) -> Bounds:
-        """Bounds over some region of the same network."""
-        return Bounds(self._program, region, self._arithmetic, lookback=self._lookback)
-
-    def part(self, instances: Tensor, splits: Splits, inherited: Inherited | None) -> Bounds:
-        """Bounds of parts of the region's instances."""
-        return Bounds(
-            self._program, self.region.select(instances), self._arithmetic,
-            lookback=self._lookback, splits=splits, inherited=inherited,
-        )  # fmt: skip
-
-
 class Verifier:
     """A graph compiled for bounding. Raises `UnsupportedModel` where a node has no relaxation."""
 
@@ -170,9 +132,12 @@ class Verifier:
         self._arithmetic = Arithmetic(self._dtype, settings.deployed)
         longest = max((scan.length for scan in graph.scans()), default=0)
         self._lookback = settings.lookback or (NEAR if longest > LONG else None)
-        self._held: tuple[list[np.ndarray], _Regional] | None = None
+        self._held: tuple[list[np.ndarray], Regional] | None = None
+        self._corners = any(step.gate.corners for step in gate_steps(self._program))
         self._together = max(1, (settings.memory << 20) // max(1, instance_bytes(self._program, self._dtype)))
-        self._backward = "backward" if self._lookback is None else f"backward({self._lookback})"
+        self._methods = _names(
+            "backward" if self._lookback is None else f"backward({self._lookback})", self._corners
+        )
 
     def margins(
         self,
@@ -209,8 +174,7 @@ class Verifier:
             finished = finished and result.finished
             why += result.why
         per_class = torch.full((len(labels), classes), math.inf, dtype=self._dtype, device=self._device)
-        order = ("interval", self._backward, self._backward + "+slopes", self._backward + "+branching")
-        furthest = max(methods, key=order.index)
+        furthest = max(methods, key=(*self._methods.values(),).index)
         return MarginBounds(per_class.scatter(1, others[labels], torch.cat(found)), furthest, finished, why)
 
     def prove(
@@ -249,7 +213,7 @@ class Verifier:
         best = float(left.max())
         return ProofResult(best > 0, best, result.method, result.finished, result.why[0])
 
-    def _over_boxes(self, case: Case, progress: Callable[[], None]) -> _Regional:
+    def _over_boxes(self, case: Case, progress: Callable[[], None]) -> Regional:
         """The case's boxes, bounded; kept for the next case, which mostly has the same ones."""
         arrays = [
             array for v in self.graph.inputs for array in (case.boxes[v.name].lower, case.boxes[v.name].upper)
@@ -260,9 +224,9 @@ class Verifier:
             self._held = arrays, self._over(region, progress)
         return self._held[1]
 
-    def _over(self, region: Region, progress: Callable[[], None]) -> _Regional:
+    def _over(self, region: Region, progress: Callable[[], None]) -> Regional:
         region = region.to(self._device, self._dtype)
-        return _Regional(self._program, region, self._arithmetic, self._lookback, progress)
+        return Regional(self._program, region, self._arithmetic, self._lookback, progress)
 
     def _rows(self, case: Case, names: Sequence[str], shapes: Mapping[str, tuple[int, ...]]) -> Tensor:
         rows = [
@@ -278,7 +242,7 @@ class Verifier:
 
     def _minimise(
         self,
-        over: _Regional,
+        over: Regional,
         objective: Objective,
         deadline: float | None,
         progress: Callable[[], None],
@@ -291,63 +255,75 @@ class Verifier:
         Stops when all rows are above `target`, or, with `any_row`, when one of each instance is; branching
         then gives all rows of an instance one value, the bound of the best row.
         """
+        goal = torch.as_tensor(target, dtype=self._dtype, device=self._device)
+        goal = goal.expand(len(over.region), objective.outputs.shape[1])
+        ask = Question(objective, goal, any_row)
         limit = math.inf if deadline is None else deadline
         with torch.no_grad():
-            quick = over.intervals.minimum(objective)
-
-        def open_rows(found: Tensor) -> Tensor:
-            below = found <= target
-            return below.all(-1, keepdim=True).expand_as(below) if any_row else below
-
-        def result(
-            found: Tensor, method: str, finished: bool, outlook: dict[int, float] | None = None
-        ) -> _Minimum:
-            distance = found - target
-            # one row is enough, or all are needed: the nearest counts, or the farthest
-            row = distance.argmax(-1) if any_row else distance.argmin(-1)
-            why = _why(over, objective, distance, row, open_rows(found).any(-1), outlook or {})
-            return _Minimum(found, method, finished, why)
-
-        if not bool(open_rows(quick).any()):
-            return result(quick, "interval", True)
+            found = over.intervals.minimum(objective)
+        if not len(ask.open(found)):
+            return _Minimum(found, self._methods[0], True, ("",) * len(found))
         if time.monotonic() > limit:
-            return _Minimum(quick, "interval", False, ("the time was over",) * len(quick))
-        bounds = over.sweeps
+            return _Minimum(found, self._methods[0], False, ("the time was over",) * len(found))
         with torch.no_grad():
-            swept = torch.maximum(quick, bounds.minimum(objective))
-        if not bool(open_rows(swept).any()) or depth < Depth.slopes or self.settings.slope_steps == 0:
-            return result(swept, self._backward, True)
-        best = optimise_slopes(
-            bounds,
-            objective,
-            steps=self.settings.slope_steps,
-            target=target,
-            any_row=any_row,
-            deadline=limit,
-            progress=progress,
-        )
-        best = torch.maximum(swept, best)
-        still = open_rows(best)
+            found = torch.maximum(found, over.sweeps.minimum(objective))
+        still = ask.open(found)
+        if not len(still) or depth < Depth.corners:
+            return _Minimum(found, self._methods[Depth.backward], True, ask.why(over.sweeps, found))
+        deeper = self._deepen(over.select(still), ask.select(still), found[still], limit, progress, depth)
+        why = [""] * len(found)
+        for k, text in zip(still.tolist(), deeper.why, strict=True):
+            why[k] = text
+        found[still] = deeper.lower
+        return _Minimum(found, deeper.method, deeper.finished, tuple(why))
+
+    def _deepen(
+        self,
+        over: Regional,
+        ask: Question,
+        known: Tensor,
+        limit: float,
+        progress: Callable[[], None],
+        depth: Depth,
+    ) -> _Minimum:
+        """`known` bounds [B, R] of what is open after a backward pass, raised."""
+        bounds, best, reached = self._deepest(over), known, Depth.backward
+        if self._corners:
+            reached = Depth.corners
+            with torch.no_grad():
+                best = torch.maximum(known, bounds.minimum(ask.objective))
+        planes = None
+        if depth >= Depth.slopes and len(ask.open(best)) and self.settings.slope_steps:
+            reached = Depth.slopes
+            found = ascend(
+                bounds, ask.objective, steps=self.settings.slope_steps, rate=0.1, target=ask.goal,
+                any_row=ask.any_row, deadline=limit, known=best, progress=progress,
+            )  # fmt: skip
+            best, planes = found.best, found.planes
         nothing_to_cut = not bounds.sites and not divisible(over.region)
-        if depth < Depth.branching or math.isinf(limit) or not bool(still.any()) or nothing_to_cut:
-            return result(best, self._backward + "+slopes", True)
-        best, outlook = self._branch(over, objective, best, target, any_row, limit, progress)
-        return result(best, self._backward + "+branching", not bool(open_rows(best).any()), outlook)
+        if depth < Depth.branching or math.isinf(limit) or not len(ask.open(best)) or nothing_to_cut:
+            return _Minimum(best, self._methods[reached], True, ask.why(bounds, best))
+        best, outlook = self._branch(over, ask, best, planes, limit, progress)
+        why, finished = ask.why(bounds, best, outlook), not len(ask.open(best))
+        return _Minimum(best, self._methods[Depth.branching], finished, why)
+
+    def _deepest(self, over: Regional) -> Bounds:
+        """The tightest bounds without a question."""
+        return over.cut if self._corners else over.sweeps
 
     def _branch(
         self,
-        over: _Regional,
-        objective: Objective,
+        over: Regional,
+        ask: Question,
         known: Tensor,
-        target: Tensor | float,
-        any_row: bool,
+        planes: Mapping[Key, Planes] | None,
         deadline: float,
         progress: Callable[[], None],
     ) -> tuple[Tensor, dict[int, float]]:
         """`known` [B, R] raised by branch and bound: a tree for each row, or for all rows of an instance; and
         for instances that stay open how many times more time would likely decide them."""
-        goal = torch.as_tensor(target, dtype=known.dtype, device=known.device).expand_as(known)
-        if any_row:
+        objective, goal = ask.objective, ask.goal
+        if ask.any_row:
             instance, row = torch.nonzero((known <= goal).all(-1))[:, 0], torch.arange(known.shape[1])[None]
         else:
             instance, row = torch.nonzero(known <= goal, as_tuple=True)
@@ -371,8 +347,9 @@ class Verifier:
         else:
             effort = Effort(parts=together)
             above = branch_and_bound(
-                trees, over.part, deadline=deadline, effort=effort, trend=trend, progress=progress
-            )
+                trees, self._deepest(over), over.part, planes=planes,
+                deadline=deadline, effort=effort, trend=trend, progress=progress,
+            )  # fmt: skip
         raised = known.clone()
         raised[pick] = torch.maximum(known[pick], goal[pick] + above[:, None])
         outlook: dict[int, float] = {}
@@ -381,37 +358,13 @@ class Verifier:
         return raised, outlook
 
 
-def _why(
-    over: _Regional,
-    objective: Objective,
-    distance: Tensor,
-    row: Tensor,
-    open_: Tensor,
-    outlook: Mapping[int, float],
-) -> tuple[str, ...]:
-    """What keeps instances `open_` [B]: how far their `row` [B] is from being proved (`distance` [B, R]), the
-    gate that costs it most, and what time would help."""
-    held = torch.nonzero(open_)[:, 0].tolist()
-    if not held:
-        return ("",) * len(distance)
-    gates = obstacles(over.sweeps, objective, row)
-    found = [""] * len(distance)
-    for k in held:
-        found[k] = "; ".join(
-            part
-            for part in (
-                f"the bound is {-float(distance[k, row[k]]):.3g} short",
-                gates[k],
-                _advice(outlook.get(k)),
-            )
-            if part
-        )
-    return tuple(found)
-
-
-def _advice(factor: float | None) -> str:
-    if factor is None:
-        return ""
-    if factor > MUCH:
-        return "more time alone is unlikely to decide it"
-    return f"about {factor:.2g} times the time would decide it, if it goes on like this"
+def _names(backward: str, corners: bool) -> dict[int, str]:
+    """What results call the methods, from the cheapest on."""
+    full = backward + "+corners" if corners else backward
+    return {
+        0: "interval",
+        Depth.backward: backward,
+        Depth.corners: full,
+        Depth.slopes: full + "+slopes",
+        Depth.branching: full + "+branching",
+    }

@@ -14,11 +14,13 @@ from torch import Tensor
 import verifier.bounds
 from parsers import read_onnx
 from parsers.ir import Graph
+from relaxations import Diagonals
 from tests.verifier.breaking import smallest_found
 from tests.verifier.networks import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
 from verifier.arithmetic import Arithmetic
 from verifier.bounds import Bounds, Objective
-from verifier.optimise import optimise_slopes
+from verifier.corners import CornerRows
+from verifier.optimise import ascend, optimise_slopes
 from verifier.program import Block, compile_program
 from verifier.region import Region, ball_region
 
@@ -64,6 +66,50 @@ def test_bounds_contain_what_search_finds(name: str, eps: float, folder: Path) -
     assert bool((interval <= swept + 1e-9).all())
     assert bool((swept <= optimised).all())
     _assert_holds(graph, region, optimised)
+
+
+CORNERED = [name for name in NETWORKS if name.startswith("lstm")]
+
+
+@pytest.mark.parametrize("eps", [1e-4, 0.05, 0.6])
+@pytest.mark.parametrize("name", CORNERED)
+def test_bounds_with_cut_corners_hold(name: str, eps: float, folder: Path) -> None:
+    graph, program = _prepared(name, folder)
+    region = ball_region(_data(), eps, torch.inf)
+    objective = Objective(_rows(region))
+    bounds = Bounds(program, region, REAL, corners=True)
+    swept = bounds.minimum(objective)
+    found = ascend(bounds, objective, steps=6, rate=0.1, target=torch.inf)
+    _assert_holds(graph, region, torch.maximum(swept, found.best))
+    # the planes that parts inherit are sound as well, all of them
+    again = bounds.swept_minimum(objective, bounds.relaxed_with(found.planes))
+    _assert_holds(graph, region, again)
+
+
+@pytest.mark.parametrize("name", CORNERED)
+def test_cut_corners_are_tighter(name: str, folder: Path) -> None:
+    """Where many inputs move the gates: a frame is stretched to many features of random weights."""
+    _, program = _prepared(name, folder)
+    region = ball_region(_data(), 0.6, torch.inf)
+    objective = Objective(_rows(region))
+    whole = Bounds(program, region, REAL).minimum(objective)
+    cut = Bounds(program, region, REAL, corners=True).minimum(objective)
+    assert float((cut - whole).mean()) > 0
+
+
+@pytest.mark.parametrize("name", CORNERED)
+def test_corners_cut_too_far_are_caught(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, program = _prepared(name, folder, scale=3.0)
+    region = ball_region(_data(), 0.6, torch.inf)
+    honest = CornerRows.diagonals
+
+    def wrong(rows: CornerRows, minimum: Tensor) -> Diagonals:
+        d = honest(rows, minimum)
+        return Diagonals(d.centre, d.half, *(0.3 * side for side in d.sides()))
+
+    monkeypatch.setattr(CornerRows, "diagonals", wrong)
+    lower = Bounds(program, region, REAL, corners=True).minimum(Objective(_rows(region)))
+    assert bool((lower > smallest_found(graph, region, _rows(region)) + 1e-9).any())
 
 
 @pytest.mark.parametrize("lookback", [1, 2, 4])
@@ -167,8 +213,8 @@ def test_a_wrong_plane_is_caught(name: str, folder: Path, monkeypatch: pytest.Mo
     graph, program = _prepared(name, folder)
     honest = verifier.bounds.planes
 
-    def wrong(gate, lower, upper, parameters=None):
-        planes = honest(gate, lower, upper, parameters)
+    def wrong(gate, lower, upper, parameters=None, **given):
+        planes = honest(gate, lower, upper, parameters, **given)
         centre = (lower + upper) / 2
         slope, offset = planes.upper_slope - planes.lower_slope, planes.upper_offset - planes.lower_offset
         inward = 0.45 * ((slope * centre).sum(0) + offset)

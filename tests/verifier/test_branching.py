@@ -102,21 +102,22 @@ def test_a_multiplier_never_helps_inside_its_part() -> None:
     assert bool((value(lower + 3 * width + 1) > 0).any())
 
 
+@pytest.mark.parametrize("corners", [False, True])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_branching_never_lowers_a_bound_nor_passes_the_truth(name: str, folder: Path) -> None:
+def test_branching_never_lowers_a_bound_nor_passes_the_truth(name: str, corners: bool, folder: Path) -> None:
     graph, program, region = _question(name, folder, 0.3)
     objective = Objective(ROWS)
-    root = Bounds(program, region, REAL)
+    root = Bounds(program, region, REAL, corners=corners)
     known = root.minimum(objective)
     rows = ROWS[0].unsqueeze(1)
     # a goal that no bound can reach: everything that branching can raise is raised
     trees = Trees(torch.zeros(CLASSES, dtype=torch.int64), Objective(rows), known.T + 1e6, known.T)
 
-    def part(instances: Tensor, splits: Splits, inherited: Inherited | None) -> Bounds:
+    def part(instances: Tensor, splits: Splits, inherited: Inherited) -> Bounds:
         return Bounds(program, region.select(instances), REAL, splits=splits, inherited=inherited)
 
     effort = Effort(parts=64, candidates=4, steps=3, nodes=40)
-    above = branch_and_bound(trees, part, deadline=time.monotonic() + 60, effort=effort)
+    above = branch_and_bound(trees, root, part, deadline=time.monotonic() + 60, effort=effort)
     raised = (above + known[0] + 1e6).unsqueeze(0)
     assert bool((raised >= known - 1e-6).all())
     truth = smallest_found(graph, region, ROWS)
@@ -126,10 +127,11 @@ def test_branching_never_lowers_a_bound_nor_passes_the_truth(name: str, folder: 
 def test_what_is_proved_by_parts_is_proved(folder: Path) -> None:
     """A goal between the root's bound and the truth is reached, and never one beyond the truth."""
     graph, program, region = _question("lstm", folder, 0.2)
-    known = Bounds(program, region, REAL).minimum(Objective(ROWS))[0]
+    root = Bounds(program, region, REAL)
+    known = root.minimum(Objective(ROWS))[0]
     truth = smallest_found(graph, region, ROWS)[0]
 
-    def part(instances: Tensor, splits: Splits, inherited: Inherited | None) -> Bounds:
+    def part(instances: Tensor, splits: Splits, inherited: Inherited) -> Bounds:
         return Bounds(program, region.select(instances), REAL, splits=splits, inherited=inherited)
 
     def gained(goal: Tensor, nodes: int) -> Tensor:
@@ -140,7 +142,7 @@ def test_what_is_proved_by_parts_is_proved(folder: Path) -> None:
             known[:, None],
         )
         effort = Effort(parts=64, candidates=4, steps=6, nodes=nodes)
-        return branch_and_bound(trees, part, deadline=time.monotonic() + 60, effort=effort)
+        return branch_and_bound(trees, root, part, deadline=time.monotonic() + 60, effort=effort)
 
     assert bool((gained(known + (truth - known) / 20, 400) > 0).all())
     assert bool((gained(truth + 1e-9, 100) <= 0).all())

@@ -277,14 +277,14 @@ def _careless_division(
     return divide(trees, region, narrowed, **options)
 
 
-def _careless_branching(trees: Trees, make: MakeBounds, **options: Any) -> Tensor:
+def _careless_branching(trees: Trees, bounds: Bounds, make: MakeBounds, **options: Any) -> Tensor:
     """As `branch_and_bound`, with gaps between the parts of what is split."""
 
-    def narrowed(instances: Tensor, splits: Splits, inherited: Inherited | None) -> Bounds:
+    def narrowed(instances: Tensor, splits: Splits, inherited: Inherited) -> Bounds:
         parts = {key: Part(part.lower + 3, part.upper - 3) for key, part in splits.items()}
         return make(instances, parts, inherited)
 
-    return branch_and_bound(trees, narrowed, **options)
+    return branch_and_bound(trees, bounds, narrowed, **options)
 
 
 @pytest.mark.usefixtures("_few_parts")

@@ -1,0 +1,54 @@
+"""What is asked of an objective, and what keeps it from being answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from verifier.bounds import Bounds, Objective
+from verifier.explain import advice, obstacles
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """Are all rows of `objective` above their `goal` [B, R]; with `any_row`, is one of every instance?"""
+
+    objective: Objective
+    goal: Tensor
+    any_row: bool
+
+    def open(self, found: Tensor) -> Tensor:
+        """The instances that bounds [B, R] leave open."""
+        below = found <= self.goal
+        return torch.nonzero(below.all(-1) if self.any_row else below.any(-1))[:, 0]
+
+    def select(self, instances: Tensor) -> Question:
+        def picked(rows: Tensor) -> Tensor:
+            return rows[instances] if len(rows) == len(self.goal) else rows
+
+        o = self.objective
+        inputs = None if o.inputs is None else picked(o.inputs)
+        objective = Objective(picked(o.outputs), inputs, o.uncertainty)
+        return Question(objective, self.goal[instances], self.any_row)
+
+    def why(
+        self, bounds: Bounds, found: Tensor, outlook: Mapping[int, float] | None = None
+    ) -> tuple[str, ...]:
+        """What keeps instances open: how far their row is from being proved, the gate that costs it most, and
+        what time would help."""
+        texts = [""] * len(found)
+        held = self.open(found).tolist()
+        if not held:
+            return tuple(texts)
+        distance = found - self.goal
+        # one row is enough, or all are needed: the nearest counts, or the farthest
+        row = distance.argmax(-1) if self.any_row else distance.argmin(-1)
+        gates = obstacles(bounds, self.objective, row)
+        for k in held:
+            short = f"the bound is {-float(distance[k, row[k]]):.3g} short"
+            parts = (short, gates[k], advice((outlook or {}).get(k)))
+            texts[k] = "; ".join(part for part in parts if part)
+        return tuple(texts)

@@ -1,0 +1,69 @@
+"""Bounds over one region, each made when it is first asked for, from the cheapest on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+from torch import Tensor
+
+from verifier.arithmetic import Arithmetic
+from verifier.bounds import Bounds
+from verifier.inherit import Inherited
+from verifier.program import Block
+from verifier.region import Region
+from verifier.splits import Splits
+
+
+class Regional:
+    """One region and its bounds, each made when it is first asked for."""
+
+    def __init__(
+        self,
+        program: Block,
+        region: Region,
+        arithmetic: Arithmetic,
+        lookback: int | None,
+        progress: Callable[[], None],
+    ) -> None:
+        self._program = program
+        self.region = region
+        self._arithmetic = arithmetic
+        self._lookback = lookback
+        self._progress = progress
+
+    @cached_property
+    def intervals(self) -> Bounds:
+        return Bounds(self._program, self.region, self._arithmetic, backward=False)
+
+    @cached_property
+    def sweeps(self) -> Bounds:
+        return self.inner(self.region)
+
+    @cached_property
+    def cut(self) -> Bounds:
+        """With the corners of boxes cut off: slower, and much tighter where there are gates for it."""
+        return Bounds(
+            self._program, self.region, self._arithmetic, lookback=self._lookback, corners=True,
+            progress=self._progress,
+        )  # fmt: skip
+
+    def inner(self, region: Region) -> Bounds:
+        """Bounds over some region of the same network."""
+        return Bounds(
+            self._program, region, self._arithmetic, lookback=self._lookback, progress=self._progress
+        )
+
+    def part(self, instances: Tensor, splits: Splits, inherited: Inherited) -> Bounds:
+        """Bounds of parts of the region's instances."""
+        return Bounds(
+            self._program, self.region.select(instances), self._arithmetic,
+            lookback=self._lookback, splits=splits, inherited=inherited, progress=self._progress,
+        )  # fmt: skip
+
+    def select(self, instances: Tensor) -> Regional:
+        """The instances at these places, in order."""
+        if len(instances) == len(self.region):
+            return self
+        region = self.region.select(instances)
+        return Regional(self._program, region, self._arithmetic, self._lookback, self._progress)
