@@ -29,15 +29,16 @@ class RelaxedGate:
     minus_radius_offset: Tensor
 
     def pull(self, A: Tensor, magnitude: Tensor, constant: Tensor) -> tuple[list[Tensor], Tensor]:
-        """A [B, R, n] over the gate's output, |A| and the constant [B, R, 1] ↦ coefficients of each operand
-        and the constant."""
+        """A [B, R, n] over the gate's output, |A| and the constant [B, R, 1], float64, ↦ coefficients of each
+        operand and the constant."""
         operands = [
             torch.addcmul(A * m, magnitude, r) for m, r in zip(self.middle, self.minus_radius, strict=True)
         ]
-        if A.shape[0] == constant.shape[0] == self.middle_offset.shape[0]:
+        alike = A.shape[0] == constant.shape[0] == self.middle_offset.shape[0]
+        if alike and A.dtype == constant.dtype:
             constant = torch.baddbmm(constant, A, self.middle_offset)
             return operands, torch.baddbmm(constant, magnitude, self.minus_radius_offset)
-        return operands, constant + A @ self.middle_offset + magnitude @ self.minus_radius_offset
+        return operands, constant + (A @ self.middle_offset + magnitude @ self.minus_radius_offset)
 
 
 def relax(

@@ -5,6 +5,9 @@ coefficients by those of its operands through its planes (`RelaxedGate.pull`); a
 the last iteration to the first, the state's coefficients going from one iteration to the one before.
 Every row is a *lower* bound; an upper bound is the lower bound of the negated row.
 
+The constants of rows are added up in float64, whatever the arithmetic: a margin that is proportional to each
+gate's own part could not cover roundings as many as there are iterations (`chain` counts them for float64).
+
 With `lookback` k a scan is walked k iterations deep at most; there the coefficients of its states meet the
 states' own intervals. Work then grows as T·k, not T².
 """
@@ -86,7 +89,8 @@ class Sweep:
 
     def from_program(self, rows: Mapping[str, Tensor], constant: Tensor) -> Swept:
         """From rows [B, R, n] over variables of the program and their constant [B, R]."""
-        return self._finish(Cotangents(self._program.fused, rows), constant.unsqueeze(-1), {})
+        cotangents = Cotangents(self._program.fused, rows)
+        return self._finish(cotangents, constant.double().unsqueeze(-1), {}, constant.dtype)
 
     def from_iteration(
         self, scan: ScanStep, iteration: int, rows: Mapping[str, Tensor], constant: Tensor
@@ -95,12 +99,14 @@ class Sweep:
         cotangents = Cotangents(scan.body.fused, rows)
         outer = Cotangents(self._program.fused)
         windows: dict[str, _Window] = {}
-        constant = constant.unsqueeze(-1)
-        constant = self._scan(scan, iteration, cotangents, [], [], outer, constant, windows=windows)
-        return self._finish(outer, constant, windows)
+        start = constant.double().unsqueeze(-1)
+        found = self._scan(scan, iteration, cotangents, [], [], outer, start, windows=windows)
+        return self._finish(outer, found, windows, constant.dtype)
 
-    def _finish(self, cotangents: Cotangents, constant: Tensor, windows: Mapping[str, _Window]) -> Swept:
-        constant = self._block(self._program, 0, cotangents, constant).squeeze(-1)
+    def _finish(
+        self, cotangents: Cotangents, constant: Tensor, windows: Mapping[str, _Window], dtype: torch.dtype
+    ) -> Swept:
+        constant = self._block(self._program, 0, cotangents, constant).squeeze(-1).to(dtype)
         found = dict(zip(self._program.inputs, cotangents.take_all(self._program.inputs), strict=True))
         if len(windows) == 1 and all(A is None for A in found.values()):
             ((name, window),) = windows.items()
@@ -245,6 +251,17 @@ class Sweep:
             constant = _pull(cotangents, form, None if A is None else self._space.released(A), constant)
         constant = self._block(body, iteration, cotangents, constant)
         return cotangents.take_all(body.inputs), constant
+
+
+def chain(program: Block, dtype: torch.dtype) -> int:
+    """Additions to the constant of a row on its way through `program`, at most, each of which rounds all that
+    was added before by the unit of float64. None that count in float32, with its larger unit: 2^20 of them
+    are less than one of its roundings."""
+    if dtype != torch.float64:
+        return 1
+    bodies = [(step.body, step.length) for step in program.steps if isinstance(step, ScanStep)]
+    each = [(len(b.steps) + len(b.outputs) + 2) * times for b, times in [(program, 1), *bodies]]
+    return 2 * sum(each)
 
 
 def _pull(cotangents: Cotangents, form: AffineForm, A: Tensor | None, constant: Tensor) -> Tensor:

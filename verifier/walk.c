@@ -13,7 +13,8 @@
  * identity; `adds` is 0 where nothing has been written yet.
  *
  * planes[g] [batch or 1, 2 * arity + 2, n]: for every operand middle and minus_radius, then the same of the offset.
- * The number in the names changes with the arguments, so that a library that was built before is not called. */
+ * The constants of rows, `before` and `after`, are double: what rounding adds to them iteration by iteration must
+ * not grow with their number.  The number in the names changes with the arguments, so that a library that was built before is not called. */
 
 #include <math.h>
 #include <stddef.h>
@@ -82,13 +83,13 @@ enum { LANES = 8 };
                                                                                                                  \
     FASTEST void NAME(const ptrdiff_t *code, ptrdiff_t batch, ptrdiff_t rows, const REAL *const *sources,        \
                       const ptrdiff_t *strides, const REAL *const *planes, const ptrdiff_t *each,                \
-                      const REAL *const *scales, const REAL *before, ptrdiff_t before_stride, REAL *after,       \
+                      const REAL *const *scales, const double *before, ptrdiff_t before_stride, double *after,   \
                       REAL *waiting, ptrdiff_t width, REAL *direct, ptrdiff_t span, REAL *scratch)               \
     {                                                                                                            \
         for (ptrdiff_t b = 0; b < batch; b++)                                                                    \
             for (ptrdiff_t r = 0; r < rows; r++) {                                                               \
                 REAL *const places[3] = {waiting + (b * rows + r) * width, direct + (b * rows + r) * span, scratch};\
-                REAL constant = before[b * before_stride + r];                                                   \
+                double constant = before[b * before_stride + r];                                                 \
                 const ptrdiff_t *next = code;                                                                    \
                 const ptrdiff_t given = *next++;                                                                 \
                 for (ptrdiff_t s = 0; s < given; s++) {                                                          \
@@ -108,5 +109,5 @@ enum { LANES = 8 };
             }                                                                                                    \
     }
 
-DEFINE_WALK(verifier_walk_double_1, double, fabs)
-DEFINE_WALK(verifier_walk_float_1, float, fabsf)
+DEFINE_WALK(verifier_walk_double_2, double, fabs)
+DEFINE_WALK(verifier_walk_float_2, float, fabsf)

@@ -32,7 +32,7 @@ def _library() -> dict[torch.dtype, Callable[..., None]]:
     for path in sorted(Path(__file__).parent.glob("_walk*")):
         try:
             library = ctypes.CDLL(str(path))
-            double, single = library.verifier_walk_double_1, library.verifier_walk_float_1
+            double, single = library.verifier_walk_double_2, library.verifier_walk_float_2
         except (OSError, AttributeError):  # built for another machine, or before a change of walk.c
             continue
         for function in (double, single):
@@ -134,7 +134,7 @@ class Walk:
         return (
             planes.usable
             and all(A.dtype == self.dtype and A.shape[1] == constant.shape[1] for A in given)
-            and constant.dtype == self.dtype
+            and constant.dtype == torch.float64
             and not (
                 torch.is_grad_enabled()
                 and (planes.differentiable or any(t.requires_grad for t in (constant, *given)))
@@ -149,15 +149,15 @@ class Walk:
         Those of states lie in `space`."""
         given = [A if A.stride(-1) == 1 else A.contiguous() for A in given]
         batch = max(planes.batch, constant.shape[0], *(A.shape[0] for A in given))
-        rows = constant.shape[1]
+        rows, like = constant.shape[1], given[0]
         strides = [s for A in given for s in (A.stride(0) if A.shape[0] > 1 else 0, A.stride(1))]
         constant = constant.contiguous()
         after = constant.new_empty(batch, rows, 1)
         space.turn()
-        waiting = space.brief("waiting", batch * rows, self.waiting, constant)
-        direct = space.lasting("direct", batch * rows, self.span, constant)
-        scratch = space.brief("scratch", 1, self.scratch, constant)
-        FUNCTIONS[constant.dtype](
+        waiting = space.brief("waiting", batch * rows, self.waiting, like)
+        direct = space.lasting("direct", batch * rows, self.span, like)
+        scratch = space.brief("scratch", 1, self.scratch, like)
+        FUNCTIONS[self.dtype](
             self.code, batch, rows, _pointers(given), _sizes(strides), planes.pointers, planes.strides,
             self.scale_pointers, constant.data_ptr(), rows if constant.shape[0] > 1 else 0, after.data_ptr(),
             waiting.data_ptr(), self.waiting, direct.data_ptr(), self.span, scratch.data_ptr(),
@@ -170,7 +170,7 @@ class Walk:
 
         for number, part in enumerate(self.products):
             size, width = part.table.shape
-            product = space.lasting(f"product {number}", batch * rows, width, constant)
+            product = space.lasting(f"product {number}", batch * rows, width, like)
             torch.mm(waiting[:, part.place : part.place + size], part.table, out=product)
             for index, place, size in part.reached:
                 add(index, product[:, place : place + size])
