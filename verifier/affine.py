@@ -23,7 +23,8 @@ from parsers.ir import Graph, Node
 from verifier.linear import Dense, Diagonal, Identity, LinearMap, Operator
 from verifier.torch_ops import TORCH_OPS
 
-TABULATE_UP_TO = 1 << 22  # entries; a larger map stays an operator
+TABULATE_UP_TO = 1 << 22  # entries; a larger map stays an operator, or is the identity
+COPYING = frozenset(("reshape", "transpose", "slice", "take", "concat", "expand", "pad"))
 
 Get = Callable[..., Tensor | None]  # (name, *, summand) → what has been pushed so far, None for zero
 
@@ -95,8 +96,9 @@ class AffineReader:
             inner = self._graph.shape(source)
             return lambda x: flat(self._push(nodes, {source: x.reshape(inner)}, absolute, False).get(name))
 
+        copies = all(node.op in COPYING for node in nodes)
         terms = {
-            s: self._linear_map(map_of(s, False), map_of(s, True), prod(self._graph.shape(s)), size)
+            s: self._linear_map(map_of(s, False), map_of(s, True), prod(self._graph.shape(s)), size, copies)
             for s in sources
         }
         bias = flat(self._push(nodes, {}, False, True).get(name, self._constants.get(name)))
@@ -143,10 +145,21 @@ class AffineReader:
         return 1 if node.op in ("add", "sub", "mul", "div") else 0
 
     def _linear_map(
-        self, linear: Callable[[Tensor], Tensor], absolute: Callable[[Tensor], Tensor], n: int, m: int
+        self,
+        linear: Callable[[Tensor], Tensor],
+        absolute: Callable[[Tensor], Tensor],
+        n: int,
+        m: int,
+        copies: bool,
     ) -> LinearMap | None:
-        """The simplest map with the given action; None where it is zero."""
+        """The simplest map with the given action; None where it is zero.
+
+        Where every entry of the result `copies` one entry or is zero, numbering the entries tells which."""
         if n * m > TABULATE_UP_TO:
+            if copies and n == m < 1 << 24:  # the numbers are exact in float32 too
+                numbers = torch.arange(1, n + 1, dtype=self._like.dtype, device=self._like.device)
+                if torch.equal(linear(numbers), numbers):
+                    return Identity(n, self._like)
             return Operator(linear, absolute, n, m, self._like)
         basis = torch.eye(n, dtype=self._like.dtype, device=self._like.device)
         table = torch.func.vmap(linear)(basis).T.contiguous()
