@@ -42,10 +42,12 @@ def polygon_samples(
     """Samples of a gate of two operands over boxes [2, *S] whose corners are cut off: all corners, and points
     between them."""
     centre, half = diagonals.centre, diagonals.half
-    (left, bottom), (right, top) = (((end - centre) / half).unbind() for end in (lower, upper))
+    (left, bottom), (right, top) = (
+        ((end - centre) / half).nan_to_num(0.0, 0.0, 0.0).unbind() for end in (lower, upper)
+    )
     s_low, s_high, d_low, d_high = (side[0] for side in diagonals.sides())
-    first = torch.stack([left, s_low - top, d_low + bottom]).amax(0)
-    last = torch.stack([right, s_high - bottom, d_high + top]).amin(0)
+    first = torch.stack([left, s_low - top, d_low + bottom, 0.5 * (s_low + d_low)]).amax(0)
+    last = torch.stack([right, s_high - bottom, d_high + top, 0.5 * (s_high + d_high)]).amin(0)
     turns = [s - end for s in (s_low, s_high) for end in (bottom, top)]
     turns += [d + end for d in (d_low, d_high) for end in (bottom, top)]
     u = torch.stack([first, *turns, 0.5 * (first + last), last]).nan_to_num()
