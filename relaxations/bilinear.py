@@ -53,11 +53,7 @@ def product_support(
     [*S]."""
     if not (w.straight or g.straight or w.monotone):
         raise ValueError("the outer factor of a product of two curves must be monotone")
-    shape = torch.broadcast_shapes(
-        scale.shape, *(t.shape for t in (*slopes, *x, *y)), *([h.shape] if isinstance(h, Tensor) else [])
-    )
-    (a, b), (x0, x1), (y0, y1) = ((t.expand(shape) for t in pair) for pair in (slopes, x, y))
-    scale = scale.expand(shape)
+    scale, a, b, x0, x1, y0, y1, _ = torch.broadcast_tensors(scale, *slopes, *x, *y, torch.as_tensor(h))
     if w.straight or g.straight:
         return straight_support(w, g, scale, (a, b), (x0, x1), (y0, y1), h)
 
@@ -85,14 +81,14 @@ def product_support(
         pick = top.indices[:2]
         left, right = found.left.gather(0, pick), found.right.gather(0, pick)
         steps = torch.arange(PARTS + 1, dtype=left.dtype, device=left.device) / PARTS
-        steps = steps.reshape(1, -1, *[1] * len(shape))
+        steps = steps.reshape(1, -1, *[1] * scale.dim())
         nodes = torch.minimum(left[:, None] + (right - left)[:, None] * steps, right[:, None])
         found = bound(torch.cat([nodes[:, :-1], right[:, None]], dim=1))
     last = found.bound.max(dim=0)
     value = last.values if total is None else torch.maximum(total, last.values)
     at = found.at.gather(0, last.indices[None])[0]
     place = g.support(scale * w.function(at), b, y0, y1).at
-    return Support(value, torch.stack([at, place.expand(shape)]))
+    return Support(value, torch.stack([at, place.expand(value.shape)]))
 
 
 def straight_support(

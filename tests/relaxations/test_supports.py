@@ -6,6 +6,8 @@ searched on grids of x, each around the best of the one before.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -114,3 +116,15 @@ def test_a_support_that_forgets_the_inside_is_caught(name: str) -> None:
         return Support(value, places.gather(-1, index[None, :, None].expand(2, -1, 1))[..., 0])
 
     assert max(float(compared(w, g, corners, kind, True)[0].max()) for kind in KINDS) > 0
+
+
+def test_planes_import_nothing_big() -> None:
+    """Some functions of torch import sympy when first called, which takes as long as many verdicts."""
+    script = (
+        "import sys, torch; from relaxations import GATES, planes\n"
+        "for gate in GATES.values():\n"
+        "    lower = 0.5 + torch.rand(gate.arity, 4)\n"
+        "    planes(gate, lower, lower + 1, gate.example[0])\n"
+        "assert 'sympy' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
