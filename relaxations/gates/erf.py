@@ -8,13 +8,14 @@ is convex on [−√2, √2] and concave outside.
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor
 
 from relaxations.curves import gate_of, largest, s_shaped
 from relaxations.gate import register
-from relaxations.pieces import Piece, halving, piecewise
+from relaxations.pieces import Piece, bracketed, piecewise
 
 ROOT = math.sqrt(2)
 
@@ -45,6 +46,7 @@ def derivative(x: Tensor) -> Tensor:
     return 0.5 * torch.erfc(-x / ROOT) + x * torch.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
 
 
+@cache
 def _pieces() -> tuple[Piece, ...]:
     sides = ((-math.inf, -ROOT, -1), (-ROOT, ROOT, 1), (ROOT, math.inf, -1))
     return tuple(
@@ -54,7 +56,7 @@ def _pieces() -> tuple[Piece, ...]:
             sign,
             accurate,
             derivative,
-            halving(derivative, max(low, -38.0), min(high, 38.0), sign),
+            bracketed(derivative, max(low, -38.0), min(high, 38.0), sign),
             noise=4,
         )
         for low, high, sign in sides

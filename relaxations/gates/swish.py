@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ from torch import Tensor
 from relaxations.curves import gate_of, largest
 from relaxations.gate import register
 from relaxations.gates.relu import identity, zero
-from relaxations.pieces import Piece, halving, piecewise
+from relaxations.pieces import Piece, bracketed, piecewise
 
 Real = Callable[[Tensor], Tensor]
 SILU_INFLECTION = 2.3993572805154675
@@ -48,12 +49,19 @@ def mish_slope(x: Tensor) -> Tensor:
     return weight + x * rest * (1 + weight) * torch.sigmoid(x)
 
 
+@cache
 def _valley(function: Real, derivative: Real, low: float, high: float) -> tuple[Piece, ...]:
     """Concave, convex on [low, high], concave; slopes are settled to rounding beyond ±45."""
     sides = ((-math.inf, low, -1), (low, high, 1), (high, math.inf, -1))
     return tuple(
         Piece(
-            p, q, sign, function, derivative, halving(derivative, max(p, -745.0), min(q, 45.0), sign), noise=4
+            p,
+            q,
+            sign,
+            function,
+            derivative,
+            bracketed(derivative, max(p, -745.0), min(q, 45.0), sign),
+            noise=4,
         )
         for p, q, sign in sides
     )

@@ -20,10 +20,12 @@ from relaxations import sigmoid_softsign, sigmoid_tanh
 from relaxations.bilinear import product_support
 from relaxations.curves import Curve, complement, largest
 from relaxations.gate import Support
+from relaxations.gates import erf, swish
 from relaxations.gates.relu import HARD_SIGMOID, RELU
 from relaxations.gates.sigmoid import SIGMOID
 from relaxations.gates.softsign import SOFTSIGN
 from relaxations.gates.tanh import TANH
+from relaxations.pieces import bracketed
 from relaxations.rounding import margin
 
 HARD = HARD_SIGMOID.bound(alpha=0.2, beta=0.5)
@@ -116,6 +118,28 @@ def test_a_support_that_forgets_the_inside_is_caught(name: str) -> None:
         return Support(value, places.gather(-1, index[None, :, None].expand(2, -1, 1))[..., 0])
 
     assert max(float(compared(w, g, corners, kind, True)[0].max()) for kind in KINDS) > 0
+
+
+@pytest.mark.parametrize(
+    ("derivative", "pieces"),
+    [
+        (swish.silu_slope, swish.SILU_INFLECTION * torch.tensor([-1.0, 1.0], dtype=torch.float64)),
+        (swish.mish_slope, torch.tensor(swish.MISH_INFLECTIONS, dtype=torch.float64)),
+        (erf.derivative, erf.ROOT * torch.tensor([-1.0, 1.0], dtype=torch.float64)),
+    ],
+    ids=["silu", "mish", "gelu"],
+)
+def test_bracketed_inverses_meet_their_slope(derivative: Callable[[Tensor], Tensor], pieces: Tensor) -> None:
+    """Everywhere on a piece, and never NaN for slopes that it does not have."""
+    first, last = pieces.tolist()
+    for lower, upper, sign in ((-38.0, first, -1), (first, last, 1), (last, 38.0, -1)):
+        inverse = bracketed(derivative, lower, upper, sign)
+        places = torch.linspace(lower, upper, 5001, dtype=torch.float64)
+        wanted = derivative(places)
+        assert float((derivative(inverse(wanted).clamp(lower, upper)) - wanted).abs().max()) < 1e-9
+        strange = torch.tensor([-torch.inf, -3.0, 3.0, torch.inf], dtype=torch.float64)
+        ends = torch.tensor([-torch.inf, -torch.inf, torch.inf, torch.inf], dtype=torch.float64)
+        assert torch.equal(inverse(strange), sign * ends)
 
 
 def test_planes_import_nothing_big() -> None:
