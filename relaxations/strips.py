@@ -26,10 +26,10 @@ from relaxations.gate import Gate, Support
 from relaxations.polygon import Cut, edges, extent, project, span
 from relaxations.rounding import UNIT, margin
 
-PARTS, AGAIN = 4, 4
+PARTS, AGAIN = 8, 4
 """Strips at first, and of a strip that is cut again."""
-ROUNDS = 3
-TOLERANCE = 1e-3
+ROUNDS = 2
+TOLERANCE = 5e-3
 """Of the bound, in ranges of F over the places found."""
 STEP = 1e-3
 """Of the differences that estimate derivatives, in half-widths."""
