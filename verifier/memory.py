@@ -12,21 +12,42 @@ import torch
 from verifier.program import Block, GateStep, ScanStep
 
 ALIVE, KEPT = 16, 48
+TRIED = 400  # values that a part in branch and bound holds for every entry of a gate: samples, gradients
+LEAF = 12  # values that an open part keeps for every entry of a gate: boxes, splits, multipliers, planes
 INPUT_COPIES = 4  # of the coefficients of all inputs: by frame, assembled, and what the region makes of them
 
 
 def instance_bytes(program: Block, dtype: torch.dtype) -> int:
     """Bytes that bounding one more instance of `program` in `dtype` takes at the peak."""
     inputs = sum(program.variables[name] for name in program.inputs)
-    bodies = [step.body for step in program.steps if isinstance(step, ScanStep)]
-    blocks = (program, *bodies)
+    blocks = _blocks(program)
     rows = max((2 * sum(f.size for f in stage.forms) for b in blocks for stage in b.stages), default=0)
     width = max(_widest(block) for block in blocks)
-    sites = _gates(program) + sum(
-        step.length * _gates(step.body) for step in program.steps if isinstance(step, ScanStep)
-    )
-    entries = rows * (ALIVE * width + INPUT_COPIES * inputs) + KEPT * sites
+    entries = rows * (ALIVE * width + INPUT_COPIES * inputs) + KEPT * _sites(program)
     return entries * torch.finfo(dtype).bits // 8
+
+
+def part_bytes(program: Block, dtype: torch.dtype) -> int:
+    """Bytes that bounding one more part takes in branch and bound: boxes are inherited, one row is swept."""
+    inputs = sum(program.variables[name] for name in program.inputs)
+    width = max(_widest(block) for block in _blocks(program))
+    entries = ALIVE * width + INPUT_COPIES * inputs + TRIED * _sites(program)
+    return entries * torch.finfo(dtype).bits // 8
+
+
+def leaf_bytes(program: Block, dtype: torch.dtype) -> int:
+    """Bytes of one more open part of branch and bound, at rest."""
+    return LEAF * _sites(program) * torch.finfo(dtype).bits // 8
+
+
+def _blocks(program: Block) -> tuple[Block, ...]:
+    return (program, *(step.body for step in program.steps if isinstance(step, ScanStep)))
+
+
+def _sites(program: Block) -> int:
+    """Entries of all operands of gates, at all iterations."""
+    scans = (step for step in program.steps if isinstance(step, ScanStep))
+    return _gates(program) + sum(step.length * _gates(step.body) for step in scans)
 
 
 def _widest(block: Block) -> int:

@@ -25,7 +25,7 @@ from verifier.bounds import Bounds, Objective
 from verifier.decide import Effort, Trees, branch_and_bound
 from verifier.divide import divide, divisible
 from verifier.explain import Trend
-from verifier.memory import instance_bytes
+from verifier.memory import instance_bytes, leaf_bytes, part_bytes
 from verifier.optimise import ascend
 from verifier.program import compile_program, gate_steps
 from verifier.question import Question
@@ -134,7 +134,14 @@ class Verifier:
         self._lookback = settings.lookback or (NEAR if longest > LONG else None)
         self._held: tuple[list[np.ndarray], Regional] | None = None
         self._corners = any(step.gate.corners for step in gate_steps(self._program))
-        self._together = max(1, (settings.memory << 20) // max(1, instance_bytes(self._program, self._dtype)))
+        fits = {
+            size: max(1, (settings.memory << 20) // max(1, size(self._program, self._dtype)))
+            for size in (instance_bytes, part_bytes, leaf_bytes)
+        }
+        self._together = fits[instance_bytes]
+        self._effort = Effort(
+            parts=min(Effort().parts, fits[part_bytes]), leaves=min(Effort().leaves, fits[leaf_bytes])
+        )
         self._methods = _names(
             "backward" if self._lookback is None else f"backward({self._lookback})", self._corners
         )
@@ -337,18 +344,17 @@ class Verifier:
         )
 
         trees = Trees(instance, rows, goal[pick], known[pick])
-        together = min(Effort().parts, self._together)
         trend = Trend()
         if divisible(over.region):
             above = divide(
                 trees, over.region, over.inner,
-                deadline=deadline, together=together, trend=trend, progress=progress,
+                deadline=deadline, together=min(self._together, self._effort.parts), trend=trend,
+                progress=progress,
             )  # fmt: skip
         else:
-            effort = Effort(parts=together)
             above = branch_and_bound(
                 trees, self._deepest(over), over.part, planes=planes,
-                deadline=deadline, effort=effort, trend=trend, progress=progress,
+                deadline=deadline, effort=self._effort, trend=trend, progress=progress,
             )  # fmt: skip
         raised = known.clone()
         raised[pick] = torch.maximum(known[pick], goal[pick] + above[:, None])
