@@ -22,7 +22,7 @@
 
 enum { LANES = 8 };
 
-#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
 #define FASTEST __attribute__((target_clones("arch=haswell", "default")))
 #else
 #define FASTEST
