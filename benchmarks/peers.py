@@ -1,6 +1,6 @@
 """Certified counts on published benchmarks, beside the published numbers, as markdown.
 
-    python -m benchmarks.peers [--method planes|slopes|branching] [--timeout S] [--radius E]
+    python -m benchmarks.peers [--method planes|corners|slopes|branching] [--timeout S] [--radius E]
         [--save FILE] [NETWORK ...]
     python -m benchmarks.peers --survive FILE [--restarts N] [--steps N]
 
@@ -30,7 +30,7 @@ from verifier.certify import certify, parts
 from verifier.outcome import Verdict
 from verifier.verify import Depth, Settings
 
-METHODS = {"planes": Depth.backward, "corners": Depth.corners, "slopes": Depth.slopes, "branching": Depth.branching}
+METHODS = {"planes": Depth.backward} | {depth.name: depth for depth in Depth if depth > Depth.backward}
 
 
 def verdicts(
@@ -123,7 +123,9 @@ def _wanted(benchmark: Benchmark, chosen: list[str]) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("networks", nargs="*", help="parts of names (all by default)")
-    parser.add_argument("--method", action="append", choices=list(METHODS), help="planes, slopes by default")
+    parser.add_argument(
+        "--method", action="append", choices=list(METHODS), help="planes, corners, slopes by default"
+    )
     parser.add_argument("--timeout", type=float, help="seconds an image; branching needs it")
     parser.add_argument("--radius", type=float, action="append", help="only this one (all by default)")
     parser.add_argument("--save", type=Path, help="append the verdicts to this file")
@@ -131,7 +133,7 @@ def main() -> None:
     parser.add_argument("--restarts", type=int, default=50)
     parser.add_argument("--steps", type=int, default=500)
     options = parser.parse_args()
-    methods = options.method or ["planes", "slopes"]
+    methods = options.method or ["planes", "corners", "slopes"]
     if "branching" in methods and options.timeout is None:
         parser.error("branching goes on until its --timeout: set one")
     if not (SHARED / "benchmarks.json").exists():

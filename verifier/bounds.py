@@ -156,7 +156,7 @@ class Bounds:
             A = C[..., start : start + form.size]
             start += form.size
             interval, magnitude = self._interval(self.program, form, self.variables)
-            relative = self.arithmetic.affine(form.depth, self.program.width)
+            relative = self.arithmetic.affine(form.depth, self.program.width + self._chain)
             constant = constant + A @ form.bias
             constant = constant - (A.abs() * (interval.error + relative * magnitude).unsqueeze(1)).sum(-1)
             for name, linear_map in form.terms.items():
@@ -299,7 +299,7 @@ class Bounds:
         if not self._corners or not self._backward:
             return {}
         found = {}
-        relative = self.arithmetic.affine(0, width)
+        relative = self.arithmetic.affine(0, width + self._chain)
         for step in gates:
             operands = [known[id(form)] for form in step.operands]
             cut = corner_rows(step, *boxes[id(step)], operands, relative)
@@ -365,7 +365,7 @@ class Bounds:
         for iteration in range(scan.length):
             frame = scan.frame(iteration)
             if self._lookback is not None:
-                relative = self.arithmetic.affine(0, body.width)
+                relative = self.arithmetic.affine(0, body.width + self._chain)
                 self._states[id(scan), iteration] = [_state_box(state, relative) for state in states]
             inputs = dict(zip(body.inputs, states, strict=False))
             for name, sequence in zip(body.inputs[body.states :], sequences, strict=True):

@@ -40,7 +40,7 @@ class Effort:
     most `nodes` parts become leaves in all, and at most about `leaves` are kept open."""
 
     parts: int = 1024
-    candidates: int = 12
+    candidates: int = 6
     root_steps: int = 40
     steps: int = 4
     rate: float = 0.15

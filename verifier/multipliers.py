@@ -41,17 +41,18 @@ class Multipliers:
 
 def multipliers(bounds: Bounds, beta: Mapping[Key, Tensor]) -> dict[Key, Multiplier]:
     """The Lagrange terms of the splits of `bounds` for β [2, B, n] ≥ 0 by operand."""
-    relative = bounds.arithmetic.affine(0, bounds.program.width)
-    biases = {
-        (id(form), site.iteration): form.bias for site in bounds.sites.values() for form in site.step.operands
+    read = {
+        (id(form), site.iteration): (form.bias, site.relative)
+        for site in bounds.sites.values()
+        for form in site.step.operands
     }
     found = {}
     for key, (below, above) in beta.items():
         part = bounds.splits[key]
         below = below * torch.isfinite(part.upper)
         above = above * torch.isfinite(part.lower)
-        interval, magnitude = bounds.operands[key]
-        found[key] = multiplier(below, above, part, biases[key], interval.error, magnitude, relative)
+        (interval, magnitude), (bias, relative) = bounds.operands[key], read[key]
+        found[key] = multiplier(below, above, part, bias, interval.error, magnitude, relative)
     return found
 
 
