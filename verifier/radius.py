@@ -64,8 +64,8 @@ def radii(
     """Bounds of the least distortion of `samples`.
 
     `region_of(samples, radius)` makes their regions, `radius` [B]. Without a `timeout` the lower bound is
-    what backward sweeps prove, to a relative `tolerance`. With one, in seconds a sample, branching raises it
-    until most of the time is spent; the attack takes the rest.
+    what backward sweeps prove, to a relative `tolerance`. With one, in seconds a sample, cut corners and then
+    branching raise it until most of the time is spent; the attack takes the rest.
     """
     for part in parts(samples):
         begun = time.monotonic()
@@ -83,6 +83,7 @@ def radii(
         search = Certified(network, right, region_of, begun + CERTIFY_SHARE * budget, progress)
         search.run(Depth.backward, start, tolerance if timeout is None else max(tolerance, COARSE))
         if timeout is not None:
+            search.run(Depth.corners, start, max(tolerance, COARSE))
             search.run(Depth.branching, start, max(tolerance, COARSE))
         upper = _attacked(network, right, region_of, start, search.radius, begun + budget)
         seconds = (time.monotonic() - begun) / len(right)
