@@ -193,7 +193,7 @@ class Bounds:
 
     def relaxed_with(self, chosen: Mapping[Key, Planes]) -> dict[Key, RelaxedGate]:
         """Every site relaxed, with the `chosen` planes where there are some."""
-        return {key: site.relaxed(chosen.get(key)) for key, site in self.sites.items()}
+        return self._relaxed | {key: self.sites[key].relaxed(planes) for key, planes in chosen.items()}
 
     # --- walking the network -------------------------------------------------------------------------
 

@@ -36,13 +36,16 @@ MakeBounds = Callable[[Tensor, Splits, Inherited], Bounds]
 @dataclass(frozen=True, slots=True)
 class Effort:
     """`parts` of a region are bounded together. A tree's root gets `root_steps` of optimisation. Of every
-    leaf that is split, `candidates` for the split are tried out; each half gets `steps` of optimisation. At
-    most `nodes` parts become leaves in all, and at most about `leaves` are kept open."""
+    leaf that is split, `candidates` for the split are tried out; each half gets `steps` of optimisation.
+    Slopes of sites that lose less than the share `minor` of what the worst one does stay as they are: what it
+    takes to move them buys more elsewhere. At most `nodes` parts become leaves in all, and at most about
+    `leaves` are kept open."""
 
     parts: int = 1024
     candidates: int = 6
     root_steps: int = 40
     steps: int = 4
+    minor: float = 0.6
     rate: float = 0.15
     nodes: int = 10_000_000
     leaves: int = 50_000
@@ -270,7 +273,7 @@ class _Search:
         objective, goal = self._trees.of(leaves.tree), self._trees.goal[leaves.tree]
         found = ascend(
             bounds, objective, steps=steps, rate=effort.rate, target=goal, any_row=True,
-            deadline=self._deadline, beta=self._multipliers(leaves, bounds),
+            deadline=self._deadline, beta=self._multipliers(leaves, bounds), minor=self._effort.minor,
         )  # fmt: skip
         distance = found.best - goal
         next_split = candidates(

@@ -66,13 +66,15 @@ def ascend(
     deadline: float = float("inf"),
     known: Tensor | float = -torch.inf,
     beta: Mapping[Key, Tensor] | None = None,
+    minor: float = 0.0,
     progress: Callable[[], None] = lambda: None,
 ) -> Ascent:
     """Raise the objective's rows from the planes of `bounds` and from multipliers `beta`.
 
     One set of slopes and multipliers per instance, shared by its rows. Stops after `steps`, at `deadline`
     (time.monotonic), or when every row is above `target` (`any_row`: when one row of every instance is).
-    `known` bounds are kept where nothing better is found.
+    `known` bounds are kept where nothing better is found. Sites that lose less than the share `minor` of what
+    the worst site loses, in every instance, keep their planes.
     """
     beta = {} if beta is None else beta
     coefficients: dict[Key, Tensor] = {}
@@ -87,7 +89,7 @@ def ascend(
         found = bounds.swept_minimum(objective, None, multipliers(bounds, beta), coefficients)
         best = bounds.settled(kept(known, found))
     groups: dict[int, list[Site]] = {}
-    for site in bounds.sites.values():
+    for site in _major(bounds, coefficients, minor):
         groups.setdefault(id(site.step), []).append(site)
     slopes = [Slopes(sites) for sites in groups.values()]
     betas = Multipliers(bounds, coefficients, beta)
@@ -110,10 +112,11 @@ def ascend(
         exact = not sampled or late or not left or _promising(found, best, target, any_row)
         asked = dict(coefficients) if found.shape[-1] == 1 else None
         coefficients.clear()
-        planes = dict(pair for group in slopes for pair in group.planes(asked, exact))
+        moved = dict(pair for group in slopes for pair in group.planes(asked, exact))
+        planes |= moved
         beta = betas.beta()
         found = bounds.swept_minimum(
-            objective, bounds.relaxed_with(planes), multipliers(bounds, beta), coefficients
+            objective, bounds.relaxed_with(moved), multipliers(bounds, beta), coefficients
         )
         worth = found.masked_fill(~torch.isfinite(found) | unusable | done(), 0.0)
         if exact:
@@ -128,6 +131,20 @@ def ascend(
         {key: value.detach() for key, value in beta.items()},
         {key: value.detach() for key, value in coefficients.items()},
     )
+
+
+def _major(bounds: Bounds, coefficients: Mapping[Key, Tensor], minor: float) -> list[Site]:
+    """Sites whose planes lose, in some instance, at least the share `minor` of what the worst site loses."""
+    if not minor:
+        return list(bounds.sites.values())
+    reached = [site for key, site in bounds.sites.items() if key in coefficients]
+    if not reached:
+        return []
+    lost = torch.stack(
+        [(coefficients[id(s.step), s.iteration].abs().amax(1) * s.gap()).sum(-1) for s in reached]
+    )
+    share = (lost / lost.amax(0).clamp_min(1e-300)).nan_to_num(1.0).amax(1)
+    return [site for site, s in zip(reached, share.tolist(), strict=True) if s >= minor]
 
 
 def _promising(found: Tensor, best: Tensor, target: Tensor | float, any_row: bool) -> bool:
