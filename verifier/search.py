@@ -137,9 +137,7 @@ def _descend(best: _Best, jobs: Jobs, rows: Tensor, generator: torch.Generator) 
         scale = gradient.abs().sum(dim=1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
         momentum = MOMENTUM * momentum + gradient / scale
         length = FIRST_STEP * (LAST_STEP / FIRST_STEP) ** (step / max(effort.steps - 1, 1))
-        x = points.project(
-            region, x + length * (points.corner(region, -momentum) - points.center(region))
-        )
+        x = points.project(region, x + length * (points.corner(region, -momentum) - points.center(region)))
     best.offer(x, instance)
 
 
