@@ -47,7 +47,8 @@ def test_two_rows_prove_what_neither_does(tmp_path: Path) -> None:
     row = torch.zeros(1, 2, CLASSES, dtype=torch.float64)
     row[0, 0, 0], row[0, 1, 0] = 1.0, -1.0
     middle = float(Evaluator(graph).flat(x.double())[0, 0])
-    reach = middle - float(bounds.minimum(Objective(row))[0, 0])
+    least = bounds.minimum(Objective(row))[0]
+    reach = 0.9 * min(middle - float(least[0]), -middle - float(least[1]))
     goal = torch.tensor([[middle, -middle - reach]], dtype=torch.float64)
     assert float((bounds.minimum(Objective(row)) - goal).max()) < 0
     assert float(mixed_minimum(bounds, Objective(row), goal)) > 0
