@@ -60,22 +60,19 @@ def batch_normalization(op: Call) -> Val:
     return op.b.add(op.b.mul(x, constant(s.reshape(along), x.dtype)), shift)
 
 
-def standardised(
-    b: Builder, x: Val, axes: list[int], epsilon: float, *, limited: bool = True
-) -> tuple[Val, Val, Val]:
+def standardised(b: Builder, x: Val, axes: list[int], epsilon: float) -> tuple[Val, Val, Val]:
     """y = (x − m) / d over `axes`, with m the mean and d = √(mean((x − m)²) + ε); returns y, m, d.
 
-    `limited`: with the limits above, for evaluations that centre before they square.
+    With the limits above, for evaluations that centre before they square.
     """
-    kept = [1 if k in axes else n for k, n in enumerate(x.shape)]
     n = math.prod(x.shape[a] for a in axes)
-    mean = b.reshape(b.div(b.sum(x, axes), b.number(n, x)), kept)
+    mean = _mean(b, x, axes)
     centred = b.sub(x, mean)
-    deviation = _root_mean_square(b, centred, axes, epsilon, limited=limited)
+    deviation = _root_mean_square(b, centred, axes, epsilon)
     y = b.div(centred, deviation)
     loss = (2 * n + 8) * _UNIT
     root = math.sqrt(max(n - 1, 1))
-    if not limited or epsilon < LEAST_EPSILON or loss * root > 0.25:
+    if epsilon < LEAST_EPSILON or loss * root > 0.25:
         return y, mean, deviation
     least = (root + loss * root) / (1 - loss * root)
     rate = (least + 1) * loss / math.sqrt(epsilon)
@@ -85,13 +82,18 @@ def standardised(
     return b.emit("max", b.emit("min", y, limit), b.neg(limit)), mean, deviation
 
 
-def _root_mean_square(b: Builder, c: Val, axes: list[int], epsilon: float, *, limited: bool) -> Val:
+def _mean(b: Builder, x: Val, axes: list[int]) -> Val:
+    """Over `axes`, which stay with size 1."""
+    kept = [1 if k in axes else n for k, n in enumerate(x.shape)]
+    n = math.prod(x.shape[a] for a in axes)
+    return b.reshape(b.div(b.sum(x, axes), b.number(n, x)), kept)
+
+
+def _root_mean_square(b: Builder, c: Val, axes: list[int], epsilon: float) -> Val:
     """d = √(mean(c²) + ε) over `axes`, which stay with size 1."""
-    kept = [1 if k in axes else n for k, n in enumerate(c.shape)]
-    n = math.prod(c.shape[a] for a in axes)
-    mean = b.reshape(b.div(b.sum(b.emit("pow", c, exponent=2.0), axes), b.number(n, c)), kept)
+    mean = _mean(b, b.emit("pow", c, exponent=2.0), axes)
     d = b.emit("sqrt", b.add(mean, b.number(epsilon, c)))
-    if not limited or epsilon < LEAST_EPSILON:
+    if epsilon < LEAST_EPSILON:
         return d
     return b.emit("clip", d, low=math.sqrt(epsilon) * (1 - 8 * _UNIT), high=float(np.finfo(np.float32).max))
 
@@ -119,14 +121,18 @@ def instance_normalization(op: Call) -> Val:
 def group_normalization(op: Call) -> Val:
     """Per group of channels; scale and bias per channel from version 21 on, per group before.
 
-    The standard defines it by mean(x²) − m², and so does onnxruntime evaluate it: no limits.
+    The standard defines the variance as mean(x²) − m², and so does onnxruntime evaluate it. It is read as it is
+    computed, so that the model of rounding sees what cancels there; there are no limits.
     """
     b, x = op.b, op[0]
     groups, epsilon = op.require("num_groups", int), op.get_attr("epsilon", _EPSILON)
     op.get_attr("stash_type", 1)
     C = x.shape[1]
     grouped = b.reshape(x, (x.shape[0], groups, C // groups, *x.shape[2:]))
-    y, _, _ = standardised(b, grouped, list(range(2, len(grouped.shape))), epsilon, limited=False)
+    axes = list(range(2, len(grouped.shape)))
+    mean, square = _mean(b, grouped, axes), _mean(b, b.emit("pow", grouped, exponent=2.0), axes)
+    variance = b.sub(square, b.emit("pow", mean, exponent=2.0))
+    y = b.div(b.sub(grouped, mean), b.emit("sqrt", b.add(variance, b.number(epsilon, x))))
     if op.opset >= 21:
         along = (1, groups, C // groups, *[1] * (len(x.shape) - 2))
     else:
@@ -143,7 +149,7 @@ def rms_normalization(op: Call) -> Val:
     op.get_attr("stash_type", 1)
     axes = list(range(axis, len(x.shape)))
     epsilon, n = op.get_attr("epsilon", _EPSILON), math.prod(x.shape[axis:])
-    y = b.div(x, _root_mean_square(b, x, axes, epsilon, limited=True))
+    y = b.div(x, _root_mean_square(b, x, axes, epsilon))
     if epsilon >= LEAST_EPSILON:
         limit = math.sqrt(n) * (1 + (n + 8) * _UNIT)
         y = b.emit("clip", y, low=-limit, high=limit)
