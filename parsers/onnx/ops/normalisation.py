@@ -121,8 +121,8 @@ def instance_normalization(op: Call) -> Val:
 def group_normalization(op: Call) -> Val:
     """Per group of channels; scale and bias per channel from version 21 on, per group before.
 
-    The standard defines the variance as mean(x²) − m², and so does onnxruntime evaluate it. It is read as it is
-    computed, so that the model of rounding sees what cancels there; there are no limits.
+    The standard defines the variance as mean(x²) − m², and so does onnxruntime evaluate it. It is read as it
+    is computed, so that the model of rounding sees what cancels there; there are no limits.
     """
     b, x = op.b, op[0]
     groups, epsilon = op.require("num_groups", int), op.get_attr("epsilon", _EPSILON)
