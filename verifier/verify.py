@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
@@ -138,10 +138,7 @@ class Verifier:
             size: max(1, (settings.memory << 20) // max(1, size(self._program, self._dtype)))
             for size in (instance_bytes, part_bytes, leaf_bytes)
         }
-        self._together = fits[instance_bytes]
-        self._effort = Effort(
-            parts=min(Effort().parts, fits[part_bytes]), leaves=min(Effort().leaves, fits[leaf_bytes])
-        )
+        self._together, self._parts, self._leaves = fits.values()
         self._methods = _names(
             "backward" if self._lookback is None else f"backward({self._lookback})", self._corners
         )
@@ -344,17 +341,20 @@ class Verifier:
         )
 
         trees = Trees(instance, rows, goal[pick], known[pick])
-        trend = Trend()
+        trend, effort = Trend(), Effort()
+        effort = replace(
+            effort, parts=min(effort.parts, self._parts), leaves=min(effort.leaves, self._leaves)
+        )
         if divisible(over.region):
             above = divide(
                 trees, over.region, over.inner,
-                deadline=deadline, together=min(self._together, self._effort.parts), trend=trend,
+                deadline=deadline, together=min(self._together, effort.parts), trend=trend,
                 progress=progress,
             )  # fmt: skip
         else:
             above = branch_and_bound(
                 trees, self._deepest(over), over.part, planes=planes,
-                deadline=deadline, effort=self._effort, trend=trend, progress=progress,
+                deadline=deadline, effort=effort, trend=trend, progress=progress,
             )  # fmt: skip
         raised = known.clone()
         raised[pick] = torch.maximum(known[pick], goal[pick] + above[:, None])
