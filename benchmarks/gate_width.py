@@ -22,7 +22,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor
 
-import verifier.bounds
+import verifier.boxes
 from benchmarks.networks import write_classifier
 from benchmarks.optimum import optimal_planes
 from benchmarks.relaxations import mean_value
@@ -84,7 +84,7 @@ def main() -> None:
                     spent.append(time.process_time() - begin)
                     return found
 
-                with mock.patch.object(verifier.bounds, "planes", timed):
+                with mock.patch.object(verifier.boxes, "planes", timed):
                     for _ in range(2 if maker is planes else 1):  # the first run warms up
                         spent.clear()
                         bounds = Bounds(program, ball_region(x, eps, torch.inf), Arithmetic(deployed=False))

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-import verifier.bounds
+import verifier.boxes
 from parsers import read_onnx
 from parsers.ir import Graph
 from relaxations import Diagonals
@@ -49,6 +49,13 @@ def _rows(region: Region) -> Tensor:
     return BOTH_SIGNS.expand(len(region), -1, -1)
 
 
+def _posed(name: str, eps: float, folder: Path) -> tuple[Graph, Block, Region, Objective]:
+    """A network, and its outputs of both signs around two samples."""
+    graph, program = _prepared(name, folder)
+    region = ball_region(_data(), eps, torch.inf)
+    return graph, program, region, Objective(_rows(region))
+
+
 def _assert_holds(graph: Graph, region: Region, lower: Tensor) -> None:
     found = smallest_found(graph, region, _rows(region))
     assert bool((lower <= found + 1e-12).all()), f"left by {float((lower - found).max()):.3g}"
@@ -57,9 +64,7 @@ def _assert_holds(graph: Graph, region: Region, lower: Tensor) -> None:
 @pytest.mark.parametrize("eps", [1e-4, 0.05, 0.6])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_bounds_contain_what_search_finds(name: str, eps: float, folder: Path) -> None:
-    graph, program = _prepared(name, folder)
-    region = ball_region(_data(), eps, torch.inf)
-    objective = Objective(_rows(region))
+    graph, program, region, objective = _posed(name, eps, folder)
     interval = Bounds(program, region, REAL, backward=False).minimum(objective)
     bounds = Bounds(program, region, REAL)
     swept = bounds.minimum(objective)
@@ -75,9 +80,7 @@ CORNERED = [n for n in NETWORKS if n.startswith("lstm") and "relu" not in n]
 @pytest.mark.parametrize("eps", [1e-4, 0.05, 0.6])
 @pytest.mark.parametrize("name", CORNERED)
 def test_bounds_with_cut_corners_hold(name: str, eps: float, folder: Path) -> None:
-    graph, program = _prepared(name, folder)
-    region = ball_region(_data(), eps, torch.inf)
-    objective = Objective(_rows(region))
+    graph, program, region, objective = _posed(name, eps, folder)
     bounds = Bounds(program, region, REAL, corners=True)
     swept = bounds.minimum(objective)
     found = ascend(bounds, objective, steps=6, rate=0.1, target=torch.inf)
@@ -126,9 +129,7 @@ def test_corners_cut_too_far_are_caught(name: str, folder: Path, monkeypatch: py
 @pytest.mark.parametrize("lookback", [1, 2, 4])
 @pytest.mark.parametrize("name", ["lstm", "lstm_reverse", "gru_two_layers_bidirectional", "attention"])
 def test_bounded_lookback_is_sound_and_no_tighter(name: str, lookback: int, folder: Path) -> None:
-    graph, program = _prepared(name, folder)
-    region = ball_region(_data(), 0.1, torch.inf)
-    objective = Objective(_rows(region))
+    graph, program, region, objective = _posed(name, 0.1, folder)
     short = Bounds(program, region, REAL, lookback=lookback).minimum(objective)
     whole = Bounds(program, region, REAL, lookback=FRAMES).minimum(objective)
     torch.testing.assert_close(whole, Bounds(program, region, REAL).minimum(objective), rtol=0, atol=1e-9)
@@ -222,7 +223,7 @@ def test_instances_do_not_see_each_other(folder: Path) -> None:
 def test_a_wrong_plane_is_caught(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The search above must be able to fail: planes drawn in by some of their gap are found out."""
     graph, program = _prepared(name, folder)
-    honest = verifier.bounds.planes
+    honest = verifier.boxes.planes
 
     def wrong(gate, lower, upper, parameters=None, **given):
         planes = honest(gate, lower, upper, parameters, **given)
@@ -233,7 +234,7 @@ def test_a_wrong_plane_is_caught(name: str, folder: Path, monkeypatch: pytest.Mo
             planes, lower_offset=planes.lower_offset + inward, upper_offset=planes.upper_offset - inward
         )
 
-    monkeypatch.setattr(verifier.bounds, "planes", wrong)
+    monkeypatch.setattr(verifier.boxes, "planes", wrong)
 
     def caught(eps: float) -> bool:
         region = ball_region(_data(4), eps, torch.inf)

@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 import torch
 
-import verifier.bounds
+import verifier.boxes
 from benchmarks.compositions import COMPOSITIONS, Measured, measure, random_boxes, write
 from parsers import read_onnx
 from relaxations import Planes
@@ -83,7 +83,7 @@ def test_bounds_shrunk_by_a_thousandth_are_caught(name: str, kind: str, tmp_path
 def test_wrong_planes_are_caught(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Planes of the gates that a composition is made of, drawn in by some of their gap."""
     path = write(tmp_path / "composition.onnx", COMPOSITIONS[name], 4, inside=True)
-    honest = verifier.bounds.planes
+    honest = verifier.boxes.planes
 
     def wrong(*of: Any, **also: Any) -> Planes:
         planes = honest(*of, **also)
@@ -94,7 +94,7 @@ def test_wrong_planes_are_caught(name: str, tmp_path: Path, monkeypatch: pytest.
             planes, lower_offset=planes.lower_offset + inward, upper_offset=planes.upper_offset - inward
         )
 
-    monkeypatch.setattr(verifier.bounds, "planes", wrong)
+    monkeypatch.setattr(verifier.boxes, "planes", wrong)
 
     def caught(kind: str) -> bool:
         try:
