@@ -117,7 +117,8 @@ def _units(a: Tensor, m: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
     tiny = torch.finfo(a.dtype).tiny
     unit_m = (m / r.clamp(min=tiny).unsqueeze(-1)).clamp(max=1)
     unit_a = a / a.amax(dim=-1, keepdim=True).clamp(min=tiny)
-    return unit_m.expand(torch.broadcast_shapes(unit_m.shape, unit_a.shape)), unit_a
+    wide, _ = torch.broadcast_tensors(unit_m, unit_a)  # broadcast_shapes would import sympy: half a second
+    return wide, unit_a
 
 
 def _log_multiplier(a: Tensor, m: Tensor, p: float) -> Tensor:
