@@ -57,6 +57,7 @@ class SiteWalk:
         self._lookback = lookback
         self._splits = splits
         self._inherited = inherited
+        self._anew = inherited is None or inherited.planes is None
         self._corners = corners
         self._progress = progress
         self._batch = len(region)
@@ -74,7 +75,9 @@ class SiteWalk:
         for name in self._program.inputs:
             stop = start + self._program.variables[name]
             lower, upper = self._region.lower[:, start:stop], self._region.upper[:, start:stop]
-            variables[name] = Interval(lower, upper, torch.zeros_like(lower), tight=True)
+            variables[name] = Interval(
+                lower, upper, torch.zeros_like(lower), tight=self._region.halfspace is None
+            )
             start = stop
         self._block(self._program, variables, None, 0)
         return variables
@@ -114,7 +117,7 @@ class SiteWalk:
                 known[id(form)] = self._narrowed(known[id(form)], *self._inherited.boxes[id(form), iteration])
         self._split(known, iteration)
         open_forms = [f for f in stage.forms if not (known[id(f)][0].tight or known[id(f)][0].is_point())]
-        if self._backward and self._inherited is None and open_forms:
+        if self._backward and self._anew and open_forms:
             lower, upper = self.rows.of_forms(
                 open_forms, [known[id(f)][0].error for f in open_forms], scan, iteration
             )
@@ -127,12 +130,12 @@ class SiteWalk:
     def _narrowed(
         self, held: tuple[Interval, Tensor], lower: Tensor, upper: Tensor, *, tight: bool = False
     ) -> tuple[Interval, Tensor]:
-        """Two bounds of one value, intersected. Both contain it, so they overlap, unless splits have left an
-        instance nothing; without splits it means that one of them is wrong."""
+        """Two bounds of one value, intersected. Both contain it, so they overlap, unless splits or a
+        half-space have left an instance nothing; without these it means that one of them is wrong."""
         interval, empty = held[0].intersect(lower, upper, tight or held[0].tight)
         empty = empty & ~self.lost
         if bool(empty.any()):
-            if not self._splits and self._inherited is None:
+            if not self._splits and self._inherited is None and self._region.halfspace is None:
                 raise AssertionError("two sound bounds of one value do not overlap")
             self.empty = self.empty | empty
         return interval, held[1]
@@ -164,7 +167,7 @@ class SiteWalk:
     ) -> dict[int, Diagonals]:
         """Bounds that cut the corners of the boxes of gates of `stage`, by identity of the gate."""
         gates = [step for step in stage.steps if isinstance(step, GateStep) and step.gate.corners]
-        if self._inherited is not None:
+        if self._inherited is not None and not self._anew:
             held = self._inherited.diagonals
             return {id(step): held[id(step), iteration] for step in gates if (id(step), iteration) in held}
         if not self._corners or not self._backward:
@@ -214,7 +217,7 @@ class SiteWalk:
     def _planes(
         self, step: GateStep, iteration: int, lower: Tensor, upper: Tensor, cut: Diagonals | None
     ) -> Planes:
-        if self._inherited is None:
+        if self._inherited is None or self._anew:
             return planes(step.gate, lower, upper, step.parameters, diagonals=cut)
         return inherited_planes(step, iteration, lower, upper, self._inherited)
 

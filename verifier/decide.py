@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -21,22 +21,30 @@ from torch import Tensor
 from relaxations import Planes
 from verifier.bounds import Bounds, Objective
 from verifier.branch import candidates
+from verifier.clipping import above, clips
 from verifier.explain import Trend
+from verifier.halfspace import Halfspace
 from verifier.inherit import Inherited
 from verifier.layout import layout_of
 from verifier.multipliers import multipliers
 from verifier.optimise import ascend
+from verifier.question import Question
 from verifier.rows import Rows
 from verifier.splits import Key, Part, Splits
 
-# (instance of every part, its splits, what it inherits) → bounds of the parts
-MakeBounds = Callable[[Tensor, Splits, Inherited], Bounds]
+# (instance of every part, its splits, what it inherits, where its counterexamples are) → bounds of the parts
+MakeBounds = Callable[[Tensor, Splits, Inherited, Halfspace], Bounds]
+
+
+FEW_LEAVES = 8  # so many are split together where there are as many: few take hardly longer than one
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
     """`parts` of a region are bounded together. A tree's root gets `root_steps` of optimisation. Of every
     leaf that is split, `candidates` for the split are tried out; each half gets `steps` of optimisation.
+    Where the middle of the region lies more than `depth` inside of what a leaf's half-space takes away, and
+    `deeper` than the last time, its boxes are made anew, for `together` leaves at once.
     Slopes of sites that lose less than the share `minor` of what the worst one does stay as they are: what it
     takes to move them buys more elsewhere. At most `nodes` parts become leaves in all, and at most about
     `leaves` are kept open."""
@@ -46,6 +54,9 @@ class Effort:
     root_steps: int = 40
     steps: int = 4
     minor: float = 0.6
+    together: int = 16
+    depth: float = 0.35
+    deeper: float = 0.15
     rate: float = 0.15
     nodes: int = 10_000_000
     leaves: int = 50_000
@@ -59,9 +70,11 @@ class Effort:
 @dataclass(frozen=True, slots=True, eq=False)
 class Trees:
     """M questions: is one of the rows of `objective` ([M, R, ..]) above its `goal` [M, R] everywhere in the
-    region of `instance` [M]? `known` [M, R] are bounds for the whole region."""
+    region of `instance` [M]? `known` [M, R] are bounds for the whole region. Questions of one `group` [M] are
+    worth nothing before all of them are answered."""
 
     instance: Tensor
+    group: Tensor
     objective: Objective
     goal: Tensor
     known: Tensor
@@ -81,7 +94,9 @@ class _Leaves(Rows):
     """Open parts [N] over a `Layout` with P operand units and S entries of planes: their `tree`, how far the
     best row is `above` its goal; splits `part_*` [N, P], infinite where there is none; boxes `*` [N, P];
     `planes` [N, 2, S]; multipliers `beta` [N, 2, P]; candidates for the next split [N, m]: `unit`, `point`,
-    and `worth`, 0 where there is nothing to split."""
+    and `worth`, 0 where there is nothing to split; the half-space of its counterexamples, `normal` [N, n] and
+    `constant` [N], the `depth` [N] of the region's middle in what that takes away, and how deep it was when
+    the boxes of the part were last made anew."""
 
     tree: Tensor
     above: Tensor
@@ -94,6 +109,10 @@ class _Leaves(Rows):
     unit: Tensor
     point: Tensor
     worth: Tensor
+    normal: Tensor
+    constant: Tensor
+    depth: Tensor
+    renewed: Tensor
 
     def halves(self, unit: Tensor, point: Tensor) -> _Leaves:
         """Both parts of every leaf cut at `unit`, `point` [N]: all lower halves, then all upper ones."""
@@ -132,7 +151,7 @@ def branch_and_bound(
         leaves = leaves.select(torch.nonzero(~done)[:, 0])
         if trend is not None:
             trend.note(nodes, proved.scatter_reduce(0, leaves.tree, leaves.above, "amin"))
-        chosen = _chosen(leaves, search.batch(), effort.leaves)
+        chosen = _chosen(leaves, trees, search.batch(), effort.leaves)
         if not len(chosen) or time.monotonic() >= deadline or nodes >= effort.nodes:
             break
         rest = torch.ones(len(leaves.tree), dtype=torch.bool, device=chosen.device)
@@ -144,25 +163,32 @@ def branch_and_bound(
     return proved.scatter_reduce(0, leaves.tree, leaves.above, "amin")
 
 
-def _chosen(leaves: _Leaves, count: int, most: int) -> Tensor:
+def _chosen(leaves: _Leaves, trees: Trees, count: int, most: int) -> Tensor:
     """Up to `count` leaves to split; with more than `most` open ones, those nearest to being proved."""
     ready = leaves.worth[:, 0] > 0
     if len(leaves.tree) <= most:
-        return worst_of_every_tree(leaves.tree, leaves.above, ready, count)
+        return next_leaves(trees, leaves.tree, leaves.above, ready, count)
     places = torch.nonzero(ready)[:, 0]
     return places[leaves.above[places].argsort(descending=True)][:count]
 
 
-def worst_of_every_tree(tree: Tensor, above: Tensor, ready: Tensor, count: int) -> Tensor:
-    """Up to `count` places of leaves that are `ready` [N]: the worst one of every tree, then every second
-    worst, and so on; where there are more trees than places, those first that are nearest to being proved."""
+def next_leaves(trees: Trees, tree: Tensor, above: Tensor, ready: Tensor, count: int) -> Tensor:
+    """Up to `count` places of leaves that are `ready` [N], at most a third of these where there are many.
+
+    A tree counts only with all others of its group, so a group is as far from being proved as its worst leaf.
+    Work is shared out in inverse proportion to that: the k-th worst leaf of a tree costs k times what its
+    group is short of, and the cheapest leaves are taken. So what is nearly proved is not kept waiting by what
+    is not."""
     places = torch.nonzero(ready)[:, 0]
     places = places[above[places].argsort()]
     places = places[tree[places].argsort(stable=True)]  # tree by tree, the worst first
+    group = trees.group[tree]
+    short = above.new_zeros(int(trees.group.max()) + 1).scatter_reduce(0, group, -above, "amax")
     sizes = torch.bincount(tree[places])
     rank = torch.arange(len(places), device=tree.device) - (sizes.cumsum(0) - sizes)[tree[places]]
-    nearest = above[places].argsort(descending=True)
-    return places[nearest[rank[nearest].argsort(stable=True)]][:count]
+    cost = (rank + 1) * short[group[places]].clamp_min(1e-12)
+    share = max(FEW_LEAVES, (len(places) + 2) // 3)
+    return places[cost.argsort(stable=True)][: min(count, share)]
 
 
 class _Search:
@@ -187,6 +213,7 @@ class _Search:
             {key: site.planes for key, site in bounds.sites.items()} if planes is None else planes
         )
         self._diagonals = layout.flat_diagonals(bounds)
+        self._halfspace = bounds.region.halfspace or Halfspace.everything(bounds.region.lower)
         self._last = (0, 0.0)  # leaves split in the last round, and its seconds
 
     def batch(self) -> int:
@@ -215,6 +242,10 @@ class _Search:
             nothing.long(),
             nothing,
             nothing,
+            self._halfspace.normal[trees.instance],
+            self._halfspace.constant[trees.instance],
+            nothing[:, 0],
+            nothing[:, 0],
         )
         return self._improved(leaves, self._bounds(leaves), self._effort.root_steps)
 
@@ -222,9 +253,21 @@ class _Search:
         """Both halves of every leaf, each bounded and with candidates for its next split."""
         begun = time.monotonic()
         halves = leaves.halves(*self._best_split(leaves))
-        improved = self._improved(halves, self._bounds(halves), self._effort.steps)
+        improved = self._renewed(self._improved(halves, self._bounds(halves), self._effort.steps))
         self._last = len(leaves.tree), time.monotonic() - begun
         return improved
+
+    def _renewed(self, leaves: _Leaves) -> _Leaves:
+        """The leaves, the boxes of some of them made anew over what their half-spaces leave."""
+        effort = self._effort
+        ready = (leaves.depth > effort.depth) & (leaves.depth > leaves.renewed + effort.deeper)
+        for places in torch.nonzero(ready & (leaves.above <= 0))[:, 0].split(effort.together):
+            if not len(places) or time.monotonic() >= self._deadline:
+                break
+            some = replace(leaves.select(places), renewed=leaves.depth[places])
+            better = self._improved(some, self._bounds(some, anew=True), effort.steps)
+            leaves = leaves.put(places, better)
+        return leaves
 
     def _best_split(self, leaves: _Leaves) -> tuple[Tensor, Tensor]:
         """The unit and the point [N] where each leaf is cut."""
@@ -247,8 +290,9 @@ class _Search:
         best = both.argmax(-1, keepdim=True)
         return leaves.unit.gather(-1, best)[:, 0], leaves.point.gather(-1, best)[:, 0]
 
-    def _bounds(self, leaves: _Leaves) -> Bounds:
-        """Bounds of parts with what they inherit."""
+    def _bounds(self, leaves: _Leaves, anew: bool = False) -> Bounds:
+        """Bounds of parts with what they inherit; with their planes and boxes made `anew`, inside the old
+        ones."""
         layout = self._layout
         split = torch.isfinite(leaves.part_lower) | torch.isfinite(leaves.part_upper)
         lower, upper = layout.by_operand(leaves.part_lower), layout.by_operand(leaves.part_upper)
@@ -257,11 +301,14 @@ class _Search:
             for key, used in layout.by_operand(split.any(0)).items()
             if bool(used.any())
         }
+        instance, halfspace = self._trees.instance[leaves.tree], Halfspace(leaves.normal, leaves.constant)
         held_lower, held_upper = layout.by_operand(leaves.lower), layout.by_operand(leaves.upper)
         boxes = {key: (held_lower[key], held_upper[key]) for key in layout.operands}
-        diagonals = layout.diagonals_by_site(self._diagonals[self._trees.instance[leaves.tree]])
+        if anew:
+            return self._make(instance, splits, Inherited(boxes), halfspace)
+        diagonals = layout.diagonals_by_site(self._diagonals[instance])
         inherited = Inherited(boxes, layout.by_site(leaves.planes), diagonals)
-        return self._make(self._trees.instance[leaves.tree], splits, inherited)
+        return self._make(instance, splits, inherited, halfspace)
 
     def _multipliers(self, leaves: _Leaves, bounds: Bounds) -> dict[Key, Tensor]:
         beta = self._layout.by_operand(leaves.beta)
@@ -280,9 +327,14 @@ class _Search:
             bounds, self._layout, found.coefficients, distance.argmax(-1), effort.candidates
         )
         lower, upper = self._layout.boxes(bounds)
+        ask = Question(objective, goal, True)
+        there, depth = clips(
+            bounds, ask, bounds.relaxed_with(found.planes), multipliers(bounds, found.beta)
+        ).deepest()
+        deeper = depth > leaves.depth
         return _Leaves(
             leaves.tree,
-            torch.maximum(distance.amax(-1), leaves.above),  # a part is no worse than the whole
+            torch.maximum(above(found.best, goal), leaves.above),  # a part is no worse than the whole
             leaves.part_lower,
             leaves.part_upper,
             lower,
@@ -292,4 +344,8 @@ class _Search:
             next_split.unit,
             next_split.point,
             next_split.worth,
+            torch.where(deeper.unsqueeze(-1), there.normal, leaves.normal),
+            torch.where(deeper, there.constant, leaves.constant),
+            torch.maximum(depth, leaves.depth),
+            leaves.renewed,
         )

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from verifier.bounds import Bounds
-from verifier.decide import Trees, worst_of_every_tree
+from verifier.decide import Trees, next_leaves
 from verifier.explain import Trend
 from verifier.mixture import mixed_minimum
 from verifier.region import Region
@@ -72,7 +72,7 @@ def divide(
         inside = (middle > parts.lower.gather(-1, parts.entry[:, None])) & (
             middle < parts.upper.gather(-1, parts.entry[:, None])
         )
-        chosen = worst_of_every_tree(parts.tree, parts.above, inside[:, 0], max(1, together // 2))
+        chosen = next_leaves(trees, parts.tree, parts.above, inside[:, 0], max(1, together // 2))
         if not len(chosen) or time.monotonic() >= deadline:
             break
         rest = torch.ones(len(parts.tree), dtype=torch.bool, device=chosen.device)

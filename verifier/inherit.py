@@ -1,4 +1,4 @@
-"""What a part of a region takes over from the part it was cut out of: boxes, and planes over them.
+"""What a part of a region takes over from the part it was cut out of: boxes, and mostly planes over them.
 
 What holds on a region holds on every part of it; so a part needs no sweeps of its own before its question
 can be asked. Planes are made anew where a split has made the gate's box smaller, and only there.
@@ -7,7 +7,7 @@ can be asked. Planes are made anew where a split has made the gate's box smaller
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -22,17 +22,19 @@ SHRUNK = 0.9  # of the old width: below it slopes are chosen anew, not only offs
 @dataclass(frozen=True, slots=True, eq=False)
 class Inherited:
     """`boxes` of operands ([B, n], [B, n]), by (identity of the form, iteration), `planes` of sites, and
-    `diagonals` of those whose corners are cut off."""
+    `diagonals` of those whose corners are cut off. Without planes, everything is made anew inside the
+    boxes."""
 
     boxes: Mapping[Key, tuple[Tensor, Tensor]]
-    planes: Mapping[Key, Planes]
-    diagonals: Mapping[Key, Diagonals]
+    planes: Mapping[Key, Planes] | None = None
+    diagonals: Mapping[Key, Diagonals] = field(default_factory=dict)
 
 
 def inherited_planes(
     step: GateStep, iteration: int, lower: Tensor, upper: Tensor, inherited: Inherited
 ) -> Planes:
     """Planes over boxes [k, B, n] that lie in the inherited ones."""
+    assert inherited.planes is not None
     held = inherited.planes[id(step), iteration]
     old = [inherited.boxes[id(form), iteration] for form in step.operands]
     ratio = torch.stack(

@@ -34,6 +34,19 @@ class Question:
         objective = Objective(picked(o.outputs), inputs, o.uncertainty)
         return Question(objective, self.goal[instances], self.any_row)
 
+    def open_rows(self, found: Tensor) -> tuple[tuple[Tensor, Tensor], Question]:
+        """What bounds [B, R] leave open, one by one: (instance [M, 1], row [M, r]) and the question of each.
+        All rows of an instance stay together where one of them is enough."""
+        if self.any_row:
+            instance = self.open(found)[:, None]
+            row = torch.arange(found.shape[1], device=found.device).expand(len(instance), -1)
+        else:
+            instance, row = (t[:, None] for t in torch.nonzero(found <= self.goal, as_tuple=True))
+        o, pick = self.objective, (instance, row)
+        inputs = None if o.inputs is None else o.inputs.expand(len(found), -1, -1)[pick]
+        outputs = o.outputs.expand(len(found), -1, -1)[pick]
+        return pick, Question(Objective(outputs, inputs, o.uncertainty), self.goal[pick], self.any_row)
+
     def why(
         self, bounds: Bounds, found: Tensor, outlook: Mapping[int, float] | None = None
     ) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The set of inputs a statement is about: a box, or Lp balls cut by a box.
+"""The set of inputs a statement is about: a box, or Lp balls cut by a box; or what a half-space leaves of it.
 
 The network's inputs are flattened and joined, in the order of `graph.inputs`, to one vector of n entries;
 B instances stand in front. A region is the set of *real* vectors described by the float numbers stored here.
@@ -8,7 +8,7 @@ B instances stand in front. A region is the set of *real* vectors described by t
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -17,26 +17,84 @@ from torch.nn.functional import pad
 
 from parsers.errors import BadInput
 from verifier.ball import Ball, Groups, outward, step
-from verifier.dual import relative_margin, unclipped_value, upper_value
+from verifier.dual import conjugate, norm, relative_margin, unclipped_value, upper_value
+from verifier.halfspace import Halfspace, multipliers
+
+BALL_SHARES = (0.25, 0.5, 1.0, 2.0)
 
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """{x : lower ≤ x ≤ upper, x in `ball`} for each of B instances; `lower`, `upper` [B, n].
+    """{x : lower ≤ x ≤ upper, x in `ball`, x in `halfspace`} for each of B instances; `lower`, `upper` [B,
+    n].
 
     An entry with lower = upper is fixed. The box is the tightest around ball ∩ box, rounded outward, and the
-    ball's center lies in it. Make regions with `box_region` and `ball_region`, which see to that.
+    ball's center lies in it. Make regions with `box_region` and `ball_region`, which see to that. What a
+    half-space leaves may be empty; only `minimum` regards it.
     """
 
     lower: Tensor
     upper: Tensor
     ball: Ball | None = None
+    halfspace: Halfspace | None = None
+
+    def within(self, halfspace: Halfspace | None) -> Region:
+        """The same region, cut by `halfspace`, which takes the place of what cut it before."""
+        return replace(self, halfspace=halfspace)
 
     def minimum(self, rows: Tensor, start: int = 0) -> Tensor:
         """A lower bound [B, R] of min A·x over the region, for `rows` A [B, R, n]; differentiable in A. With
         fewer columns than n, the rows are those of the entries from `start` on, and zero for the others.
 
-        The exact minimum but for an outward rounding margin. With x = base + d,
+        The exact minimum but for an outward rounding margin, without a half-space; with one, the best of
+        `verifier.halfspace`, whose multipliers count as constants for the gradient.
+        """
+        if self.halfspace is None:
+            return self._minimum(rows, start)
+        if self.cutting_ball is not None and rows.shape[-1] < self.lower.shape[1]:  # a ball ties all entries
+            rows, start = pad(rows, (start, self.lower.shape[1] - start - rows.shape[-1])), 0
+        plain = self._minimum(rows, start)
+        cut = self._cut_minimum(rows, start, self.halfspace)
+        return torch.where(cut > plain, cut, plain)
+
+    def _cut_minimum(self, rows: Tensor, start: int, halfspace: Halfspace) -> Tensor:
+        """λ·(b + min A'·x') + min (a + λ·A)·x, A' and x' being the entries that the rows leave out.
+
+        The coefficients err by u·(|λA| + |a + λA|), the last sums by u of their terms: 4u of both covers
+        that."""
+        stop = start + rows.shape[-1]
+        A = halfspace.normal[:, start:stop]
+        rest = torch.cat([halfspace.normal[:, :start], torch.zeros_like(A), halfspace.normal[:, stop:]], -1)
+        if bool(rest.any()):
+            beside = self._minimum(rest.unsqueeze(1), 0).squeeze(1)
+        else:
+            beside = torch.zeros_like(halfspace.constant)
+        reach = torch.maximum(self.lower.abs(), self.upper.abs())[:, start:stop]
+        scale = ((A.abs() * reach).sum(-1) + halfspace.constant.abs() + beside.abs()).unsqueeze(1)
+        best = None
+        for weight in self._multipliers(rows.detach(), A, halfspace.constant + beside, start):
+            weight = weight.nan_to_num(0.0, 0.0, 0.0)
+            moved = rows + weight.unsqueeze(-1) * A.unsqueeze(1)
+            size = (moved.detach().abs() @ reach.unsqueeze(-1)).squeeze(-1)
+            size = size + weight * scale
+            found = self._minimum(moved, start) + weight * (halfspace.constant + beside).unsqueeze(1)
+            found = found - 2 * torch.finfo(rows.dtype).eps * size
+            best = found if best is None else torch.maximum(best, found)
+        assert best is not None
+        return best
+
+    def _multipliers(self, rows: Tensor, normal: Tensor, constant: Tensor, start: int) -> list[Tensor]:
+        """Choices of λ [B, R]: the best one for boxes; for balls some in proportion to the rows' norms."""
+        if self.cutting_ball is None:
+            base, spread = (side[:, start : start + rows.shape[-1]] for side in self._base_and_spread)
+            return [multipliers(rows, normal, constant, base, spread)]
+        q, inverse = conjugate(self.p, rows.dtype)
+        size = norm(normal.abs(), q, inverse).unsqueeze(1)
+        ratio = torch.where(size > 0, norm(rows.abs(), q, inverse) / size, 0.0)
+        return [share * ratio for share in BALL_SHARES]
+
+    def _minimum(self, rows: Tensor, start: int = 0) -> Tensor:
+        """`minimum` without the half-space. With x = base + d,
 
             min A·x  ≥  A·base − Σ_box |Aᵢ|·radᵢ − Σ_g value(|A_g|, m_g, radius_g)        (verifier.dual)
 
@@ -69,14 +127,16 @@ class Region:
     def select(self, indices: Tensor) -> Region:
         """The instances at `indices`, in that order, with repetitions."""
         ball = None if self.ball is None else self.ball.select(indices)
-        return Region(self.lower[indices], self.upper[indices], ball)
+        halfspace = None if self.halfspace is None else self.halfspace.select(indices)
+        return Region(self.lower[indices], self.upper[indices], ball, halfspace)
 
     def repeat(self, count: int) -> Region:
         """Every instance `count` times in a row."""
         return self.select(torch.arange(len(self), device=self.lower.device).repeat_interleave(count))
 
     def to(self, device: str | torch.device, dtype: torch.dtype) -> Region:
-        """The region on another device and in another precision: rounding only ever enlarges it."""
+        """The region on another device and in another precision, without its half-space: it is only ever
+        enlarged."""
         lower, upper = outward(self.lower, dtype, -1).to(device), outward(self.upper, dtype, 1).to(device)
         if self.ball is None:
             return Region(lower, upper)

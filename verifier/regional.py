@@ -9,8 +9,9 @@ from torch import Tensor
 
 from verifier.arithmetic import Arithmetic
 from verifier.bounds import Bounds
+from verifier.halfspace import Halfspace
 from verifier.inherit import Inherited
-from verifier.program import Block
+from verifier.program import Block, gate_steps
 from verifier.region import Region
 from verifier.splits import Splits
 
@@ -26,6 +27,7 @@ class Regional:
         lookback: int | None,
         progress: Callable[[], None],
     ) -> None:
+        self.corners = any(step.gate.corners for step in gate_steps(program))
         self._program = program
         self.region = region
         self._arithmetic = arithmetic
@@ -48,22 +50,34 @@ class Regional:
             progress=self._progress,
         )  # fmt: skip
 
+    @property
+    def deepest(self) -> Bounds:
+        """The tightest bounds without a question."""
+        return self.cut if self.corners else self.sweeps
+
     def inner(self, region: Region) -> Bounds:
         """Bounds over some region of the same network."""
         return Bounds(
             self._program, region, self._arithmetic, lookback=self._lookback, progress=self._progress
         )
 
-    def part(self, instances: Tensor, splits: Splits, inherited: Inherited) -> Bounds:
-        """Bounds of parts of the region's instances."""
+    def part(self, instances: Tensor, splits: Splits, inherited: Inherited, halfspace: Halfspace) -> Bounds:
+        """Bounds of parts of the region's instances, cut by half-spaces."""
         return Bounds(
-            self._program, self.region.select(instances), self._arithmetic,
-            lookback=self._lookback, splits=splits, inherited=inherited, progress=self._progress,
+            self._program, self.region.select(instances).within(halfspace), self._arithmetic,
+            lookback=self._lookback, splits=splits, inherited=inherited, corners=self.corners,
+            progress=self._progress,
         )  # fmt: skip
 
     def select(self, instances: Tensor) -> Regional:
         """The instances at these places, in order."""
         if len(instances) == len(self.region):
             return self
-        region = self.region.select(instances)
+        return self._over(self.region.select(instances))
+
+    def cut_by(self, instances: Tensor, halfspace: Halfspace) -> Regional:
+        """The instances at these places, in order, each cut by its half-space."""
+        return self._over(self.region.select(instances).within(halfspace))
+
+    def _over(self, region: Region) -> Regional:
         return Regional(self._program, region, self._arithmetic, self._lookback, self._progress)

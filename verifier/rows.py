@@ -1,4 +1,4 @@
-"""Records of equally long tensors: select rows of all of them, or join two records."""
+"""Records of equally long tensors: select or replace rows of all of them, or join two records."""
 
 from __future__ import annotations
 
@@ -22,3 +22,8 @@ class Rows:
         """The rows of this record, then those of `other`."""
         pairs = ((getattr(self, field.name), getattr(other, field.name)) for field in fields(self))  # type: ignore[arg-type]
         return type(self)(*(torch.cat(pair) for pair in pairs))
+
+    def put(self, indices: Tensor, other: Self) -> Self:
+        """With the rows of `other` at `indices`."""
+        pairs = ((getattr(self, field.name), getattr(other, field.name)) for field in fields(self))  # type: ignore[arg-type]
+        return type(self)(*(mine.index_copy(0, indices, theirs) for mine, theirs in pairs))

@@ -21,7 +21,8 @@ from parsers.ir import Graph
 from parsers.specification import Case
 from relaxations import Planes
 from verifier.arithmetic import Arithmetic
-from verifier.bounds import Bounds, Objective
+from verifier.bounds import Objective
+from verifier.clipping import DEPTH, clipped, clips
 from verifier.decide import Effort, Trees, branch_and_bound
 from verifier.divide import divide, divisible
 from verifier.explain import Trend
@@ -105,7 +106,8 @@ class Depth(IntEnum):
     backward = 1
     corners = 2
     slopes = 3
-    branching = 4
+    clipping = 4
+    branching = 5
 
 
 def _nothing() -> None:
@@ -133,14 +135,14 @@ class Verifier:
         longest = max((scan.length for scan in graph.scans()), default=0)
         self._lookback = settings.lookback or (NEAR if longest > LONG else None)
         self._held: tuple[list[np.ndarray], Regional] | None = None
-        self._corners = any(step.gate.corners for step in gate_steps(self._program))
         fits = {
             size: max(1, (settings.memory << 20) // max(1, size(self._program, self._dtype)))
             for size in (instance_bytes, part_bytes, leaf_bytes)
         }
         self._together, self._parts, self._leaves = fits.values()
         self._methods = _names(
-            "backward" if self._lookback is None else f"backward({self._lookback})", self._corners
+            "backward" if self._lookback is None else f"backward({self._lookback})",
+            any(step.gate.corners for step in gate_steps(self._program)),
         )
 
     def margins(
@@ -291,8 +293,8 @@ class Verifier:
         depth: Depth,
     ) -> _Minimum:
         """`known` bounds [B, R] of what is open after a backward pass, raised."""
-        bounds, best, reached = self._deepest(over), known, Depth.backward
-        if self._corners:
+        bounds, best, reached = over.deepest, known, Depth.backward
+        if over.corners:
             reached = Depth.corners
             with torch.no_grad():
                 best = torch.maximum(known, bounds.minimum(ask.objective))
@@ -304,46 +306,67 @@ class Verifier:
                 any_row=ask.any_row, deadline=limit, known=best, progress=progress,
             )  # fmt: skip
             best, planes = found.best, found.planes
-        nothing_to_cut = not bounds.sites and not divisible(over.region)
-        if depth < Depth.branching or math.isinf(limit) or not len(ask.open(best)) or nothing_to_cut:
-            return _Minimum(best, self._methods[reached], True, ask.why(bounds, best))
-        best, outlook = self._branch(over, ask, best, planes, limit, progress)
-        why, finished = ask.why(bounds, best, outlook), not len(ask.open(best))
-        return _Minimum(best, self._methods[Depth.branching], finished, why)
+        if depth >= Depth.clipping and len(ask.open(best)):
+            return self._row_by_row(over, ask, best, planes, limit, progress, depth)
+        return _Minimum(best, self._methods[reached], True, ask.why(bounds, best))
 
-    def _deepest(self, over: Regional) -> Bounds:
-        """The tightest bounds without a question."""
-        return over.cut if self._corners else over.sweeps
-
-    def _branch(
+    def _row_by_row(
         self,
         over: Regional,
         ask: Question,
         known: Tensor,
         planes: Mapping[Key, Planes] | None,
+        limit: float,
+        progress: Callable[[], None],
+        depth: Depth,
+    ) -> _Minimum:
+        """`known` bounds [B, R] raised by what is tried for each open row by itself, or for all rows of an
+        instance where one of them is enough."""
+        bounds, reached, outlook = over.deepest, Depth.clipping, None
+        rows, single = ask.open_rows(known)
+        instance, best = rows[0][:, 0], known[rows]
+        relaxed = None if planes is None else bounds.relaxed_with(planes)
+        halfspace, middle = clips(bounds, ask, relaxed).pick(rows).deepest()
+        if bounds.sites:
+            best, halfspace = clipped(
+                over, instance, single, best, halfspace, middle,
+                deadline=limit, together=self._together, progress=progress,
+            )  # fmt: skip
+        left = single.open(best)
+        can_be_cut = bool(bounds.sites) or divisible(over.region)
+        if depth >= Depth.branching and math.isfinite(limit) and len(left) and can_be_cut:
+            reached = Depth.branching
+            some, place = instance[left], instance[left]
+            if bool((middle[left] > DEPTH).any()) and not divisible(over.region):
+                over = over.cut_by(some, halfspace.select(left))
+                place, planes = torch.arange(len(some), device=some.device), None
+            part = single.select(left)
+            trees = Trees(place, some, part.objective, part.goal, best[left])
+            above, factors = self._branch(over, trees, planes, limit, progress)
+            best[left] = torch.maximum(best[left], part.goal + above[:, None])
+            outlook = {}
+            for k, factor in zip(some.tolist(), factors, strict=True):
+                outlook[k] = max(outlook.get(k, 1.0), factor)
+        raised = known.index_put(rows, best)
+        finished = reached < Depth.branching or not len(ask.open(raised))
+        return _Minimum(raised, self._methods[reached], finished, ask.why(bounds, raised, outlook))
+
+    def _branch(
+        self,
+        over: Regional,
+        trees: Trees,
+        planes: Mapping[Key, Planes] | None,
         deadline: float,
         progress: Callable[[], None],
-    ) -> tuple[Tensor, dict[int, float]]:
-        """`known` [B, R] raised by branch and bound: a tree for each row, or for all rows of an instance; and
-        for instances that stay open how many times more time would likely decide them."""
-        objective, goal = ask.objective, ask.goal
-        if ask.any_row:
-            instance, row = torch.nonzero((known <= goal).all(-1))[:, 0], torch.arange(known.shape[1])[None]
-        else:
-            instance, row = torch.nonzero(known <= goal, as_tuple=True)
-            row = row[:, None]
-        pick = (instance[:, None], row)
-        inputs = objective.inputs
-        rows = Objective(
-            objective.outputs.expand(len(known), -1, -1)[pick],
-            None if inputs is None else inputs.expand(len(known), -1, -1)[pick],
-            objective.uncertainty,
-        )
-
-        trees = Trees(instance, rows, goal[pick], known[pick])
+    ) -> tuple[Tensor, list[float]]:
+        """By how much [M] the best row of each of `trees` is above its goal, by branch and bound; and how
+        many times more time would likely decide those that stay open."""
         trend, effort = Trend(), Effort()
         effort = replace(
-            effort, parts=min(effort.parts, self._parts), leaves=min(effort.leaves, self._leaves)
+            effort,
+            parts=min(effort.parts, self._parts),
+            leaves=min(effort.leaves, self._leaves),
+            together=min(effort.together, self._together),
         )
         if divisible(over.region):
             above = divide(
@@ -353,15 +376,10 @@ class Verifier:
             )  # fmt: skip
         else:
             above = branch_and_bound(
-                trees, self._deepest(over), over.part, planes=planes,
+                trees, over.deepest, over.part, planes=planes,
                 deadline=deadline, effort=effort, trend=trend, progress=progress,
             )  # fmt: skip
-        raised = known.clone()
-        raised[pick] = torch.maximum(known[pick], goal[pick] + above[:, None])
-        outlook: dict[int, float] = {}
-        for k, factor in zip(instance.tolist(), trend.outlook(), strict=True):
-            outlook[k] = max(outlook.get(k, 1.0), factor)
-        return raised, outlook
+        return above, trend.outlook()
 
 
 def _names(backward: str, corners: bool) -> dict[int, str]:
@@ -372,5 +390,6 @@ def _names(backward: str, corners: bool) -> dict[int, str]:
         Depth.backward: backward,
         Depth.corners: full,
         Depth.slopes: full + "+slopes",
+        Depth.clipping: full + "+clipping",
         Depth.branching: full + "+branching",
     }

@@ -16,7 +16,8 @@ from tests.verifier.networks import CLASSES, FEATURES, FRAMES, NETWORKS, write_n
 from verifier.arithmetic import Arithmetic
 from verifier.bounds import Bounds, Objective
 from verifier.branch import candidates
-from verifier.decide import Effort, Trees, branch_and_bound
+from verifier.decide import Effort, MakeBounds, Trees, branch_and_bound
+from verifier.halfspace import Halfspace
 from verifier.inherit import Inherited
 from verifier.layout import layout_of
 from verifier.optimise import optimise_slopes
@@ -37,6 +38,14 @@ def _question(name: str, folder: Path, eps: float) -> tuple[Graph, Block, Region
     graph = read_onnx(write_network(name, folder))
     x = torch.randn(1, FRAMES * FEATURES, generator=torch.Generator().manual_seed(3))
     return graph, compile_program(graph), ball_region(x, eps, torch.inf)
+
+
+def _parts_of(program: Block, region: Region) -> MakeBounds:
+    def part(instances: Tensor, splits: Splits, inherited: Inherited, halfspace: Halfspace) -> Bounds:
+        cut = region.select(instances).within(halfspace)
+        return Bounds(program, cut, REAL, splits=splits, inherited=inherited)
+
+    return part
 
 
 def _random_halves(bounds: Bounds, count: int, seed: int) -> list[tuple[Splits, Splits]]:
@@ -111,10 +120,9 @@ def test_branching_never_lowers_a_bound_nor_passes_the_truth(name: str, corners:
     known = root.minimum(objective)
     rows = ROWS[0].unsqueeze(1)
     # a goal that no bound can reach: everything that branching can raise is raised
-    trees = Trees(torch.zeros(CLASSES, dtype=torch.int64), Objective(rows), known.T + 1e6, known.T)
-
-    def part(instances: Tensor, splits: Splits, inherited: Inherited) -> Bounds:
-        return Bounds(program, region.select(instances), REAL, splits=splits, inherited=inherited)
+    first = torch.zeros(CLASSES, dtype=torch.int64)
+    trees = Trees(first, first, Objective(rows), known.T + 1e6, known.T)
+    part = _parts_of(program, region)
 
     effort = Effort(parts=64, candidates=4, steps=3, nodes=40)
     above = branch_and_bound(trees, root, part, deadline=time.monotonic() + 60, effort=effort)
@@ -131,12 +139,13 @@ def test_what_is_proved_by_parts_is_proved(folder: Path) -> None:
     known = root.minimum(Objective(ROWS))[0]
     truth = smallest_found(graph, region, ROWS)[0]
 
-    def part(instances: Tensor, splits: Splits, inherited: Inherited) -> Bounds:
-        return Bounds(program, region.select(instances), REAL, splits=splits, inherited=inherited)
+    part = _parts_of(program, region)
 
     def gained(goal: Tensor, nodes: int) -> Tensor:
+        first = torch.zeros(CLASSES, dtype=torch.int64)
         trees = Trees(
-            torch.zeros(CLASSES, dtype=torch.int64),
+            first,
+            first,
             Objective(ROWS[0].unsqueeze(1)),
             goal[:, None],
             known[:, None],

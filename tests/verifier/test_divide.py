@@ -36,8 +36,10 @@ def test_goals_short_of_the_truth_are_reached_and_none_beyond(name: str, tmp_pat
     truth = smallest_found(graph, region, ROWS)[0]
 
     def gained(goal: Tensor, seconds: float) -> Tensor:
+        first = torch.zeros(CLASSES, dtype=torch.int64)
         trees = Trees(
-            torch.zeros(CLASSES, dtype=torch.int64),
+            first,
+            first,
             Objective(ROWS[0].unsqueeze(1)),
             goal[:, None],
             known[:, None],
@@ -75,6 +77,7 @@ def test_a_point_is_not_cut() -> None:
             return torch.ones(1, 1, 2, dtype=torch.float64), torch.zeros(1, 1)
 
     one = torch.ones(1, 1, 1, dtype=torch.float64)
-    trees = Trees(torch.zeros(1, dtype=torch.int64), Objective(one), 0 * one[0], -one[0])
+    first = torch.zeros(1, dtype=torch.int64)
+    trees = Trees(first, first, Objective(one), 0 * one[0], -one[0])
     found = divide(trees, point, lambda _: Nothing(), deadline=time.monotonic() + 60, together=4)  # type: ignore[arg-type, return-value]
     assert float(found) == -1.0

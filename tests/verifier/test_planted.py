@@ -32,6 +32,7 @@ from verifier.decide import Effort as BranchingEffort
 from verifier.decide import MakeBounds, Trees, branch_and_bound
 from verifier.divide import divide
 from verifier.evaluator import Evaluator
+from verifier.halfspace import Halfspace
 from verifier.inherit import Inherited
 from verifier.region import Region, ball_region, box_region
 from verifier.search import Effort
@@ -280,9 +281,9 @@ def _careless_division(
 def _careless_branching(trees: Trees, bounds: Bounds, make: MakeBounds, **options: Any) -> Tensor:
     """As `branch_and_bound`, with gaps between the parts of what is split."""
 
-    def narrowed(instances: Tensor, splits: Splits, inherited: Inherited) -> Bounds:
+    def narrowed(instances: Tensor, splits: Splits, inherited: Inherited, halfspace: Halfspace) -> Bounds:
         parts = {key: Part(part.lower + 3, part.upper - 3) for key, part in splits.items()}
-        return make(instances, parts, inherited)
+        return make(instances, parts, inherited, halfspace)
 
     return branch_and_bound(trees, bounds, narrowed, **options)
 
