@@ -16,7 +16,8 @@ from verifier.splits import Splits
 
 
 class Regional:
-    """One region and its bounds, each made when it is first asked for."""
+    """One region and its bounds, each made when it is first asked for: with sweeps that go back `lookback`
+    iterations, None for all."""
 
     def __init__(
         self,
@@ -24,17 +25,28 @@ class Regional:
         region: Region,
         arithmetic: Arithmetic,
         lookback: int | None,
+        few: int | None,
         progress: Callable[[], None],
     ) -> None:
         self._program = program
         self.region = region
         self._arithmetic = arithmetic
         self._lookback = lookback
+        self._few = few
         self._progress = progress
 
     @cached_property
     def intervals(self) -> Bounds:
         return Bounds(self._program, self.region, self._arithmetic, backward=False)
+
+    @cached_property
+    def short(self) -> Bounds | None:
+        """Sweeps of `few` iterations, where those are to be tried first."""
+        if self._few is None:
+            return None
+        return Bounds(
+            self._program, self.region, self._arithmetic, lookback=self._few, progress=self._progress
+        )
 
     @cached_property
     def sweeps(self) -> Bounds:
@@ -66,4 +78,4 @@ class Regional:
         if len(instances) == len(self.region):
             return self
         region = self.region.select(instances)
-        return Regional(self._program, region, self._arithmetic, self._lookback, self._progress)
+        return Regional(self._program, region, self._arithmetic, self._lookback, self._few, self._progress)

@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+import verifier.regional
+import verifier.verify
 from parsers import read_onnx
 from parsers.ir import Graph
 from relaxations import GATES, Gate, planes
@@ -19,6 +21,7 @@ from verifier.affine import AffineForm
 from verifier.arithmetic import Arithmetic
 from verifier.bounds import Bounds, Objective
 from verifier.ends import StateLines, Swept
+from verifier.evaluator import Evaluator
 from verifier.forward import LinearBounds, LinearRules
 from verifier.interval import Interval
 from verifier.linear import Dense, Diagonal
@@ -26,6 +29,7 @@ from verifier.points import project
 from verifier.program import compile_program
 from verifier.region import Region, ball_region, box_region
 from verifier.row_bounds import RowBounds
+from verifier.verify import Depth, Verifier
 
 SIGNS = torch.cat([torch.eye(CLASSES), -torch.eye(CLASSES)]).double()
 DTYPES = [torch.float64, torch.float32]
@@ -189,7 +193,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("networks")
 
 
-def _region(eps: float, p: float = torch.inf, count: int = 2) -> Region:
+def _region(eps: float | Tensor, p: float = torch.inf, count: int = 2) -> Region:
     x = np.random.default_rng(1).normal(size=(count, FRAMES * FEATURES)).astype(np.float32)
     return ball_region(torch.as_tensor(x), eps, p)
 
@@ -280,3 +284,37 @@ def test_functions_drawn_in_are_caught(name: str, folder: Path, monkeypatch: pyt
             return True
 
     assert any(caught(eps) for eps in (0.05, 0.2, 0.5))
+
+
+# --- short sweeps before long ones --------------------------------------------------------------------
+
+
+def test_short_sweeps_come_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they decide is not swept again, and what they leave open gets the bounds of whole sweeps."""
+    graph = read_onnx(write_network("lstm", folder))
+    region = _region(torch.tensor([0.005, 0.05, 0.2, 0.4, 0.8]), count=5)
+    labels = Evaluator(graph).flat(region.middle).argmax(-1).tolist()
+    whole = Verifier(graph).margins(region, labels, depth=Depth.backward)
+    assert whole.method == "backward"
+    monkeypatch.setattr(verifier.verify, "MANY", FRAMES - 1)
+    monkeypatch.setattr(verifier.verify, "FEW", 2)
+    swept: list[int] = []
+
+    class Counted(Bounds):
+        def __init__(self, program, region, arithmetic, *, lookback=None, **options) -> None:  # type: ignore[no-untyped-def]
+            swept.extend([len(region)] * (lookback is None and "backward" not in options))
+            super().__init__(program, region, arithmetic, lookback=lookback, **options)
+
+    monkeypatch.setattr(verifier.regional, "Bounds", Counted)
+    short = Verifier(graph).margins(region, labels, depth=Depth.short)
+    assert short.method == "backward(2)"
+    assert not swept
+    both = Verifier(graph).margins(region, labels, depth=Depth.backward)
+    assert both.method == "backward"
+    decided = int((short.lower > 0).sum())
+    assert 0 < decided < 5
+    assert swept == [5 - decided]
+    assert (both.lower > 0).tolist() == (whole.lower > 0).tolist()
+    unknown = whole.lower <= 0
+    assert bool((both.lower[unknown] >= whole.lower[unknown] - 1e-9).all())
+    assert [bool(text) for text in both.why] == unknown.tolist()
