@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from verifier.points import project
 from verifier.program import compile_program
 from verifier.region import Region, ball_region, box_region
 from verifier.row_bounds import RowBounds
-from verifier.verify import Depth, Verifier
+from verifier.verify import Depth, Settings, Verifier
 
 SIGNS = torch.cat([torch.eye(CLASSES), -torch.eye(CLASSES)]).double()
 DTYPES = [torch.float64, torch.float32]
@@ -318,3 +319,18 @@ def test_short_sweeps_come_first(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     unknown = whole.lower <= 0
     assert bool((both.lower[unknown] >= whole.lower[unknown] - 1e-9).all())
     assert [bool(text) for text in both.why] == unknown.tolist()
+
+
+def test_branching_with_short_sweeps_holds(folder: Path) -> None:
+    """Parts are not swept: their states' linear bounds come from the rules alone."""
+    graph = read_onnx(write_network("lstm", folder))
+    region = _region(torch.tensor([0.1, 0.3]))
+    labels = Evaluator(graph).flat(region.middle).argmax(-1).tolist()
+    found = Verifier(graph, Settings(lookback=2, slope_steps=4)).margins(
+        region, labels, deadline=time.monotonic() + 3
+    )
+    assert found.method.startswith("backward(2)")
+    rows = torch.eye(CLASSES).double()[labels].unsqueeze(1) - torch.eye(CLASSES).double()
+    least = smallest_found(graph, region, rows)
+    same = torch.arange(CLASSES) == torch.tensor(labels).unsqueeze(1)
+    assert bool(((found.per_class <= least + 1e-12) | same).all())
