@@ -28,9 +28,7 @@ from verifier.workspace import Workspace, in_parts, parts_of
 _POINTER, _SIZE = ctypes.c_void_p, ctypes.c_ssize_t
 WAITING, DIRECT, SCRATCH = range(3)  # as in walk.c
 
-# Bytes of waiting coefficients between two products: on one thread as few as the products take well, so that
-# they stay in the cache; else so many a thread that handing them out costs little beside.
-BLOCK, PART = 1 << 20, 1 << 22
+BLOCK = 1 << 20  # bytes of waiting coefficients a thread between two products, so that they stay in the cache
 LEAST_PART = 1 << 17  # waiting coefficients that are worth a thread
 
 
@@ -130,7 +128,7 @@ class Walk:
         after = constant.new_empty(batch, rows, 1)
         space.turn()
         parts = parts_of(total * self.waiting, LEAST_PART)
-        block = min(total, parts * max(1, (BLOCK if parts == 1 else PART) // (self.waiting * like.itemsize)))
+        block = min(total, parts * max(1, BLOCK // (self.waiting * like.itemsize)))
         waiting = space.brief("waiting", block, self.waiting, like)
         direct = space.lasting("direct", total, self.span, like)
         scratch = space.brief("scratch", parts, self.scratch, like)

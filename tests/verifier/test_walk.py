@@ -117,8 +117,8 @@ def test_blocks_and_threads_change_no_bound(name: str, folder: Path, monkeypatch
 
     monkeypatch.setattr(walk, "parts_of", lambda _entries, _least: 3)
     monkeypatch.setattr(walk, "in_parts", watched)
-    for part in (walk.PART, 2000):
-        monkeypatch.setattr(walk, "PART", part)
+    for block in (1 << 20, 2000):
+        monkeypatch.setattr(walk, "BLOCK", block)
         shared, _ = _bounds(path, torch.float64, 3, None)
         torch.testing.assert_close(shared.minimum(objective), expected, rtol=0.0, atol=1e-12)
     assert used == {3}
