@@ -27,7 +27,8 @@ from verifier.ends import Ends, StateBox, Swept, Window
 from verifier.program import Block, GateStep, ScanStep
 from verifier.relaxed import RelaxedGate
 from verifier.splits import Multiplier
-from verifier.walk import Packed, Workspace, walk_of
+from verifier.walk import Packed, walk_of
+from verifier.workspace import Workspace
 
 Planes = Callable[[GateStep, int], RelaxedGate]  # (step, iteration; 0 outside scans) → its planes
 
