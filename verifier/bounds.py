@@ -133,7 +133,7 @@ class Bounds:
         A, constant = self._rows.of_outputs(objective.outputs, self._outputs, relaxed, multipliers, record)
         if objective.inputs is not None:
             A = A + objective.inputs
-        return A.expand(len(self.region), -1, -1), constant
+        return A, constant
 
     def uncertainty(self, objective: Objective) -> Tensor | float:
         """What the unknown digits of the coefficients can change: uncertainty · Σ |coefficient| |value|."""

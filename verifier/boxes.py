@@ -17,6 +17,7 @@ from relaxations import Diagonals, Planes, image, planes
 from verifier.affine import AffineForm
 from verifier.arithmetic import Arithmetic, never_negative
 from verifier.corners import corner_rows
+from verifier.forward import LinearBounds, LinearPass
 from verifier.inherit import Inherited, inherited_planes
 from verifier.interval import Interval, interval_of
 from verifier.program import Block, GateStep, ScanStep, Stage
@@ -25,7 +26,6 @@ from verifier.relaxed import RelaxedGate
 from verifier.row_bounds import RowBounds
 from verifier.site import Key, Site
 from verifier.splits import Splits
-from verifier.sweep import StateBox
 
 GRID = 2.0**-38  # of boxes: a power of two, so that dividing by it is exact
 
@@ -83,12 +83,17 @@ class SiteWalk:
         return variables
 
     def _block(
-        self, block: Block, variables: dict[str, Interval], scan: ScanStep | None, iteration: int
+        self,
+        block: Block,
+        variables: dict[str, Interval],
+        scan: ScanStep | None,
+        iteration: int,
+        linear: LinearPass | None = None,
     ) -> list[Interval]:
         """Bound all steps of `block`, adding to its `variables`; returns the intervals of its outputs."""
         known: dict[int, tuple[Interval, Tensor]] = {}
         for stage in block.stages:
-            known |= self._operands(block, stage, variables, scan, iteration)
+            known |= self._operands(block, stage, variables, scan, iteration, linear)
             boxes = {id(step): self._box(step, known) for step in stage.steps if isinstance(step, GateStep)}
             cuts = self._diagonals(stage, boxes, known, scan, iteration, block.width)
             for step in stage.steps:
@@ -110,6 +115,7 @@ class SiteWalk:
         variables: dict[str, Interval],
         scan: ScanStep | None,
         iteration: int,
+        linear: LinearPass | None,
     ) -> dict[int, tuple[Interval, Tensor]]:
         known = {id(form): self._interval(block, form, variables) for form in stage.forms}
         if self._inherited is not None:
@@ -118,9 +124,8 @@ class SiteWalk:
         self._split(known, iteration)
         open_forms = [f for f in stage.forms if not (known[id(f)][0].tight or known[id(f)][0].is_point())]
         if self._backward and self._anew and open_forms:
-            lower, upper = self.rows.of_forms(
-                open_forms, [known[id(f)][0].error for f in open_forms], scan, iteration
-            )
+            errors = [known[id(f)][0].error for f in open_forms]
+            lower, upper = self.rows.of_forms(open_forms, errors, scan, iteration, linear)
             for form, low, high in zip(open_forms, lower, upper, strict=True):
                 known[id(form)] = self._narrowed(known[id(form)], low, high, tight=True)
             self._progress()
@@ -234,18 +239,23 @@ class SiteWalk:
         body = scan.body
         states = [self._interval(block, form, variables)[0] for form in scan.initial]
         sequences = [self._interval(block, form, variables)[0] for form in scan.sequences]
+        lines: list[LinearBounds] = []
         frames_out: list[dict[int, Interval]] = [{} for _ in scan.stacked]
         for iteration in range(scan.length):
             frame = scan.frame(iteration)
             if self._lookback is not None:
-                relative = self._arithmetic.affine(0, body.width + self.rows.chain)
-                self.rows.states[id(scan), iteration] = [_state_box(state, relative) for state in states]
+                self.rows.end_in(scan, iteration, states, lines)
             inputs = dict(zip(body.inputs, states, strict=False))
             for name, sequence in zip(body.inputs[body.states :], sequences, strict=True):
                 size = body.variables[name]
                 inputs[name] = sequence.slice(frame * size, (frame + 1) * size)
-            outputs = self._block(body, inputs, scan, iteration)
+            linear = None
+            if self._lookback is not None and iteration < scan.length - self._lookback:
+                given = dict(zip(body.inputs, lines, strict=False))
+                linear = self.rows.linear(body, iteration, inputs, self.sites, given)
+            outputs = self._block(body, inputs, scan, iteration, linear)
             states = outputs[: body.states]
+            lines = [] if linear is None else linear.states()
             for frames, interval in zip(frames_out, outputs[body.states :], strict=True):
                 frames[frame] = interval
         bounds = dict(zip(scan.finals, states, strict=True))
@@ -276,10 +286,3 @@ def _on_grid(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
         torch.where(wide, torch.floor(lower / GRID) * GRID, lower),
         torch.where(wide, torch.ceil(upper / GRID) * GRID, upper),
     )
-
-
-def _state_box(state: Interval, relative: float) -> StateBox:
-    """The middle, and a radius that covers the rounding of A·middle − |A|·radius for any A [.., n]."""
-    middle = (state.lower + state.upper) / 2
-    radius = torch.maximum(state.upper - middle, middle - state.lower) + 2 * relative * state.magnitude
-    return StateBox(middle.unsqueeze(-1), radius.unsqueeze(-1))

@@ -53,8 +53,11 @@ class Interval:
         Where the two cross by a hair, as rounding makes them, the hull of the crossing is kept.
         """
         lower, upper = torch.maximum(self.lower, lower), torch.minimum(self.upper, upper)
-        empty = (lower - upper > 1e-6 * (1 + self.magnitude)).any(-1)
-        return Interval(torch.minimum(lower, upper), torch.maximum(lower, upper), self.error, tight), empty
+        empty = (lower > upper).any(-1)
+        if bool(empty.any()):
+            empty = (lower - upper > 1e-6 * (1 + self.magnitude)).any(-1)
+            lower, upper = torch.minimum(lower, upper), torch.maximum(lower, upper)
+        return Interval(lower, upper, self.error, tight), empty
 
 
 def interval_of(
@@ -67,16 +70,19 @@ def interval_of(
     """
     if (source := form.source) is not None:
         return variables[source], variables[source].magnitude
-    centre = form.bias.expand(batch, -1)
-    magnitude = form.bias_magnitude.expand(batch, -1)
-    radius = error = torch.zeros_like(centre)
+    centre, sums = form.bias.expand(batch, -1), None
     for name, linear_map in form.terms.items():
         v = variables[name]
         centre = centre + linear_map.apply(v.centre)
-        r, m, e = linear_map.apply_absolute(v.sizes)
-        radius, magnitude, error = radius + r, magnitude + m, error + e
+        more = linear_map.apply_absolute(v.sizes)
+        sums = more if sums is None else sums + more
+    if sums is None:
+        sums = centre.new_zeros(3, *centre.shape)
+    radius, magnitude, error = sums.unbind()
+    magnitude = magnitude + form.bias_magnitude
     rounding = arithmetic.affine(form.depth, width) * magnitude
-    lower, upper = centre - radius - rounding, centre + radius + rounding
+    reach = radius + rounding
+    lower, upper = centre - reach, centre + reach
     if form.nonnegative and all(bool((variables[name].lower >= 0).all()) for name in form.terms):
         lower = lower.clamp_min(0.0)
     return Interval(lower, upper, error + rounding), magnitude

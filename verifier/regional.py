@@ -17,7 +17,8 @@ from verifier.splits import Splits
 
 
 class Regional:
-    """One region and its bounds, each made when it is first asked for."""
+    """One region and its bounds, each made when it is first asked for: with sweeps that go back `lookback`
+    iterations, None for all."""
 
     def __init__(
         self,
@@ -25,6 +26,7 @@ class Regional:
         region: Region,
         arithmetic: Arithmetic,
         lookback: int | None,
+        few: int | None,
         progress: Callable[[], None],
     ) -> None:
         self.corners = any(step.gate.corners for step in gate_steps(program))
@@ -32,11 +34,21 @@ class Regional:
         self.region = region
         self._arithmetic = arithmetic
         self._lookback = lookback
+        self._few = few
         self._progress = progress
 
     @cached_property
     def intervals(self) -> Bounds:
         return Bounds(self._program, self.region, self._arithmetic, backward=False)
+
+    @cached_property
+    def short(self) -> Bounds | None:
+        """Sweeps of `few` iterations, where those are to be tried first."""
+        if self._few is None:
+            return None
+        return Bounds(
+            self._program, self.region, self._arithmetic, lookback=self._few, progress=self._progress
+        )
 
     @cached_property
     def sweeps(self) -> Bounds:
@@ -80,4 +92,4 @@ class Regional:
         return self._over(self.region.select(instances).within(halfspace))
 
     def _over(self, region: Region) -> Regional:
-        return Regional(self._program, region, self._arithmetic, self._lookback, self._progress)
+        return Regional(self._program, region, self._arithmetic, self._lookback, self._few, self._progress)

@@ -58,22 +58,22 @@ def relax(
     Proof of the margin: the operand coefficients are at most |λ|·σ_k, σ_k = |m_k| + |r_k|. An error e_k of
     operand k changes the objective by at most |λ| σ_k e_k, an error of the gate by |λ| e. The products and
     sums of `pull` and of the adjoint products that follow err relatively by γ: at most
-    |λ| γ (Σ_k σ_k mag_k + |m_o| + |r_o|). All are proportional to |λ|, hence the sum may be added to r_o.
+    |λ| γ (Σ_k σ_k mag_k + |m_o| + |r_o|), with the offsets as they are without biases, which are parts of
+    mag_k. All are proportional to |λ|, hence the sum may be added to r_o.
     """
-    lower, upper = planes.lower_slope, planes.upper_slope  # [k, B, n]
+    # an offset is the slope of one more operand that is always 1
+    lower = torch.cat([planes.lower_slope, planes.lower_offset.unsqueeze(0)])  # [k + 1, B, n]
+    upper = torch.cat([planes.upper_slope, planes.upper_offset.unsqueeze(0)])
     middle, radius = (lower + upper) / 2, (upper - lower) / 2
-    middle_offset = (planes.lower_offset + planes.upper_offset) / 2
-    radius_offset = (planes.upper_offset - planes.lower_offset) / 2
-    margin = gate_error + relative * (planes.lower_offset.abs() + planes.upper_offset.abs())
-    for k, bias in enumerate(biases):
-        reach = middle[k].abs() + radius[k].abs()
-        margin = margin + reach * (errors[k] + relative * magnitudes[k])
-        middle_offset = middle_offset + middle[k] * bias
-        radius_offset = radius_offset + radius[k] * bias
-    radius_offset = radius_offset + margin
+    one = torch.ones_like(planes.lower_offset)
+    bias = torch.stack([*biases, one[0]]).unsqueeze(1)
+    unknown = torch.stack([*errors, torch.zeros_like(one)]) + relative * torch.stack([*magnitudes, one])
+    margin = ((middle.abs() + radius.abs()) * unknown).sum(0) + gate_error
+    middle_offset = (middle * bias).sum(0)
+    minus_radius_offset = -((radius * bias).sum(0) + margin)
     return RelaxedGate(
-        middle.unsqueeze(-2).unbind(),
-        (-radius).unsqueeze(-2).unbind(),
+        middle[:-1].unsqueeze(-2).unbind(),
+        (-radius[:-1]).unsqueeze(-2).unbind(),
         middle_offset.unsqueeze(-1),
-        -radius_offset.unsqueeze(-1),
+        minus_radius_offset.unsqueeze(-1),
     )

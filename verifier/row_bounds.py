@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from verifier.affine import AffineForm
 from verifier.arithmetic import Arithmetic
-from verifier.interval import Interval
+from verifier.ends import StateBox, Swept, joined, state_box
+from verifier.forward import LinearBounds, LinearPass, LinearRules
+from verifier.interval import Interval, interval_of
 from verifier.program import Block, ScanStep
 from verifier.region import Region
 from verifier.relaxed import RelaxedGate
-from verifier.site import Key
+from verifier.site import Key, Site
 from verifier.splits import Multiplier
-from verifier.sweep import StateBox, Sweep, chain
+from verifier.sweep import Sweep, chain
 
 ROW_ENTRIES = 1 << 24  # coefficients that one sweep may hold per value; more rows are swept in chunks
+REACH = 3  # how many times the inputs that a sweep reaches the linear bounds of states may read
 
 
 class RowBounds:
@@ -41,40 +47,130 @@ class RowBounds:
         self._batch = len(region)
         self._lookback = lookback
         self._relaxed = relaxed
+        self.rules = LinearRules(region, arithmetic)
         self.chain = chain(program, arithmetic.dtype)
         self.states: dict[Key, list[StateBox]] = {}
         self._sweep = self._sweep_with(relaxed)
         self._starts: dict[tuple[int, ...], tuple[dict[str, Tensor], Tensor]] = {}
+
+    def end_in(
+        self, scan: ScanStep, iteration: int, states: Sequence[Interval], lines: Sequence[LinearBounds]
+    ) -> None:
+        """Sweeps may end in these intervals of all states before `iteration`, and in these linear bounds, if
+        there are any. Where no frame of the scan is read, no sweep will end any more where the earliest do.
+        """
+        relative = self._arithmetic.affine(0, scan.body.width + self.chain)
+        boxes = [state_box(state, relative) for state in states]
+        for k, (line, state) in enumerate(zip(lines, states, strict=False)):
+            boxes[k] = replace(boxes[k], lines=self.rules.state(line, state, relative))
+        self.states[id(scan), iteration] = boxes
+        if self._lookback is not None and not scan.stacked:
+            self.states.pop((id(scan), iteration - self._lookback), None)
+
+    def linear(
+        self,
+        block: Block,
+        iteration: int,
+        intervals: Mapping[str, Interval],
+        sites: Mapping[Key, Site],
+        known: Mapping[str, LinearBounds],
+    ) -> LinearPass:
+        """Linear bounds of the values of `block` at `iteration`."""
+
+        def interval(form: AffineForm) -> tuple[Interval, Tensor]:
+            return interval_of(form, intervals, self._arithmetic, block.width, self._batch)
+
+        return LinearPass(block, iteration, self.rules, interval, intervals, sites, known)
 
     def minimum(
         self, rows: Mapping[str, Tensor], constant: Tensor, scan: ScanStep | None, iteration: int
     ) -> Tensor:
         """Lower bounds [B, R] of rows [B or 1, R, n] over variables of the body of `scan` at `iteration`, or
         of the program where there is no scan, plus `constant` [B or 1, R]."""
+        parts = self._swept(rows, constant, scan, iteration)
+        return torch.cat([self._minimum(part)[0] for part in parts], -1)
+
+    def of_forms(
+        self,
+        forms: list[AffineForm],
+        errors: list[Tensor],
+        scan: ScanStep | None,
+        iteration: int,
+        linear: LinearPass | None,
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Lower and upper bounds [B, n] of every form, by one sweep of both signs of all of them; and in
+        `linear` the functions that gave them."""
+        sizes = [form.size for form in forms]
+        if linear is None:
+            found = self.minimum(*self._start(forms), scan, iteration)
+        else:
+            swept = joined(list(self._swept(*self._start(forms), scan, iteration)))
+            found, better = self._minimum(swept)
+            start = 0
+            for form, error in zip(forms, errors, strict=True):
+                rows = torch.arange(start, start + form.size, device=found.device)
+                rows = torch.cat([rows, rows + sum(sizes)])
+                linear.swept[id(form)] = partial(self._linear, swept, better, rows, error)
+                start += form.size
+        lower, negated = found.chunk(2, dim=-1)
+        error = torch.cat(errors, -1)
+        lower, upper = never_nan(lower - error), -never_nan(negated - error)
+        return list(lower.split(sizes, -1)), list(upper.split(sizes, -1))
+
+    def _linear(self, swept: Swept, better: Tensor, rows: Tensor, error: Tensor) -> LinearBounds:
+        """From `rows` that bound a form from below, then its negation."""
+        part = swept.select(rows)
+        first, last = part.start, part.stop
+        chosen = self._chosen(part, better[:, rows])
+        width = REACH * (last - first)
+        return self.rules.of_rows(chosen, error, min(first, last - width), max(last, first + width))
+
+    def _swept(
+        self, rows: Mapping[str, Tensor], constant: Tensor, scan: ScanStep | None, iteration: int
+    ) -> Iterator[Swept]:
+        """Sweeps of as many rows at a time as memory is for."""
         entries = self._batch * max((A.shape[-1] for A in rows.values()), default=1)
         chunk = max(64, ROW_ENTRIES // entries)
-        found = []
         for first in range(0, constant.shape[-1], chunk):
             part = {name: A[:, first : first + chunk] for name, A in rows.items()}
             bias = constant[:, first : first + chunk]
             if scan is None:
-                swept = self._sweep.from_program(part, bias)
+                yield self._sweep.from_program(part, bias)
             else:
-                swept = self._sweep.from_iteration(scan, iteration, part, bias)
-            A = swept.coefficients.expand(self._batch, -1, -1)
-            found.append(swept.constant + self._region.minimum(A, swept.start))
-        return torch.cat(found, -1)
+                yield self._sweep.from_iteration(scan, iteration, part, bias)
 
-    def of_forms(
-        self, forms: list[AffineForm], errors: list[Tensor], scan: ScanStep | None, iteration: int
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """Lower and upper bounds [B, n] of every form, by one sweep of both signs of all of them."""
-        found = self.minimum(*self._start(forms), scan, iteration)
-        error = torch.cat(errors, -1)
-        lower, negated = found.chunk(2, dim=-1)
-        sizes = [form.size for form in forms]
-        lower, upper = never_nan(lower - error), -never_nan(negated - error)
-        return list(lower.split(sizes, -1)), list(upper.split(sizes, -1))
+    def _minimum(self, swept: Swept) -> tuple[Tensor, Tensor]:
+        """Lower bounds [B, R], and whether they stand on linear bounds of states.
+
+        The minimum of a sum of functions is not below the sum of their minima, and over a box, if they read
+        different inputs, equal to it.
+        """
+        A = swept.coefficients.expand(self._batch, -1, -1)
+        found = swept.constant + self._region.minimum(A, swept.start)
+        met = swept.met
+        if met is None:
+            return found, torch.zeros_like(found, dtype=torch.bool)
+        if self._region.cutting_ball is None:
+            B = met.coefficients.expand(self._batch, -1, -1)
+            high = found + (met.constant + self._region.minimum(B, met.start))
+        else:
+            whole = swept.whole()
+            A = whole.coefficients.expand(self._batch, -1, -1)
+            high = whole.constant + self._region.minimum(A, whole.start)
+        better = high > never_nan(found)
+        return torch.where(better, high, found), better
+
+    def _chosen(self, swept: Swept, better: Tensor) -> Swept:
+        """The functions that `_minimum` has found to be `better` [B, R]."""
+        if swept.met is None:
+            return swept.expand(self._batch)
+        whole = swept.whole()
+        plain = pad(swept.coefficients, (swept.start - whole.start, whole.stop - swept.stop))
+        return Swept(
+            torch.where(better.unsqueeze(-1), whole.coefficients, plain),
+            torch.where(better, whole.constant, swept.constant),
+            whole.start,
+        )
 
     def of_outputs(
         self,
@@ -85,7 +181,7 @@ class RowBounds:
         record: dict[Key, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Linear functions of the inputs below rows `outputs` [B or 1, R, m] over all outputs in order, whose
-        intervals and magnitudes are `known`: coefficients [B or 1, R, N] and constants [B, R]. Differentiable
+        intervals and magnitudes are `known`: coefficients [B, R, N] and constants [B, R]. Differentiable
         in the planes of `relaxed`, which replace those of the object, and in `multipliers` of the splits;
         `record` receives the coefficients of every gate."""
         sweep = self._sweep
@@ -104,6 +200,7 @@ class RowBounds:
                 added = linear_map.adjoint(A)
                 rows[name] = rows[name] + added if name in rows else added
         swept = sweep.from_program(rows, constant)
+        swept = self._chosen(swept, self._minimum(swept)[1]) if swept.met else swept.expand(self._batch)
         return swept.coefficients, swept.constant
 
     def _sweep_with(

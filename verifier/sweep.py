@@ -9,56 +9,26 @@ The constants of rows are added up in float64, whatever the arithmetic: a margin
 gate's own part could not cover roundings as many as there are iterations (`chain` counts them for float64).
 
 With `lookback` k a scan is walked k iterations deep at most; there the coefficients of its states meet the
-states' own intervals. Work then grows as T·k, not T².
+states' own intervals, and in a second version of the result the states' own linear bounds. Work then grows as
+T·k, not T².
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from verifier.affine import AffineForm
 from verifier.cotangents import Cotangents
+from verifier.ends import Ends, StateBox, Swept, Window
 from verifier.program import Block, GateStep, ScanStep
 from verifier.relaxed import RelaxedGate
 from verifier.splits import Multiplier
-from verifier.walk import Packed, Workspace, walk_of
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StateBox:
-    """The interval of a state before an iteration: `middle` and `radius` [B, n, 1], rounding included."""
-
-    middle: Tensor
-    radius: Tensor
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Swept:
-    """Linear functions of the inputs: `coefficients` [B, R, k] of the k inputs from `start` on, zero for the
-    others, and `constant` [B, R]."""
-
-    coefficients: Tensor
-    constant: Tensor
-    start: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Window:
-    """Coefficients of a variable that are zero outside of [start, start + k): with bounded look-back a sweep
-    reaches few frames of a long sequence."""
-
-    start: int
-    coefficients: Tensor
-
-    def within(self, size: int) -> Tensor:
-        after = size - self.start - self.coefficients.shape[-1]
-        return pad(self.coefficients, (self.start, after)) if self.start or after else self.coefficients
-
+from verifier.walk import Packed, walk_of
+from verifier.workspace import Workspace
 
 Planes = Callable[[GateStep, int], RelaxedGate]  # (step, iteration; 0 outside scans) → its planes
 
@@ -90,7 +60,7 @@ class Sweep:
     def from_program(self, rows: Mapping[str, Tensor], constant: Tensor) -> Swept:
         """From rows [B, R, n] over variables of the program and their constant [B, R]."""
         cotangents = Cotangents(self._program.fused, rows)
-        return self._finish(cotangents, constant.double().unsqueeze(-1), {}, constant.dtype)
+        return self._finish(cotangents, constant.double().unsqueeze(-1), Ends(), constant.dtype)
 
     def from_iteration(
         self, scan: ScanStep, iteration: int, rows: Mapping[str, Tensor], constant: Tensor
@@ -98,15 +68,17 @@ class Sweep:
         """The same for rows over variables of the body of `scan` at `iteration`."""
         cotangents = Cotangents(scan.body.fused, rows)
         outer = Cotangents(self._program.fused)
-        windows: dict[str, _Window] = {}
+        ends = Ends()
         start = constant.double().unsqueeze(-1)
-        found = self._scan(scan, iteration, cotangents, [], [], outer, start, windows=windows)
-        return self._finish(outer, found, windows, constant.dtype)
+        found = self._scan(scan, iteration, cotangents, [], [], outer, start, ends)
+        return self._finish(outer, found, ends, constant.dtype)
 
-    def _finish(
-        self, cotangents: Cotangents, constant: Tensor, windows: Mapping[str, _Window], dtype: torch.dtype
-    ) -> Swept:
-        constant = self._block(self._program, 0, cotangents, constant).squeeze(-1).to(dtype)
+    def _finish(self, cotangents: Cotangents, constant: Tensor, ends: Ends, dtype: torch.dtype) -> Swept:
+        constant = self._block(self._program, 0, cotangents, constant, ends).squeeze(-1)
+        swept = self._swept(cotangents, constant.to(dtype), ends.windows)
+        return replace(swept, met=ends.met(dtype))
+
+    def _swept(self, cotangents: Cotangents, constant: Tensor, windows: Mapping[str, Window]) -> Swept:
         found = dict(zip(self._program.inputs, cotangents.take_all(self._program.inputs), strict=True))
         if len(windows) == 1 and all(A is None for A in found.values()):
             ((name, window),) = windows.items()
@@ -123,7 +95,9 @@ class Sweep:
         batch = max(A.shape[0] for A in parts)
         return Swept(torch.cat([A.expand(batch, -1, -1) for A in parts], dim=-1), constant, 0)
 
-    def _block(self, block: Block, iteration: int, cotangents: Cotangents, constant: Tensor) -> Tensor:
+    def _block(
+        self, block: Block, iteration: int, cotangents: Cotangents, constant: Tensor, ends: Ends
+    ) -> Tensor:
         """Carry `cotangents` from the variables of `block` to its inputs; constants are [B, R, 1] in here."""
         added: set[int] = set()
         held = magnitude = constant  # gates that are added up have the same coefficients
@@ -149,7 +123,7 @@ class Sweep:
             else:
                 finals = cotangents.take_all(step.finals)
                 stacked = cotangents.take_all(step.stacked)
-                constant = self._whole_scan(step, finals, stacked, cotangents, constant)
+                constant = self._whole_scan(step, finals, stacked, cotangents, constant, ends)
         return constant
 
     def _whole_scan(
@@ -159,6 +133,7 @@ class Sweep:
         stacked: list[Tensor | None],
         outer: Cotangents,
         constant: Tensor,
+        ends: Ends,
     ) -> Tensor:
         """From coefficients of the scan's outputs; frames that no row needs are not walked."""
         frames = [None if A is None else A.unflatten(-1, (scan.length, -1)) for A in stacked]
@@ -170,7 +145,7 @@ class Sweep:
         else:
             return constant
         oldest = min(needed, default=last)
-        return self._scan(scan, last, None, finals, frames, outer, constant, oldest)
+        return self._scan(scan, last, None, finals, frames, outer, constant, ends, oldest)
 
     @staticmethod
     def _needed(scan: ScanStep, frames: list[Tensor | None]) -> list[int]:
@@ -190,14 +165,15 @@ class Sweep:
         stacked: list[Tensor | None],
         outer: Cotangents,
         constant: Tensor,
+        ends: Ends,
         oldest: int | None = None,
-        windows: dict[str, _Window] | None = None,
     ) -> Tensor:
         """Walk iterations `last` … 0, starting from what `cotangents` holds over the body at `last`, or from
         coefficients of the `states` after it, as far as `lookback` reaches; always to `oldest`, the first
-        iteration with coefficients in `stacked`. Coefficients of frames of an input go to `windows` where
-        there is that."""
+        iteration with coefficients in `stacked`. Where it starts inside of the body, coefficients of frames
+        of an input go to the windows of `ends`."""
         body = scan.body
+        windows = None if cotangents is None else ends.windows
         sequences: list[dict[int, Tensor]] = [{} for _ in scan.sequences]
         reach = last + 1 if self._lookback is None else self._lookback
         first = max(0, min(last + 1 - reach, last if oldest is None else oldest))
@@ -205,9 +181,9 @@ class Sweep:
             frame = scan.frame(iteration)
             if cotangents is None:
                 given = states + [None if A is None else A[:, :, frame] for A in stacked]
-                found, constant = self._iteration(body, iteration, given, constant)
+                found, constant = self._iteration(body, iteration, given, constant, ends)
             else:
-                constant = self._block(body, iteration, cotangents, constant)
+                constant = self._block(body, iteration, cotangents, constant, ends)
                 found, cotangents = cotangents.take_all(body.inputs), None
             states = found[: body.states]
             for frames, A in zip(sequences, found[body.states :], strict=True):
@@ -216,7 +192,7 @@ class Sweep:
         if first > 0:
             for A, box in zip(states, self._states[id(scan), first], strict=True):
                 if A is not None:
-                    constant = constant + A @ box.middle - A.abs() @ box.radius
+                    constant = constant + ends.meet(A, box)
         else:
             for form, A in zip(scan.initial, states, strict=True):
                 constant = _pull(outer, form, None if A is None else self._space.released(A), constant)
@@ -226,13 +202,13 @@ class Sweep:
             if windows is not None and form.source in self._program.inputs and form.source not in windows:
                 start = min(frames)
                 A = _assemble(frames, range(start, max(frames) + 1))
-                windows[form.source] = _Window(start * A.shape[-1] // (max(frames) + 1 - start), A)
+                windows[form.source] = Window(start * A.shape[-1] // (max(frames) + 1 - start), A)
             else:
                 constant = _pull(outer, form, _assemble(frames, range(scan.length)), constant)
         return constant
 
     def _iteration(
-        self, body: Block, iteration: int, given: list[Tensor | None], constant: Tensor
+        self, body: Block, iteration: int, given: list[Tensor | None], constant: Tensor, ends: Ends
     ) -> tuple[list[Tensor | None], Tensor]:
         """From coefficients of the outputs of `body` to those of its inputs."""
         walk = None
@@ -249,7 +225,7 @@ class Sweep:
         cotangents = Cotangents(body.fused)
         for form, A in zip(body.outputs, given, strict=False):
             constant = _pull(cotangents, form, None if A is None else self._space.released(A), constant)
-        constant = self._block(body, iteration, cotangents, constant)
+        constant = self._block(body, iteration, cotangents, constant, ends)
         return cotangents.take_all(body.inputs), constant
 
 

@@ -37,17 +37,19 @@ from verifier.site import Key
 DTYPES: Mapping[str, torch.dtype] = {"float64": torch.float64, "float32": torch.float32}
 
 
-LONG, NEAR = 200, 32  # time grows as T² up to LONG iterations, from there on as T
+LONG, NEAR = 200, 16  # time grows as T² up to LONG iterations, from there on as T
+MANY, FEW = 64, 8  # beyond MANY iterations sweeps of FEW, which take a third of the time, are tried first
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How hard to try, and where.
 
-    `lookback`: iterations that a backward sweep goes back in a scan; by default all of a scan of up to LONG
-    iterations and NEAR of a longer one. `deployed`: bounds also cover the file's own float32 rounding in
-    onnxruntime (see verifier.arithmetic). `memory` in MiB: as many instances are bounded together as are
-    estimated to fit (see verifier.memory), one at least.
+    `lookback`: iterations that a backward sweep goes back in a scan, where it ends in linear bounds of the
+    states (see verifier.ends); by default all of a scan of up to LONG iterations, after FEW have been tried
+    if it has more than MANY, and NEAR of a longer one. `deployed`: bounds also cover the file's own float32
+    rounding in onnxruntime (see verifier.arithmetic). `memory` in MiB: as many instances are bounded together
+    as are estimated to fit (see verifier.memory), one at least.
     """
 
     dtype: str = "float64"
@@ -99,15 +101,24 @@ class _Minimum:
     finished: bool
     why: tuple[str, ...]
 
+    def among(self, found: Tensor, still: Tensor) -> _Minimum:
+        """Of all instances with bounds `found`, this being the result for those that were `still` open."""
+        lower, why = found.clone(), [""] * len(found)
+        lower[still] = self.lower
+        for k, text in zip(still.tolist(), self.why, strict=True):
+            why[k] = text
+        return _Minimum(lower, self.method, self.finished, tuple(why))
+
 
 class Depth(IntEnum):
     """The last method that may be tried."""
 
-    backward = 1
-    corners = 2
-    slopes = 3
-    clipping = 4
-    branching = 5
+    short = 1
+    backward = 2
+    corners = 3
+    slopes = 4
+    clipping = 5
+    branching = 6
 
 
 def _nothing() -> None:
@@ -134,6 +145,7 @@ class Verifier:
         self._arithmetic = Arithmetic(self._dtype, settings.deployed)
         longest = max((scan.length for scan in graph.scans()), default=0)
         self._lookback = settings.lookback or (NEAR if longest > LONG else None)
+        self._short = FEW if self._lookback is None and longest > MANY else None
         self._held: tuple[list[np.ndarray], Regional] | None = None
         fits = {
             size: max(1, (settings.memory << 20) // max(1, size(self._program, self._dtype)))
@@ -232,7 +244,7 @@ class Verifier:
 
     def _over(self, region: Region, progress: Callable[[], None]) -> Regional:
         region = region.to(self._device, self._dtype)
-        return Regional(self._program, region, self._arithmetic, self._lookback, progress)
+        return Regional(self._program, region, self._arithmetic, self._lookback, self._short, progress)
 
     def _rows(self, case: Case, names: Sequence[str], shapes: Mapping[str, tuple[int, ...]]) -> Tensor:
         rows = [
@@ -271,17 +283,34 @@ class Verifier:
             return _Minimum(found, self._methods[0], True, ("",) * len(found))
         if time.monotonic() > limit:
             return _Minimum(found, self._methods[0], False, ("the time was over",) * len(found))
+        if over.short is None:
+            return self._sweep(over, ask, found, limit, progress, depth)
         with torch.no_grad():
-            found = torch.maximum(found, over.sweeps.minimum(objective))
+            found = torch.maximum(found, over.short.minimum(objective))
+        still, late = ask.open(found), time.monotonic() > limit
+        if not len(still) or depth < Depth.backward or late:
+            finished = not late or not len(still)
+            return _Minimum(found, self._methods[Depth.short], finished, ask.why(over.short, found))
+        rest = self._sweep(over.select(still), ask.select(still), found[still], limit, progress, depth)
+        return rest.among(found, still)
+
+    def _sweep(
+        self,
+        over: Regional,
+        ask: Question,
+        known: Tensor,
+        limit: float,
+        progress: Callable[[], None],
+        depth: Depth,
+    ) -> _Minimum:
+        """`known` bounds [B, R] raised by a backward pass, and by what may follow if that is not enough."""
+        with torch.no_grad():
+            found = torch.maximum(known, over.sweeps.minimum(ask.objective))
         still = ask.open(found)
         if not len(still) or depth < Depth.corners:
             return _Minimum(found, self._methods[Depth.backward], True, ask.why(over.sweeps, found))
         deeper = self._deepen(over.select(still), ask.select(still), found[still], limit, progress, depth)
-        why = [""] * len(found)
-        for k, text in zip(still.tolist(), deeper.why, strict=True):
-            why[k] = text
-        found[still] = deeper.lower
-        return _Minimum(found, deeper.method, deeper.finished, tuple(why))
+        return deeper.among(found, still)
 
     def _deepen(
         self,
@@ -387,6 +416,7 @@ def _names(backward: str, corners: bool) -> dict[int, str]:
     full = backward + "+corners" if corners else backward
     return {
         0: "interval",
+        Depth.short: f"backward({FEW})",
         Depth.backward: backward,
         Depth.corners: full,
         Depth.slopes: full + "+slopes",

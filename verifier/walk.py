@@ -23,22 +23,26 @@ from verifier.cotangents import stacked_table
 from verifier.linear import Diagonal, Identity, LinearMap
 from verifier.program import Block, GateStep
 from verifier.relaxed import RelaxedGate
+from verifier.workspace import Workspace, in_parts, parts_of
 
 _POINTER, _SIZE = ctypes.c_void_p, ctypes.c_ssize_t
 WAITING, DIRECT, SCRATCH = range(3)  # as in walk.c
+
+BLOCK = 1 << 20  # bytes of waiting coefficients a thread between two products, so that they stay in the cache
+LEAST_PART = 1 << 17  # waiting coefficients that are worth a thread
 
 
 def _library() -> dict[torch.dtype, Callable[..., None]]:
     for path in sorted(Path(__file__).parent.glob("_walk*")):
         try:
             library = ctypes.CDLL(str(path))
-            double, single = library.verifier_walk_double_2, library.verifier_walk_float_2
+            double, single = library.verifier_walk_double_3, library.verifier_walk_float_3
         except (OSError, AttributeError):  # built for another machine, or before a change of walk.c
             continue
         for function in (double, single):
             function.argtypes = [
-                _POINTER, _SIZE, _SIZE, _POINTER, _POINTER, _POINTER, _POINTER, _POINTER, _POINTER, _SIZE,
-                _POINTER, _POINTER, _SIZE, _POINTER, _SIZE, _POINTER,
+                _POINTER, _SIZE, _SIZE, _SIZE, _POINTER, _POINTER, _POINTER, _POINTER, _POINTER, _POINTER,
+                _SIZE, _POINTER, _POINTER, _SIZE, _POINTER, _SIZE, _POINTER,
             ]  # fmt: skip
             function.restype = None
         return {torch.float64: double, torch.float32: single}
@@ -64,38 +68,6 @@ class Packed:
 def _rows(gate: RelaxedGate) -> Tensor:
     rows = [side for pair in zip(gate.middle, gate.minus_radius, strict=True) for side in pair]
     return torch.cat([*rows, gate.middle_offset.mT, gate.minus_radius_offset.mT], 1)
-
-
-class Workspace:
-    """Memory that the steps of a walk write to in turn, so that it is not asked for anew in every step: what
-    a step has returned is overwritten by the next but one."""
-
-    def __init__(self) -> None:
-        self._held: dict[tuple[str, int], Tensor] = {}
-        self._turn = 0
-
-    def turn(self) -> None:
-        self._turn = 1 - self._turn
-
-    def lasting(self, name: str, rows: int, width: int, like: Tensor) -> Tensor:
-        """[rows, width], until the next turn but one."""
-        return self._take((name, self._turn), rows, width, like)
-
-    def brief(self, name: str, rows: int, width: int, like: Tensor) -> Tensor:
-        """[rows, width], until it is asked for again."""
-        return self._take((name, 2), rows, width, like)
-
-    def released(self, A: Tensor) -> Tensor:
-        """A, or a copy where it lies in here."""
-        place = A.untyped_storage().data_ptr()
-        inside = any(held.untyped_storage().data_ptr() == place for held in self._held.values())
-        return A.clone() if inside else A
-
-    def _take(self, key: tuple[str, int], rows: int, width: int, like: Tensor) -> Tensor:
-        held = self._held.get(key)
-        if held is None or held.numel() < rows * width or held.dtype != like.dtype:
-            held = self._held[key] = like.new_empty(rows * width)
-        return held[: rows * width].view(rows, width)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,30 +122,44 @@ class Walk:
         given = [A if A.stride(-1) == 1 else A.contiguous() for A in given]
         batch = max(planes.batch, constant.shape[0], *(A.shape[0] for A in given))
         rows, like = constant.shape[1], given[0]
-        strides = [s for A in given for s in (A.stride(0) if A.shape[0] > 1 else 0, A.stride(1))]
+        total = batch * rows
+        strides = _sizes([s for A in given for s in (A.stride(0) if A.shape[0] > 1 else 0, A.stride(1))])
         constant = constant.contiguous()
         after = constant.new_empty(batch, rows, 1)
         space.turn()
-        waiting = space.brief("waiting", batch * rows, self.waiting, like)
-        direct = space.lasting("direct", batch * rows, self.span, like)
-        scratch = space.brief("scratch", 1, self.scratch, like)
-        FUNCTIONS[self.dtype](
-            self.code, batch, rows, _pointers(given), _sizes(strides), planes.pointers, planes.strides,
-            self.scale_pointers, constant.data_ptr(), rows if constant.shape[0] > 1 else 0, after.data_ptr(),
-            waiting.data_ptr(), self.waiting, direct.data_ptr(), self.span, scratch.data_ptr(),
-        )  # fmt: skip
+        parts = parts_of(total * self.waiting, LEAST_PART)
+        block = min(total, parts * max(1, BLOCK // (self.waiting * like.itemsize)))
+        waiting = space.brief("waiting", block, self.waiting, like)
+        direct = space.lasting("direct", total, self.span, like)
+        scratch = space.brief("scratch", parts, self.scratch, like)
         found: list[Tensor | None] = [None] * self.inputs
+
+        def walked(first: int, last: int, part: int) -> None:
+            FUNCTIONS[self.dtype](
+                self.code, rows, first, last, _pointers(given), strides, planes.pointers, planes.strides,
+                self.scale_pointers, constant.data_ptr(), rows if constant.shape[0] > 1 else 0,
+                after.data_ptr(), waiting[first % block].data_ptr(), waiting.stride(0), direct.data_ptr(),
+                direct.stride(0), scratch[part].data_ptr(),
+            )  # fmt: skip
+
+        products = [
+            space.lasting(f"product {k}", total, product.table.shape[1], like)
+            for k, product in enumerate(self.products)
+        ]
+        for first in range(0, total, block):
+            last = min(first + block, total)
+            in_parts(walked, first, last, parts)
+            for product, into in zip(self.products, products, strict=True):
+                place, size = product.place, len(product.table)
+                torch.mm(waiting[: last - first, place : place + size], product.table, out=into[first:last])
 
         def add(index: int, A: Tensor) -> None:
             held = found[index]
             found[index] = A if held is None else held.add_(A)
 
-        for number, part in enumerate(self.products):
-            size, width = part.table.shape
-            product = space.lasting(f"product {number}", batch * rows, width, like)
-            torch.mm(waiting[:, part.place : part.place + size], part.table, out=product)
-            for index, place, size in part.reached:
-                add(index, product[:, place : place + size])
+        for product, into in zip(self.products, products, strict=True):
+            for index, place, size in product.reached:
+                add(index, into[:, place : place + size])
         for index, place, size in self.direct:
             add(index, direct[:, place : place + size])
         return [
@@ -239,7 +225,7 @@ class _Layout:
             table, widths, reached, _ = stacked_table(block.inputs, forms)
             columns = _places(zip(reached, widths, strict=True)).items()
             into = tuple((index(name), place, size[name]) for name, place in columns)
-            products.append(Product(self._waiting[id(forms[0])], table.contiguous(), into))
+            products.append(Product(self._waiting[id(forms[0])], table.T.contiguous().T, into))
         code = [len(self._outputs)]
         for form in self._outputs:
             code += [form.size, *self._destinations(form)]

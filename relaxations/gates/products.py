@@ -53,12 +53,7 @@ def product_gate(
         return product_support(w.bound(**values), g, scale, *pairs)
 
     def nodes(lower: Tensor, upper: Tensor, **values: Any) -> tuple[Tensor, ...]:
-        ends = torch.stack([lower, upper], 1)
-        first, second = (
-            ends[j] if curve is IDENTITY else curve.nodes(lower[j], upper[j], INTERVALS, **given)
-            for j, (curve, given) in enumerate(((w, values), (g, {})))
-        )
-        return first, second
+        return w.nodes(lower[0], upper[0], INTERVALS, **values), g.nodes(lower[1], upper[1], INTERVALS)
 
     def magnitude(lower: Tensor, upper: Tensor, **values: Any) -> Tensor:
         return w.magnitude(lower[0], upper[0], **values) * g.magnitude(lower[1], upper[1])

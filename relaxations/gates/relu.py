@@ -4,6 +4,7 @@ identity."""
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -25,8 +26,11 @@ def negative(x: Tensor) -> Tensor:
     return -x
 
 
-IDENTITY = piecewise(
-    identity, lambda: (Piece(-math.inf, math.inf, 0, identity),), monotone=True, straight=True
+IDENTITY = replace(
+    piecewise(identity, lambda: (Piece(-math.inf, math.inf, 0, identity),), monotone=True, straight=True),
+    image=lambda lower, upper: (lower, upper),
+    nodes=lambda lower, upper, _intervals: torch.stack([lower, upper]),
+    magnitude=largest,
 )
 
 RELU = piecewise(

@@ -11,7 +11,7 @@ import torch
 
 from parsers import read_onnx
 from tests.verifier.networks import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
-from verifier import walk
+from verifier import walk, workspace
 from verifier.arithmetic import Arithmetic
 from verifier.bounds import Bounds, Objective
 from verifier.optimise import optimise_slopes
@@ -96,6 +96,70 @@ def test_gradients_go_through_torch(folder: Path, calls: list[int]) -> None:
     before = len(calls)  # of sweeps without gradients
     optimise_slopes(bounds, objective, steps=6, target=torch.inf)
     assert len(calls) == 2 * before
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru_reset_after"])
+def test_blocks_and_threads_change_no_bound(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows in blocks of any size, and shared among threads: the walk itself gives the same numbers, the
+    product may add up in another order."""
+    path = write_network(name, folder)
+    whole, objective = _bounds(path, torch.float64, 3, None)
+    expected = whole.minimum(objective)
+    for block in (1, 700, 3000):  # bytes: rows one by one, and blocks that do not divide their number
+        monkeypatch.setattr(walk, "BLOCK", block)
+        blocks, _ = _bounds(path, torch.float64, 3, None)
+        torch.testing.assert_close(blocks.minimum(objective), expected, rtol=0.0, atol=1e-12)
+    used: set[int] = set()
+
+    def watched(work: workspace.Rows, first: int, last: int, parts: int) -> None:
+        used.add(parts)
+        workspace.in_parts(work, first, last, parts)
+
+    monkeypatch.setattr(walk, "parts_of", lambda _entries, _least: 3)
+    monkeypatch.setattr(walk, "in_parts", watched)
+    for block in (1 << 20, 2000):
+        monkeypatch.setattr(walk, "BLOCK", block)
+        shared, _ = _bounds(path, torch.float64, 3, None)
+        torch.testing.assert_close(shared.minimum(objective), expected, rtol=0.0, atol=1e-12)
+    assert used == {3}
+
+
+def test_rows_shared_among_threads_are_each_done_once() -> None:
+    done: list[tuple[int, int, int]] = []
+    workspace.in_parts(lambda *rows: done.append(rows), 5, 16, 4)
+    assert [part for _, _, part in sorted(done)] == [0, 1, 2, 3]
+    assert [row for first, last, _ in sorted(done) for row in range(first, last)] == list(range(5, 16))
+
+
+@pytest.mark.parametrize("failing", [0, 2])
+def test_an_error_in_a_part_is_not_lost(failing: int) -> None:
+    def work(_first: int, _last: int, part: int) -> None:
+        if part == failing:
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        workspace.in_parts(work, 0, 9, 3)
+
+
+@pytest.mark.parametrize("width", [0, 5, 64, 128])
+def test_rows_of_a_workspace(width: int) -> None:
+    """What was taken two turns ago comes back, and only that; equal names of one turn share no memory with
+    those of the other."""
+    space, like = workspace.Workspace(), torch.zeros(1)
+    held = []
+    for k in range(3):
+        space.turn()
+        rows = space.lasting("rows", 7, width, like)
+        assert rows.shape == (7, width)
+        assert rows.stride(1) == 1
+        assert width % 64 or not width or rows.stride(0) % 64
+        rows.fill_(float(k))
+        held.append(rows)
+    torch.testing.assert_close(held[0], held[2])
+    assert width == 0 or bool((held[1] == 1).all())
+    assert space.released(held[2]).data_ptr() != held[2].data_ptr() or width == 0
+    larger = space.lasting("rows", 70, width + 1, like)
+    assert larger.shape == (70, width + 1)
 
 
 def test_a_small_error_in_the_walk_would_be_seen(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
