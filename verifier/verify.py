@@ -1,7 +1,7 @@
 """Prove things about one network: margins of a classifier, absence of a violation.
 
-Methods are tried from the cheapest on and stop as soon as the question is decided; the result names the
-last one tried. Branching has no natural end, so it is used only where there is a deadline.
+Methods are tried from the cheapest on and stop as soon as the question is decided (`verifier.methods`); the
+result names the last one tried.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from enum import IntEnum
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,19 +18,14 @@ from torch import Tensor
 from parsers.errors import BadInput
 from parsers.ir import Graph
 from parsers.specification import Case
-from relaxations import Planes
 from verifier.arithmetic import Arithmetic
-from verifier.bounds import Bounds, Objective
-from verifier.decide import Effort, Trees, branch_and_bound
-from verifier.divide import divide, divisible
-from verifier.explain import Trend
+from verifier.bounds import Objective
 from verifier.memory import instance_bytes, leaf_bytes, part_bytes
-from verifier.optimise import ascend
+from verifier.methods import Depth, Methods, Minimum
 from verifier.program import compile_program, gate_steps
 from verifier.question import Question
 from verifier.region import Region, box_region
 from verifier.regional import Regional
-from verifier.site import Key
 
 DTYPES: Mapping[str, torch.dtype] = {"float64": torch.float64, "float32": torch.float32}
 
@@ -90,35 +84,6 @@ class ProofResult:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Minimum:
-    """`lower` [B, R] bounds of an objective's rows, the `method`, whether it ran to its end, and `why` every
-    instance is open, "" where it is not."""
-
-    lower: Tensor
-    method: str
-    finished: bool
-    why: tuple[str, ...]
-
-    def among(self, found: Tensor, still: Tensor) -> _Minimum:
-        """Of all instances with bounds `found`, this being the result for those that were `still` open."""
-        lower, why = found.clone(), [""] * len(found)
-        lower[still] = self.lower
-        for k, text in zip(still.tolist(), self.why, strict=True):
-            why[k] = text
-        return _Minimum(lower, self.method, self.finished, tuple(why))
-
-
-class Depth(IntEnum):
-    """The last method that may be tried."""
-
-    short = 1
-    backward = 2
-    corners = 3
-    slopes = 4
-    branching = 5
-
-
 def _nothing() -> None:
     pass
 
@@ -145,15 +110,15 @@ class Verifier:
         self._lookback = settings.lookback or (NEAR if longest > LONG else None)
         self._short = FEW if self._lookback is None and longest > MANY else None
         self._held: tuple[list[np.ndarray], Regional] | None = None
-        self._corners = any(step.gate.corners for step in gate_steps(self._program))
         fits = {
             size: max(1, (settings.memory << 20) // max(1, size(self._program, self._dtype)))
             for size in (instance_bytes, part_bytes, leaf_bytes)
         }
-        self._together, self._parts, self._leaves = fits.values()
-        self._methods = _names(
-            "backward" if self._lookback is None else f"backward({self._lookback})", self._corners
-        )
+        self._together, parts, leaves = fits.values()
+        corners = any(step.gate.corners for step in gate_steps(self._program))
+        backward = "backward" if self._lookback is None else f"backward({self._lookback})"
+        names = _names(backward, corners)
+        self._methods = Methods(names, corners, settings.slope_steps, self._together, parts, leaves)
 
     def margins(
         self,
@@ -190,7 +155,7 @@ class Verifier:
             finished = finished and result.finished
             why += result.why
         per_class = torch.full((len(labels), classes), math.inf, dtype=self._dtype, device=self._device)
-        furthest = max(methods, key=(*self._methods.values(),).index)
+        furthest = max(methods, key=(*self._methods.names.values(),).index)
         return MarginBounds(per_class.scatter(1, others[labels], torch.cat(found)), furthest, finished, why)
 
     def prove(
@@ -265,7 +230,7 @@ class Verifier:
         target: Tensor | float = 0.0,
         any_row: bool = False,
         depth: Depth = Depth.branching,
-    ) -> _Minimum:
+    ) -> Minimum:
         """Lower bounds of the objective's rows.
 
         Stops when all rows are above `target`, or, with `any_row`, when one of each instance is; branching
@@ -275,122 +240,7 @@ class Verifier:
         goal = goal.expand(len(over.region), objective.outputs.shape[1])
         ask = Question(objective, goal, any_row)
         limit = math.inf if deadline is None else deadline
-        with torch.no_grad():
-            found = over.intervals.minimum(objective)
-        if not len(ask.open(found)):
-            return _Minimum(found, self._methods[0], True, ("",) * len(found))
-        if time.monotonic() > limit:
-            return _Minimum(found, self._methods[0], False, ("the time was over",) * len(found))
-        if over.short is None:
-            return self._sweep(over, ask, found, limit, progress, depth)
-        with torch.no_grad():
-            found = torch.maximum(found, over.short.minimum(objective))
-        still, late = ask.open(found), time.monotonic() > limit
-        if not len(still) or depth < Depth.backward or late:
-            finished = not late or not len(still)
-            return _Minimum(found, self._methods[Depth.short], finished, ask.why(over.short, found))
-        rest = self._sweep(over.select(still), ask.select(still), found[still], limit, progress, depth)
-        return rest.among(found, still)
-
-    def _sweep(
-        self,
-        over: Regional,
-        ask: Question,
-        known: Tensor,
-        limit: float,
-        progress: Callable[[], None],
-        depth: Depth,
-    ) -> _Minimum:
-        """`known` bounds [B, R] raised by a backward pass, and by what may follow if that is not enough."""
-        with torch.no_grad():
-            found = torch.maximum(known, over.sweeps.minimum(ask.objective))
-        still = ask.open(found)
-        if not len(still) or depth < Depth.corners:
-            return _Minimum(found, self._methods[Depth.backward], True, ask.why(over.sweeps, found))
-        deeper = self._deepen(over.select(still), ask.select(still), found[still], limit, progress, depth)
-        return deeper.among(found, still)
-
-    def _deepen(
-        self,
-        over: Regional,
-        ask: Question,
-        known: Tensor,
-        limit: float,
-        progress: Callable[[], None],
-        depth: Depth,
-    ) -> _Minimum:
-        """`known` bounds [B, R] of what is open after a backward pass, raised."""
-        bounds, best, reached = self._deepest(over), known, Depth.backward
-        if self._corners:
-            reached = Depth.corners
-            with torch.no_grad():
-                best = torch.maximum(known, bounds.minimum(ask.objective))
-        planes = None
-        if depth >= Depth.slopes and len(ask.open(best)) and self.settings.slope_steps:
-            reached = Depth.slopes
-            found = ascend(
-                bounds, ask.objective, steps=self.settings.slope_steps, rate=0.1, target=ask.goal,
-                any_row=ask.any_row, deadline=limit, known=best, progress=progress,
-            )  # fmt: skip
-            best, planes = found.best, found.planes
-        nothing_to_cut = not bounds.sites and not divisible(over.region)
-        if depth < Depth.branching or math.isinf(limit) or not len(ask.open(best)) or nothing_to_cut:
-            return _Minimum(best, self._methods[reached], True, ask.why(bounds, best))
-        best, outlook = self._branch(over, ask, best, planes, limit, progress)
-        why, finished = ask.why(bounds, best, outlook), not len(ask.open(best))
-        return _Minimum(best, self._methods[Depth.branching], finished, why)
-
-    def _deepest(self, over: Regional) -> Bounds:
-        """The tightest bounds without a question."""
-        return over.cut if self._corners else over.sweeps
-
-    def _branch(
-        self,
-        over: Regional,
-        ask: Question,
-        known: Tensor,
-        planes: Mapping[Key, Planes] | None,
-        deadline: float,
-        progress: Callable[[], None],
-    ) -> tuple[Tensor, dict[int, float]]:
-        """`known` [B, R] raised by branch and bound: a tree for each row, or for all rows of an instance; and
-        for instances that stay open how many times more time would likely decide them."""
-        objective, goal = ask.objective, ask.goal
-        if ask.any_row:
-            instance, row = torch.nonzero((known <= goal).all(-1))[:, 0], torch.arange(known.shape[1])[None]
-        else:
-            instance, row = torch.nonzero(known <= goal, as_tuple=True)
-            row = row[:, None]
-        pick = (instance[:, None], row)
-        inputs = objective.inputs
-        rows = Objective(
-            objective.outputs.expand(len(known), -1, -1)[pick],
-            None if inputs is None else inputs.expand(len(known), -1, -1)[pick],
-            objective.uncertainty,
-        )
-
-        trees = Trees(instance, rows, goal[pick], known[pick])
-        trend, effort = Trend(), Effort()
-        effort = replace(
-            effort, parts=min(effort.parts, self._parts), leaves=min(effort.leaves, self._leaves)
-        )
-        if divisible(over.region):
-            above = divide(
-                trees, over.region, over.inner,
-                deadline=deadline, together=min(self._together, effort.parts), trend=trend,
-                progress=progress,
-            )  # fmt: skip
-        else:
-            above = branch_and_bound(
-                trees, self._deepest(over), over.part, planes=planes,
-                deadline=deadline, effort=effort, trend=trend, progress=progress,
-            )  # fmt: skip
-        raised = known.clone()
-        raised[pick] = torch.maximum(known[pick], goal[pick] + above[:, None])
-        outlook: dict[int, float] = {}
-        for k, factor in zip(instance.tolist(), trend.outlook(), strict=True):
-            outlook[k] = max(outlook.get(k, 1.0), factor)
-        return raised, outlook
+        return self._methods.minimise(over, ask, limit, progress, depth)
 
 
 def _names(backward: str, corners: bool) -> dict[int, str]:
