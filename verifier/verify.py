@@ -1,7 +1,7 @@
 """Prove things about one network: margins of a classifier, absence of a violation.
 
-Methods are tried from the cheapest on and stop as soon as the question is decided; the result names the
-last one tried. Branching has no natural end, so it is used only where there is a deadline.
+Methods are tried from the cheapest on and stop as soon as the question is decided (`verifier.methods`); the
+result names the last one tried.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from enum import IntEnum
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,20 +18,14 @@ from torch import Tensor
 from parsers.errors import BadInput
 from parsers.ir import Graph
 from parsers.specification import Case
-from relaxations import Planes
 from verifier.arithmetic import Arithmetic
 from verifier.bounds import Objective
-from verifier.clipping import DEPTH, clipped, clips
-from verifier.decide import Effort, Trees, branch_and_bound
-from verifier.divide import divide, divisible
-from verifier.explain import Trend
 from verifier.memory import instance_bytes, leaf_bytes, part_bytes
-from verifier.optimise import ascend
+from verifier.methods import Depth, Methods, Minimum
 from verifier.program import compile_program, gate_steps
 from verifier.question import Question
 from verifier.region import Region, box_region
 from verifier.regional import Regional
-from verifier.site import Key
 
 DTYPES: Mapping[str, torch.dtype] = {"float64": torch.float64, "float32": torch.float32}
 
@@ -91,36 +84,6 @@ class ProofResult:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Minimum:
-    """`lower` [B, R] bounds of an objective's rows, the `method`, whether it ran to its end, and `why` every
-    instance is open, "" where it is not."""
-
-    lower: Tensor
-    method: str
-    finished: bool
-    why: tuple[str, ...]
-
-    def among(self, found: Tensor, still: Tensor) -> _Minimum:
-        """Of all instances with bounds `found`, this being the result for those that were `still` open."""
-        lower, why = found.clone(), [""] * len(found)
-        lower[still] = self.lower
-        for k, text in zip(still.tolist(), self.why, strict=True):
-            why[k] = text
-        return _Minimum(lower, self.method, self.finished, tuple(why))
-
-
-class Depth(IntEnum):
-    """The last method that may be tried."""
-
-    short = 1
-    backward = 2
-    corners = 3
-    slopes = 4
-    clipping = 5
-    branching = 6
-
-
 def _nothing() -> None:
     pass
 
@@ -151,11 +114,11 @@ class Verifier:
             size: max(1, (settings.memory << 20) // max(1, size(self._program, self._dtype)))
             for size in (instance_bytes, part_bytes, leaf_bytes)
         }
-        self._together, self._parts, self._leaves = fits.values()
-        self._methods = _names(
-            "backward" if self._lookback is None else f"backward({self._lookback})",
-            any(step.gate.corners for step in gate_steps(self._program)),
-        )
+        self._together, parts, leaves = fits.values()
+        corners = any(step.gate.corners for step in gate_steps(self._program))
+        backward = "backward" if self._lookback is None else f"backward({self._lookback})"
+        names = _names(backward, corners)
+        self._methods = Methods(names, settings.slope_steps, self._together, parts, leaves)
 
     def margins(
         self,
@@ -192,7 +155,7 @@ class Verifier:
             finished = finished and result.finished
             why += result.why
         per_class = torch.full((len(labels), classes), math.inf, dtype=self._dtype, device=self._device)
-        furthest = max(methods, key=(*self._methods.values(),).index)
+        furthest = max(methods, key=(*self._methods.names.values(),).index)
         return MarginBounds(per_class.scatter(1, others[labels], torch.cat(found)), furthest, finished, why)
 
     def prove(
@@ -267,7 +230,7 @@ class Verifier:
         target: Tensor | float = 0.0,
         any_row: bool = False,
         depth: Depth = Depth.branching,
-    ) -> _Minimum:
+    ) -> Minimum:
         """Lower bounds of the objective's rows.
 
         Stops when all rows are above `target`, or, with `any_row`, when one of each instance is; branching
@@ -277,138 +240,7 @@ class Verifier:
         goal = goal.expand(len(over.region), objective.outputs.shape[1])
         ask = Question(objective, goal, any_row)
         limit = math.inf if deadline is None else deadline
-        with torch.no_grad():
-            found = over.intervals.minimum(objective)
-        if not len(ask.open(found)):
-            return _Minimum(found, self._methods[0], True, ("",) * len(found))
-        if time.monotonic() > limit:
-            return _Minimum(found, self._methods[0], False, ("the time was over",) * len(found))
-        if over.short is None:
-            return self._sweep(over, ask, found, limit, progress, depth)
-        with torch.no_grad():
-            found = torch.maximum(found, over.short.minimum(objective))
-        still, late = ask.open(found), time.monotonic() > limit
-        if not len(still) or depth < Depth.backward or late:
-            finished = not late or not len(still)
-            return _Minimum(found, self._methods[Depth.short], finished, ask.why(over.short, found))
-        rest = self._sweep(over.select(still), ask.select(still), found[still], limit, progress, depth)
-        return rest.among(found, still)
-
-    def _sweep(
-        self,
-        over: Regional,
-        ask: Question,
-        known: Tensor,
-        limit: float,
-        progress: Callable[[], None],
-        depth: Depth,
-    ) -> _Minimum:
-        """`known` bounds [B, R] raised by a backward pass, and by what may follow if that is not enough."""
-        with torch.no_grad():
-            found = torch.maximum(known, over.sweeps.minimum(ask.objective))
-        still = ask.open(found)
-        if not len(still) or depth < Depth.corners:
-            return _Minimum(found, self._methods[Depth.backward], True, ask.why(over.sweeps, found))
-        deeper = self._deepen(over.select(still), ask.select(still), found[still], limit, progress, depth)
-        return deeper.among(found, still)
-
-    def _deepen(
-        self,
-        over: Regional,
-        ask: Question,
-        known: Tensor,
-        limit: float,
-        progress: Callable[[], None],
-        depth: Depth,
-    ) -> _Minimum:
-        """`known` bounds [B, R] of what is open after a backward pass, raised."""
-        bounds, best, reached = over.deepest, known, Depth.backward
-        if over.corners:
-            reached = Depth.corners
-            with torch.no_grad():
-                best = torch.maximum(known, bounds.minimum(ask.objective))
-        planes = None
-        if depth >= Depth.slopes and len(ask.open(best)) and self.settings.slope_steps:
-            reached = Depth.slopes
-            found = ascend(
-                bounds, ask.objective, steps=self.settings.slope_steps, rate=0.1, target=ask.goal,
-                any_row=ask.any_row, deadline=limit, known=best, progress=progress,
-            )  # fmt: skip
-            best, planes = found.best, found.planes
-        if depth >= Depth.clipping and len(ask.open(best)):
-            return self._row_by_row(over, ask, best, planes, limit, progress, depth)
-        return _Minimum(best, self._methods[reached], True, ask.why(bounds, best))
-
-    def _row_by_row(
-        self,
-        over: Regional,
-        ask: Question,
-        known: Tensor,
-        planes: Mapping[Key, Planes] | None,
-        limit: float,
-        progress: Callable[[], None],
-        depth: Depth,
-    ) -> _Minimum:
-        """`known` bounds [B, R] raised by what is tried for each open row by itself, or for all rows of an
-        instance where one of them is enough."""
-        bounds, reached, outlook = over.deepest, Depth.clipping, None
-        rows, single = ask.open_rows(known)
-        instance, best = rows[0][:, 0], known[rows]
-        relaxed = None if planes is None else bounds.relaxed_with(planes)
-        halfspace, middle = clips(bounds, ask, relaxed).pick(rows).deepest()
-        if bounds.sites:
-            best, halfspace = clipped(
-                over, instance, single, best, halfspace, middle,
-                deadline=limit, together=self._together, progress=progress,
-            )  # fmt: skip
-        left = single.open(best)
-        can_be_cut = bool(bounds.sites) or divisible(over.region)
-        if depth >= Depth.branching and math.isfinite(limit) and len(left) and can_be_cut:
-            reached = Depth.branching
-            some, place = instance[left], instance[left]
-            if bool((middle[left] > DEPTH).any()) and not divisible(over.region):
-                over = over.cut_by(some, halfspace.select(left))
-                place, planes = torch.arange(len(some), device=some.device), None
-            part = single.select(left)
-            trees = Trees(place, some, part.objective, part.goal, best[left])
-            above, factors = self._branch(over, trees, planes, limit, progress)
-            best[left] = torch.maximum(best[left], part.goal + above[:, None])
-            outlook = {}
-            for k, factor in zip(some.tolist(), factors, strict=True):
-                outlook[k] = max(outlook.get(k, 1.0), factor)
-        raised = known.index_put(rows, best)
-        finished = reached < Depth.branching or not len(ask.open(raised))
-        return _Minimum(raised, self._methods[reached], finished, ask.why(bounds, raised, outlook))
-
-    def _branch(
-        self,
-        over: Regional,
-        trees: Trees,
-        planes: Mapping[Key, Planes] | None,
-        deadline: float,
-        progress: Callable[[], None],
-    ) -> tuple[Tensor, list[float]]:
-        """By how much [M] the best row of each of `trees` is above its goal, by branch and bound; and how
-        many times more time would likely decide those that stay open."""
-        trend, effort = Trend(), Effort()
-        effort = replace(
-            effort,
-            parts=min(effort.parts, self._parts),
-            leaves=min(effort.leaves, self._leaves),
-            together=min(effort.together, self._together),
-        )
-        if divisible(over.region):
-            above = divide(
-                trees, over.region, over.inner,
-                deadline=deadline, together=min(self._together, effort.parts), trend=trend,
-                progress=progress,
-            )  # fmt: skip
-        else:
-            above = branch_and_bound(
-                trees, over.deepest, over.part, planes=planes,
-                deadline=deadline, effort=effort, trend=trend, progress=progress,
-            )  # fmt: skip
-        return above, trend.outlook()
+        return self._methods.minimise(over, ask, limit, progress, depth)
 
 
 def _names(backward: str, corners: bool) -> dict[int, str]:

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from parsers import read_onnx
 from tests.verifier.planted_locks import KEY, NETWORKS
-from verifier import points, verify
+from verifier import methods, points
 from verifier.attack import attack_margins
 from verifier.bounds import Bounds
 from verifier.decide import Effort as BranchingEffort
@@ -222,7 +222,7 @@ def _certifies_none(locked: Locked, plants: np.ndarray, region: Region, seconds:
 def _few_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Branching on gates ends with a count of parts instead of the time, and soon comes to its first cuts."""
     monkeypatch.setattr(
-        verify, "Effort", partial(BranchingEffort, root_steps=2, candidates=3, steps=2, nodes=PARTS)
+        methods, "Effort", partial(BranchingEffort, root_steps=2, candidates=3, steps=2, nodes=PARTS)
     )
 
 
@@ -294,7 +294,7 @@ def test_a_search_that_forgets_something_is_caught(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     locked = _locked(name, tmp_path)
-    monkeypatch.setattr(verify, "divide", _careless_division)
+    monkeypatch.setattr(methods, "divide", _careless_division)
     assert bool((locked.lower(_boxes_with_plants(locked, FEW)[1], SECONDS) > 0).any())
-    monkeypatch.setattr(verify, "branch_and_bound", _careless_branching)
+    monkeypatch.setattr(methods, "branch_and_bound", _careless_branching)
     assert bool((locked.lower(_balls_with_plants(locked)[1], seconds=60) > 0).any())

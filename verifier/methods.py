@@ -1,0 +1,207 @@
+"""The methods of bounding a question, from the cheapest on, until it is answered.
+
+Intervals; backward sweeps, for long sequences short ones first; with corners of boxes cut off; slopes climbed
+for the question; clipping, all of it once more where counterexamples could be; branching, which has no natural
+end and is used only where there is a deadline.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+import torch
+from torch import Tensor
+
+from relaxations import Planes
+from verifier.clipping import DEPTH, clipped, clips
+from verifier.decide import Effort, Trees, branch_and_bound
+from verifier.divide import divide, divisible
+from verifier.explain import Trend
+from verifier.optimise import ascend
+from verifier.question import Question
+from verifier.regional import Regional
+from verifier.site import Key
+
+
+class Depth(IntEnum):
+    """The last method that may be tried."""
+
+    short = 1
+    backward = 2
+    corners = 3
+    slopes = 4
+    clipping = 5
+    branching = 6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Minimum:
+    """`lower` [B, R] bounds of an objective's rows, the `method`, whether it ran to its end, and `why` every
+    instance is open, "" where it is not."""
+
+    lower: Tensor
+    method: str
+    finished: bool
+    why: tuple[str, ...]
+
+    def among(self, found: Tensor, still: Tensor) -> Minimum:
+        """Of all instances with bounds `found`, this being the result for those that were `still` open."""
+        lower, why = found.clone(), [""] * len(found)
+        lower[still] = self.lower
+        for k, text in zip(still.tolist(), self.why, strict=True):
+            why[k] = text
+        return Minimum(lower, self.method, self.finished, tuple(why))
+
+
+@dataclass(frozen=True, slots=True)
+class Methods:
+    """What results call each method (`names`, by depth, 0 for intervals), how many steps slopes climb, and how
+    many instances, parts and open leaves fit together."""
+
+    names: Mapping[int, str]
+    slope_steps: int
+    together: int
+    parts: int
+    leaves: int
+
+    def minimise(
+        self, over: Regional, ask: Question, limit: float, progress: Callable[[], None], depth: Depth
+    ) -> Minimum:
+        """Lower bounds of the question's rows, raised until it is answered, `limit` (time.monotonic) is past,
+        or `depth` is reached."""
+        with torch.no_grad():
+            found = over.intervals.minimum(ask.objective)
+        if not len(ask.open(found)):
+            return Minimum(found, self.names[0], True, ("",) * len(found))
+        if time.monotonic() > limit:
+            return Minimum(found, self.names[0], False, ("the time was over",) * len(found))
+        if over.short is None:
+            return self._sweep(over, ask, found, limit, progress, depth)
+        with torch.no_grad():
+            found = torch.maximum(found, over.short.minimum(ask.objective))
+        still, late = ask.open(found), time.monotonic() > limit
+        if not len(still) or depth < Depth.backward or late:
+            finished = not late or not len(still)
+            return Minimum(found, self.names[Depth.short], finished, ask.why(over.short, found))
+        rest = self._sweep(over.select(still), ask.select(still), found[still], limit, progress, depth)
+        return rest.among(found, still)
+
+    def _sweep(
+        self,
+        over: Regional,
+        ask: Question,
+        known: Tensor,
+        limit: float,
+        progress: Callable[[], None],
+        depth: Depth,
+    ) -> Minimum:
+        """`known` bounds [B, R] raised by a backward pass, and by what may follow if that is not enough."""
+        with torch.no_grad():
+            found = torch.maximum(known, over.sweeps.minimum(ask.objective))
+        still = ask.open(found)
+        if not len(still) or depth < Depth.corners:
+            return Minimum(found, self.names[Depth.backward], True, ask.why(over.sweeps, found))
+        deeper = self._deepen(over.select(still), ask.select(still), found[still], limit, progress, depth)
+        return deeper.among(found, still)
+
+    def _deepen(
+        self,
+        over: Regional,
+        ask: Question,
+        known: Tensor,
+        limit: float,
+        progress: Callable[[], None],
+        depth: Depth,
+    ) -> Minimum:
+        """`known` bounds [B, R] of what is open after a backward pass, raised."""
+        bounds, best, reached = over.deepest, known, Depth.backward
+        if over.corners:
+            reached = Depth.corners
+            with torch.no_grad():
+                best = torch.maximum(known, bounds.minimum(ask.objective))
+        planes = None
+        if depth >= Depth.slopes and len(ask.open(best)) and self.slope_steps:
+            reached = Depth.slopes
+            found = ascend(
+                bounds, ask.objective, steps=self.slope_steps, rate=0.1, target=ask.goal,
+                any_row=ask.any_row, deadline=limit, known=best, progress=progress,
+            )  # fmt: skip
+            best, planes = found.best, found.planes
+        if depth >= Depth.clipping and len(ask.open(best)):
+            return self._row_by_row(over, ask, best, planes, limit, progress, depth)
+        return Minimum(best, self.names[reached], True, ask.why(bounds, best))
+
+    def _row_by_row(
+        self,
+        over: Regional,
+        ask: Question,
+        known: Tensor,
+        planes: Mapping[Key, Planes] | None,
+        limit: float,
+        progress: Callable[[], None],
+        depth: Depth,
+    ) -> Minimum:
+        """`known` bounds [B, R] raised by what is tried for each open row by itself, or for all rows of an
+        instance where one of them is enough."""
+        bounds, reached, outlook = over.deepest, Depth.clipping, None
+        rows, single = ask.open_rows(known)
+        instance, best = rows[0][:, 0], known[rows]
+        relaxed = None if planes is None else bounds.relaxed_with(planes)
+        halfspace, middle = clips(bounds, ask, relaxed).pick(rows).deepest()
+        if bounds.sites:
+            best, halfspace = clipped(
+                over, instance, single, best, halfspace, middle,
+                deadline=limit, together=self.together, progress=progress,
+            )  # fmt: skip
+        left = single.open(best)
+        can_be_cut = bool(bounds.sites) or divisible(over.region)
+        if depth >= Depth.branching and math.isfinite(limit) and len(left) and can_be_cut:
+            reached = Depth.branching
+            some, place = instance[left], instance[left]
+            if bool((middle[left] > DEPTH).any()) and not divisible(over.region):
+                over = over.cut_by(some, halfspace.select(left))
+                place, planes = torch.arange(len(some), device=some.device), None
+            part = single.select(left)
+            trees = Trees(place, some, part.objective, part.goal, best[left])
+            above, factors = self._branch(over, trees, planes, limit, progress)
+            best[left] = torch.maximum(best[left], part.goal + above[:, None])
+            outlook = {}
+            for k, factor in zip(some.tolist(), factors, strict=True):
+                outlook[k] = max(outlook.get(k, 1.0), factor)
+        raised = known.index_put(rows, best)
+        finished = reached < Depth.branching or not len(ask.open(raised))
+        return Minimum(raised, self.names[reached], finished, ask.why(bounds, raised, outlook))
+
+    def _branch(
+        self,
+        over: Regional,
+        trees: Trees,
+        planes: Mapping[Key, Planes] | None,
+        deadline: float,
+        progress: Callable[[], None],
+    ) -> tuple[Tensor, list[float]]:
+        """By how much [M] the best row of each of `trees` is above its goal, by branch and bound; and how
+        many times more time would likely decide those that stay open."""
+        trend, effort = Trend(), Effort()
+        effort = replace(
+            effort,
+            parts=min(effort.parts, self.parts),
+            leaves=min(effort.leaves, self.leaves),
+            together=min(effort.together, self.together),
+        )
+        if divisible(over.region):
+            above = divide(
+                trees, over.region, over.inner,
+                deadline=deadline, together=min(self.together, effort.parts), trend=trend,
+                progress=progress,
+            )  # fmt: skip
+        else:
+            above = branch_and_bound(
+                trees, over.deepest, over.part, planes=planes,
+                deadline=deadline, effort=effort, trend=trend, progress=progress,
+            )  # fmt: skip
+        return above, trend.outlook()
