@@ -1,8 +1,8 @@
 """The methods of bounding a question, from the cheapest on, until it is answered.
 
 Intervals; backward sweeps, for long sequences short ones first; with corners of boxes cut off; slopes climbed
-for the question; clipping, bounds once more where counterexamples could be; branching, which has no natural end
-and is used only where there is a deadline.
+for the question; clipping, bounds once more where counterexamples could be; branching, which has no natural
+end and is used only where there is a deadline.
 """
 
 from __future__ import annotations
