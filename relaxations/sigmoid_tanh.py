@@ -1,11 +1,9 @@
 """The support of σ(x)·(tanh(y) − h), h a constant of each box: the gate of LSTM and GRU cells, in closed form
 but for one root.
 
-Let F = σ(x)(tanh y − h) − a·x − b·y, s = σ(x).  For fixed x the greatest F has y at an end of its range, or
-inside at tanh y = t(s) = √(1 − b/s) ≥ 0 (b > 0; the other root is a minimum).  So the maximum is
-
-  * on an edge y = const: the support of the curve (tanh y − h)·σ(x); or
-  * on the curve y = artanh t(s), an interval s ∈ [s₀, s₁], where Ψ(s) = F has by the envelope theorem
+Let F = σ(x)(tanh y − h) − a·x − b·y, s = σ(x).  The greatest F lies on an edge or on the arc of
+`relaxations.sigmoid_product`.  That is the curve y = artanh t(s), t(s) = √(1 − b/s) ≥ 0 with b > 0, an
+interval s ∈ [s₀, s₁], where Ψ(s) = F has by the envelope theorem
 
         Ψ'(s) = G(s) = t(s) − h − a / (s(1 − s)).
 
@@ -32,55 +30,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from relaxations.bilinear import product_support
-from relaxations.curves import best, between, greatest
-from relaxations.gate import Support
+from relaxations.curves import between
 from relaxations.gates import sigmoid, tanh
 from relaxations.rounding import UNIT
+from relaxations.sigmoid_product import LEAST, Arc, Joint
 
 NEWTON = 4
-LEAST = 1e-150
-
-
-def support(
-    scale: Tensor,
-    slopes: tuple[Tensor, Tensor],
-    x: tuple[Tensor, Tensor],
-    y: tuple[Tensor, Tensor],
-    h: Tensor | None = None,
-) -> Support:
-    """An upper bound [*S] of scale·σ(x)(tanh(y) − h) − a·x − b·y, scale = ±1, and the place [2, *S]
-    where it is attained.  Arguments broadcast to [*S]; `h` is 0 by default."""
-    # −σ(x)(tanh(y) − h) = σ(x)(tanh(−y) + h): the sign moves into y, b and h
-    shift = torch.zeros_like(scale) if h is None else scale * h
-    ends = scale * y[0], scale * y[1]
-    a, b, x0, x1, y0, y1, shift = torch.broadcast_tensors(
-        slopes[0], scale * slopes[1], *x, torch.minimum(*ends), torch.maximum(*ends), shift
-    )
-    side = torch.stack([y0, y1])
-    heights = torch.tanh(side) - shift
-    edge = sigmoid.SIGMOID.support(heights, a, x0, x1)
-    part = arc(b, x0, x1, y0, y1)
-    inside, at_x, at_y = _curve(a, b, shift, heights[1], part)
-    found = greatest(
-        torch.cat([edge.value - b * side, torch.where(part.present, inside, -torch.inf)]),
-        torch.stack([torch.cat([edge.at, at_x]), torch.cat([side, at_y])]),
-    )
-    if h is not None:
-        chords = _chords(a, b, shift, part)
-        found = best((found.value, found.at), (chords.value, chords.at))
-    return Support(found.value, torch.stack([found.at[0], scale * found.at[1]]))
-
-
-class Arc(NamedTuple):
-    """The curve inside the box: `present` where there is any; x from `left` to `right`, y from `low` to
-    `high`."""
-
-    present: Tensor
-    left: Tensor
-    right: Tensor
-    low: Tensor
-    high: Tensor
 
 
 def arc(b: Tensor, x0: Tensor, x1: Tensor, y0: Tensor, y1: Tensor) -> Arc:
@@ -165,16 +120,4 @@ def _curve(a: Tensor, b: Tensor, h: Tensor, top: Tensor, arc: Arc) -> tuple[Tens
     return torch.stack([psi, root.value]), torch.stack([arc.left, root.x]), torch.stack([y, root.y])
 
 
-def _chords(a: Tensor, b: Tensor, h: Tensor, arc: Arc) -> Support:
-    """A bound of what `_curve` leaves: the part x ≤ 0 where a < 0 and h > t; −∞ elsewhere."""
-    left = arc.present & (a < 0) & (arc.left < 0) & (h > 0)
-    value, at = torch.full_like(a, -torch.inf), torch.stack([arc.left, arc.low])
-    if bool(left.any()):
-        left &= _height(b, torch.sigmoid(arc.left).clamp(min=LEAST))[0] < h
-        pick = [t[left] for t in (a, b, h, arc.left, arc.right.clamp(max=0.0), arc.low, arc.high)]
-        a, b, h, x0, x1, y0, y1 = pick
-        one = torch.ones_like(a)
-        # one partition is enough: this part of the curve was never seen to hold the maximum
-        found = product_support(sigmoid.SIGMOID, tanh.TANH, one, (a, b), (x0, x1), (y0, y1), h, rounds=0)
-        value[left], at[:, left] = found.value, found.at
-    return Support(value, at)
+support = Joint(tanh.TANH, arc, _curve, lambda b, s: _height(b, s)[0]).support
