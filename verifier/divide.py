@@ -1,6 +1,7 @@
 """Branch and bound over the input: the region itself is cut, and every part is bounded from nothing.
 
-For regions with few entries that move: a cut shrinks the boxes in all of the network at once.
+For regions with few entries that move: a cut shrinks the boxes in all of the network at once. Every part is
+shrunk to where counterexamples could be (`verifier.clipping`) before it is bounded.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ import torch
 from torch import Tensor
 
 from verifier.bounds import Bounds
+from verifier.clipping import above, clips, surplus
 from verifier.decide import Trees, next_leaves
 from verifier.explain import Trend
+from verifier.halfspace import Halfspace
 from verifier.mixture import mixed_minimum
+from verifier.question import Question
 from verifier.region import Region
 from verifier.rows import Rows
 
@@ -25,12 +29,15 @@ FEW = 10  # entries that move: with more, cutting them one by one takes too long
 @dataclass(frozen=True, slots=True, eq=False)
 class _Parts(Rows):
     """Open parts [N] of boxes `lower`, `upper` [N, n] of their `tree`, how far the best row is `above` its
-    goal, and the `entry` to cut next."""
+    goal, the half-space of its counterexamples, `normal` [N, n] and `constant` [N], and the `entry` to cut
+    next."""
 
     tree: Tensor
     above: Tensor
     lower: Tensor
     upper: Tensor
+    normal: Tensor
+    constant: Tensor
     entry: Tensor
 
 
@@ -59,7 +66,7 @@ def divide(
     tree = torch.arange(count, device=trees.goal.device)
     here = region.select(trees.instance)
     known = (trees.known - trees.goal).amax(-1)
-    parts = _bounded(trees, tree, known, here.lower, here.upper, make)
+    parts = _bounded(trees, tree, known, Region(here.lower, here.upper), make)
     proved = torch.full_like(known, torch.inf)
     nodes = count
     while True:
@@ -80,14 +87,9 @@ def divide(
         cut, middle = parts.select(chosen), middle[chosen]
         below = cut.upper.scatter(-1, cut.entry[:, None], middle)
         beyond = cut.lower.scatter(-1, cut.entry[:, None], middle)
-        halves = _bounded(
-            trees,
-            cut.tree.repeat(2),
-            cut.above.repeat(2),
-            torch.cat([cut.lower, beyond]),
-            torch.cat([below, cut.upper]),
-            make,
-        )
+        region = Region(torch.cat([cut.lower, beyond]), torch.cat([below, cut.upper]))
+        region = _shrunk(region, Halfspace(cut.normal.repeat(2, 1), cut.constant.repeat(2)))
+        halves = _bounded(trees, cut.tree.repeat(2), cut.above.repeat(2), region, make)
         nodes += len(halves.tree)
         parts = parts.select(torch.nonzero(rest)[:, 0]).join(halves)
         progress()
@@ -96,22 +98,41 @@ def divide(
 
 @torch.no_grad()
 def _bounded(
-    trees: Trees,
-    tree: Tensor,
-    known: Tensor,
-    lower: Tensor,
-    upper: Tensor,
-    make: Callable[[Region], Bounds],
+    trees: Trees, tree: Tensor, known: Tensor, region: Region, make: Callable[[Region], Bounds]
 ) -> _Parts:
     """Parts with their bounds, no less than `known` [N]; the entry to cut is the one along which the linear
     function below the best row falls most."""
-    bounds = make(Region(lower, upper))
-    objective = trees.of(tree)
-    distance = bounds.minimum(objective) - trees.goal[tree]
-    above = torch.maximum(distance.amax(-1), known)
-    if distance.shape[-1] > 1:
-        above = torch.maximum(above, mixed_minimum(bounds, objective, trees.goal[tree]))
-    best = distance.argmax(-1)
-    A, _ = bounds.swept_rows(objective)
-    fall = A[torch.arange(len(best), device=best.device), best].abs().nan_to_num() * (upper - lower)
-    return _Parts(tree, above, lower, upper, fall.argmax(-1))
+    bounds = make(region)
+    objective, goal = trees.of(tree), trees.goal[tree]
+    found = bounds.minimum(objective)
+    height = torch.maximum(above(found, goal), known)
+    if found.shape[-1] > 1:
+        mixed = torch.minimum(mixed_minimum(bounds, objective, goal), surplus(goal).amin(-1))
+        height = torch.maximum(height, mixed)
+    cut = clips(bounds, Question(objective, goal, True))
+    halfspace, _ = cut.deepest()
+    best = (found - goal).argmax(-1)
+    A = cut.normal[torch.arange(len(best), device=best.device), best]
+    fall = A.abs() * (region.upper - region.lower)
+    return _Parts(
+        tree, height, region.lower, region.upper, halfspace.normal, halfspace.constant, fall.argmax(-1)
+    )
+
+
+def _shrunk(box: Region, halfspace: Halfspace) -> Region:
+    """A box around what the half-space leaves of `box`.
+
+    With m = min A·x + b over the box, an x of both has Aᵢxᵢ ≤ −b − Σ_{j≠i} min Aⱼxⱼ = min Aᵢxᵢ − m, so that
+    it lies within −m/|Aᵢ| of the end where Aᵢxᵢ is least. What the last operations round is added: less than
+    4u of their terms. Where m > 0 nothing is left; then any box will do.
+    """
+    A, b = halfspace.normal, halfspace.constant
+    unit = torch.finfo(A.dtype).eps / 2
+    least = box.minimum(A.unsqueeze(1))[:, 0]
+    room = (4 * unit * (least.abs() + b.abs()) - (least + b)).clamp_min(0.0).unsqueeze(-1)
+    reach = room / A.abs().clamp_min(torch.finfo(A.dtype).tiny)
+    reach = reach + 4 * unit * (reach + torch.maximum(box.lower.abs(), box.upper.abs()))
+    return Region(
+        torch.where(A < 0, torch.maximum(box.lower, box.upper - reach), box.lower),
+        torch.where(A > 0, torch.minimum(box.upper, box.lower + reach), box.upper),
+    )

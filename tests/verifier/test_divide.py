@@ -12,10 +12,12 @@ from torch import Tensor
 from parsers import read_onnx
 from tests.verifier.breaking import smallest_found
 from tests.verifier.networks import CLASSES, FEATURES, FRAMES, write_network
+from verifier import divide as divide_module
 from verifier.arithmetic import Arithmetic
 from verifier.bounds import Bounds, Objective
 from verifier.decide import Trees
-from verifier.divide import FEW, divide, divisible
+from verifier.divide import FEW, _shrunk, divide, divisible
+from verifier.halfspace import Halfspace
 from verifier.program import compile_program
 from verifier.region import Region, ball_region, box_region
 
@@ -70,14 +72,53 @@ def test_a_point_is_not_cut() -> None:
     point = Region(torch.ones(1, 2).double(), torch.ones(1, 2).double())
 
     class Nothing:
+        region = point
+        lost = empty = torch.zeros(1, dtype=torch.bool)
+
         def minimum(self, _: Objective) -> Tensor:
             return torch.full((1, 1), -1.0, dtype=torch.float64)
 
-        def swept_rows(self, _: Objective) -> tuple[Tensor, Tensor]:
+        def swept_rows(self, *_: object) -> tuple[Tensor, Tensor]:
             return torch.ones(1, 1, 2, dtype=torch.float64), torch.zeros(1, 1)
+
+        def uncertainty(self, _: Objective) -> float:
+            return 0.0
 
     one = torch.ones(1, 1, 1, dtype=torch.float64)
     first = torch.zeros(1, dtype=torch.int64)
     trees = Trees(first, first, Objective(one), 0 * one[0], -one[0])
     found = divide(trees, point, lambda _: Nothing(), deadline=time.monotonic() + 60, together=4)  # type: ignore[arg-type, return-value]
     assert float(found) == -1.0
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_what_a_half_space_leaves_stays_in_the_box(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    lower = torch.randn(200, 4, generator=generator, dtype=dtype)
+    box = Region(lower, lower + torch.rand(200, 4, generator=generator, dtype=dtype))
+    normal = torch.randn(200, 4, generator=generator, dtype=dtype)
+    normal[:50, 2] = 0
+    least = torch.where(normal > 0, normal * box.lower, normal * box.upper).sum(-1)
+    constant = 0.5 * torch.rand(200, generator=generator, dtype=dtype) * normal.abs().sum(-1)
+    constant = -least - constant
+    small = _shrunk(box, Halfspace(normal, constant))
+    assert bool((small.upper - small.lower < 0.9 * (box.upper - box.lower)).any())
+    share = torch.rand(4000, 1, 4, generator=generator, dtype=dtype).square()
+    share = torch.where(normal > 0, share, 1 - share)
+    x = box.lower + share * (box.upper - box.lower)
+    inside = ((x * normal).sum(-1) + constant) <= -1e-5  # by more than the sums round
+    assert bool(inside.any(0).float().mean() > 0.9)
+    out = (x < small.lower) | (x > small.upper)
+    assert not bool((out.any(-1) & inside).any())
+    too_small = Region(small.lower + 0.05, small.upper - 0.05)
+    assert bool((((x < too_small.lower) | (x > too_small.upper)).any(-1) & inside).any())
+
+
+def test_a_half_space_too_small_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Goals beyond the truth are reached where parts are shrunk too far."""
+    right = divide_module._shrunk
+    monkeypatch.setattr(
+        divide_module, "_shrunk", lambda box, cut: right(box, Halfspace(cut.normal, cut.constant + 0.3))
+    )
+    with pytest.raises(AssertionError):
+        test_goals_short_of_the_truth_are_reached_and_none_beyond("lstm", tmp_path)
