@@ -14,7 +14,7 @@ from verifier.program import Block, GateStep, ScanStep
 ALIVE, KEPT = 16, 48
 TRIED = 400  # values that a part in branch and bound holds for every entry of a gate: samples, gradients
 LEAF = 12  # values that an open part keeps for every entry of a gate: boxes, splits, multipliers, planes
-INPUT_COPIES = 4  # of the coefficients of all inputs: by frame, assembled, and what the region makes of them
+INPUT_COPIES = 8  # of the coefficients of all inputs: by frame, assembled, and what regions make of them
 
 
 def instance_bytes(program: Block, dtype: torch.dtype) -> int:
@@ -36,8 +36,9 @@ def part_bytes(program: Block, dtype: torch.dtype) -> int:
 
 
 def leaf_bytes(program: Block, dtype: torch.dtype) -> int:
-    """Bytes of one more open part of branch and bound, at rest."""
-    return LEAF * _sites(program) * torch.finfo(dtype).bits // 8
+    """Bytes of one more open part of branch and bound, at rest: with a half-space of the inputs."""
+    inputs = sum(program.variables[name] for name in program.inputs)
+    return (LEAF * _sites(program) + inputs) * torch.finfo(dtype).bits // 8
 
 
 def _blocks(program: Block) -> tuple[Block, ...]:
