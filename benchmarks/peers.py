@@ -1,6 +1,6 @@
 """Certified counts on published benchmarks, beside the published numbers, as markdown.
 
-    python -m benchmarks.peers [--method planes|corners|slopes|branching] [--timeout S] [--radius E]
+    python -m benchmarks.peers [--method planes|corners|slopes|clipping|branching] [--timeout S] [--radius E]
         [--save FILE] [NETWORK ...]
     python -m benchmarks.peers --survive FILE [--restarts N] [--steps N]
 
@@ -124,7 +124,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("networks", nargs="*", help="parts of names (all by default)")
     parser.add_argument(
-        "--method", action="append", choices=list(METHODS), help="planes, corners, slopes by default"
+        "--method", action="append", choices=list(METHODS), help="all but branching by default"
     )
     parser.add_argument("--timeout", type=float, help="seconds an image; branching needs it")
     parser.add_argument("--radius", type=float, action="append", help="only this one (all by default)")
@@ -133,7 +133,7 @@ def main() -> None:
     parser.add_argument("--restarts", type=int, default=50)
     parser.add_argument("--steps", type=int, default=500)
     options = parser.parse_args()
-    methods = options.method or ["planes", "corners", "slopes"]
+    methods = options.method or ["planes", "corners", "slopes", "clipping"]
     if "branching" in methods and options.timeout is None:
         parser.error("branching goes on until its --timeout: set one")
     if not (SHARED / "benchmarks.json").exists():
