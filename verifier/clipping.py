@@ -29,10 +29,10 @@ from verifier.relaxed import RelaxedGate
 from verifier.site import Key
 from verifier.splits import Multiplier
 
-ROUNDS = 8
-DEPTH = 0.1  # of the middle of the region in what is taken away, at least
+ROUNDS = 16
+DEPTH = 0.04  # of the middle of the region in what is taken away, at least
 TOGETHER = 16  # regions bounded between two looks at the clock
-GAIN = 0.05  # of what was missing, at least, in a round that is followed by another
+GAIN = 0.02  # of what was missing, at least, in a round that is followed by another
 
 
 def surplus(goal: Tensor) -> Tensor:

@@ -150,8 +150,8 @@ class Methods:
         bounds, reached, outlook = over.deepest, Depth.clipping, None
         rows, single = ask.open_rows(known)
         instance, best = rows[0][:, 0], known[rows]
-        relaxed = None if planes is None else bounds.relaxed_with(planes)
-        halfspace, middle = clips(bounds, ask, relaxed).pick(rows).deepest()
+        # from planes of small volume: slopes climbed for the lowest point leave the middle lower
+        halfspace, middle = clips(bounds, ask).pick(rows).deepest()
         if bounds.sites:
             best, halfspace = clipped(
                 over, instance, single, best, halfspace, middle,
