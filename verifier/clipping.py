@@ -4,7 +4,7 @@ A sweep leaves a linear function A·x + b below every row that is open. Points a
 above its goal lie in the half-space A·x + b ≤ goal + τ (`verifier.halfspace`), so that boxes and planes may
 be made anew for that part alone. They are tighter, and so is the next linear function, whose half-space takes
 the place of the first. Where the middle of the region lies deep inside of what a half-space takes away, two
-or three rounds prove what thousands of parts in branch and bound do not; where it does not, little is gained,
+or three rounds prove what hundreds of parts in branch and bound do not; where it does not, little is gained,
 and nothing is tried.
 
 What a bound v over the part says of the whole region is that the row is at least min(v, goal + τ) everywhere:

@@ -23,13 +23,12 @@ from verifier.cotangents import stacked_table
 from verifier.linear import Diagonal, Identity, LinearMap
 from verifier.program import Block, GateStep
 from verifier.relaxed import RelaxedGate
-from verifier.workspace import Workspace, in_parts, parts_of
+from verifier.workspace import Workspace
 
 _POINTER, _SIZE = ctypes.c_void_p, ctypes.c_ssize_t
 WAITING, DIRECT, SCRATCH = range(3)  # as in walk.c
 
-BLOCK = 1 << 20  # bytes of waiting coefficients a thread between two products, so that they stay in the cache
-LEAST_PART = 1 << 17  # waiting coefficients that are worth a thread
+BLOCK = 1 << 20  # bytes of waiting coefficients between two products, so that they stay in the cache
 
 
 def _library() -> dict[torch.dtype, Callable[..., None]]:
@@ -127,20 +126,13 @@ class Walk:
         constant = constant.contiguous()
         after = constant.new_empty(batch, rows, 1)
         space.turn()
-        parts = parts_of(total * self.waiting, LEAST_PART)
-        block = min(total, parts * max(1, BLOCK // (self.waiting * like.itemsize)))
+        # several threads share a product the better the larger it is: all rows at once
+        block = total if torch.get_num_threads() > 1 else BLOCK // (self.waiting * like.itemsize)
+        block = max(1, min(total, block))
         waiting = space.brief("waiting", block, self.waiting, like)
         direct = space.lasting("direct", total, self.span, like)
-        scratch = space.brief("scratch", parts, self.scratch, like)
+        scratch = space.brief("scratch", 1, self.scratch, like)
         found: list[Tensor | None] = [None] * self.inputs
-
-        def walked(first: int, last: int, part: int) -> None:
-            FUNCTIONS[self.dtype](
-                self.code, rows, first, last, _pointers(given), strides, planes.pointers, planes.strides,
-                self.scale_pointers, constant.data_ptr(), rows if constant.shape[0] > 1 else 0,
-                after.data_ptr(), waiting[first % block].data_ptr(), waiting.stride(0), direct.data_ptr(),
-                direct.stride(0), scratch[part].data_ptr(),
-            )  # fmt: skip
 
         products = [
             space.lasting(f"product {k}", total, product.table.shape[1], like)
@@ -148,7 +140,12 @@ class Walk:
         ]
         for first in range(0, total, block):
             last = min(first + block, total)
-            in_parts(walked, first, last, parts)
+            FUNCTIONS[self.dtype](
+                self.code, rows, first, last, _pointers(given), strides, planes.pointers, planes.strides,
+                self.scale_pointers, constant.data_ptr(), rows if constant.shape[0] > 1 else 0,
+                after.data_ptr(), waiting.data_ptr(), waiting.stride(0), direct.data_ptr(),
+                direct.stride(0), scratch.data_ptr(),
+            )  # fmt: skip
             for product, into in zip(self.products, products, strict=True):
                 place, size = product.place, len(product.table)
                 torch.mm(waiting[: last - first, place : place + size], product.table, out=into[first:last])

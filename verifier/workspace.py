@@ -1,13 +1,7 @@
-"""Memory and threads that the steps of a compiled walk share."""
+"""Memory that the steps of a compiled walk share."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
-from functools import cache
-
-import torch
 from torch import Tensor
 
 PADDING = 16  # entries between rows: a power of two apart, they would fall into the same sets of a cache
@@ -48,34 +42,3 @@ class Workspace:
         rows_of_it = memory[: rows * stride].view(rows, stride)[:, :width]
         self._held[key] = memory, rows_of_it
         return rows_of_it
-
-
-Rows = Callable[[int, int, int], None]  # (first, last, which part): work on these rows
-
-
-def in_parts(work: Rows, first: int, last: int, parts: int) -> None:
-    """Let `work` do rows `first` to `last` in `parts` at once, one of them in this thread. It pays where
-    `work` lets go of the interpreter; a part keeps alive whatever `work` refers to."""
-    if parts == 1:
-        work(first, last, 0)
-        return
-    ends = [first + (last - first) * k // parts for k in range(parts + 1)]
-    crew = _threads(os.getpid(), parts - 1)
-    others = [crew.submit(work, ends[k], ends[k + 1], k) for k in range(1, parts)]
-    try:
-        work(first, ends[1], 0)
-    finally:
-        wait(others)
-    for part in others:
-        part.result()
-
-
-@cache
-def _threads(process: int, count: int) -> ThreadPoolExecutor:
-    """`count` threads of `process` (a forked child has none of its parent's), idle until there is work."""
-    return ThreadPoolExecutor(count, thread_name_prefix=f"walk-{process}")
-
-
-def parts_of(entries: int, least: int) -> int:
-    """As many parts as torch may use threads, one where they would get less than `least` entries each."""
-    return max(1, min(torch.get_num_threads(), entries // least))

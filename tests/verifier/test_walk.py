@@ -100,8 +100,8 @@ def test_gradients_go_through_torch(folder: Path, calls: list[int]) -> None:
 
 @pytest.mark.parametrize("name", ["lstm", "gru_reset_after"])
 def test_blocks_and_threads_change_no_bound(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows in blocks of any size, and shared among threads: the walk itself gives the same numbers, the
-    product may add up in another order."""
+    """Rows in blocks of any size, and all at once where there are several threads: the walk itself gives the
+    same numbers, the product may add up in another order."""
     path = write_network(name, folder)
     whole, objective = _bounds(path, torch.float64, 3, None)
     expected = whole.minimum(objective)
@@ -109,36 +109,9 @@ def test_blocks_and_threads_change_no_bound(name: str, folder: Path, monkeypatch
         monkeypatch.setattr(walk, "BLOCK", block)
         blocks, _ = _bounds(path, torch.float64, 3, None)
         torch.testing.assert_close(blocks.minimum(objective), expected, rtol=0.0, atol=1e-12)
-    used: set[int] = set()
-
-    def watched(work: workspace.Rows, first: int, last: int, parts: int) -> None:
-        used.add(parts)
-        workspace.in_parts(work, first, last, parts)
-
-    monkeypatch.setattr(walk, "parts_of", lambda _entries, _least: 3)
-    monkeypatch.setattr(walk, "in_parts", watched)
-    for block in (1 << 20, 2000):
-        monkeypatch.setattr(walk, "BLOCK", block)
-        shared, _ = _bounds(path, torch.float64, 3, None)
-        torch.testing.assert_close(shared.minimum(objective), expected, rtol=0.0, atol=1e-12)
-    assert used == {3}
-
-
-def test_rows_shared_among_threads_are_each_done_once() -> None:
-    done: list[tuple[int, int, int]] = []
-    workspace.in_parts(lambda *rows: done.append(rows), 5, 16, 4)
-    assert [part for _, _, part in sorted(done)] == [0, 1, 2, 3]
-    assert [row for first, last, _ in sorted(done) for row in range(first, last)] == list(range(5, 16))
-
-
-@pytest.mark.parametrize("failing", [0, 2])
-def test_an_error_in_a_part_is_not_lost(failing: int) -> None:
-    def work(_first: int, _last: int, part: int) -> None:
-        if part == failing:
-            raise MemoryError
-
-    with pytest.raises(MemoryError):
-        workspace.in_parts(work, 0, 9, 3)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    threads, _ = _bounds(path, torch.float64, 3, None)
+    torch.testing.assert_close(threads.minimum(objective), expected, rtol=0.0, atol=1e-12)
 
 
 @pytest.mark.parametrize("width", [0, 5, 64, 128])
