@@ -6,7 +6,6 @@ shrunk to where counterexamples could be (`verifier.clipping`) before it is boun
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from verifier.bounds import Bounds
+from verifier.budget import Budget
 from verifier.clipping import above, clips, surplus
 from verifier.decide import Trees, next_leaves
 from verifier.explain import Trend
@@ -51,16 +51,15 @@ def divide(
     trees: Trees,
     region: Region,
     make: Callable[[Region], Bounds],
+    budget: Budget,
     *,
-    deadline: float,
     together: int,
     trend: Trend | None = None,
-    progress: Callable[[], None] = lambda: None,
 ) -> Tensor:
     """As `branch_and_bound`, for a `divisible` region: by how much [M] the best row of each tree is above its
     goal. `make` bounds a region; `together` parts at most are bounded at once; `trend` is told how it goes.
 
-    Runs until all trees are proved, no part can be cut any more, or the `deadline` (time.monotonic).
+    Runs until all trees are proved, no part can be cut any more, or the time of `budget` is over.
     """
     count = len(trees.instance)
     tree = torch.arange(count, device=trees.goal.device)
@@ -80,7 +79,7 @@ def divide(
             middle < parts.upper.gather(-1, parts.entry[:, None])
         )
         chosen = next_leaves(trees, parts.tree, parts.above, inside[:, 0], max(1, together // 2))
-        if not len(chosen) or time.monotonic() >= deadline:
+        if not len(chosen) or budget.over:
             break
         rest = torch.ones(len(parts.tree), dtype=torch.bool, device=chosen.device)
         rest[chosen] = False
@@ -92,7 +91,7 @@ def divide(
         halves = _bounded(trees, cut.tree.repeat(2), cut.above.repeat(2), region, make)
         nodes += len(halves.tree)
         parts = parts.select(torch.nonzero(rest)[:, 0]).join(halves)
-        progress()
+        budget.progress()
     return proved.scatter_reduce(0, parts.tree, parts.above, "amin")
 
 

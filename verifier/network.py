@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,12 +15,13 @@ from parsers import read_onnx
 from parsers.errors import BadInput
 from parsers.onnx.dimensions import Bindings
 from verifier.attack import Effort, attack_margins
+from verifier.budget import Budget
 from verifier.classifier import scores
 from verifier.dataset import Sample
 from verifier.evaluator import Evaluator
 from verifier.region import Region
 from verifier.replay import Replay
-from verifier.verify import DTYPES, Depth, MarginBounds, Settings, Verifier
+from verifier.verify import DTYPES, MarginBounds, Settings, Verifier
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -70,7 +71,7 @@ class Classifier:
             predicted.append(int(answer.argmax()))
         return predicted
 
-    def attack(self, region: Region, labels: Sequence[int], deadline: float | None = None) -> Attacked:
+    def attack(self, region: Region, labels: Sequence[int], deadline: float = math.inf) -> Attacked:
         """Look for points of other classes in the regions of B instances."""
         allowed = effort(self._settings, deadline)
         found = attack_margins(self._evaluator, region, torch.as_tensor(labels), allowed)
@@ -84,19 +85,11 @@ class Classifier:
     def _confirmed(self, inputs: Arrays, label: int) -> bool:
         return self._replay.misclassified(inputs, label, self._output) is not None
 
-    def margins(
-        self,
-        region: Region,
-        labels: Sequence[int],
-        deadline: float | None = None,
-        progress: Callable[[], None] = lambda: None,
-        depth: Depth = Depth.branching,
-    ) -> MarginBounds:
+    def margins(self, region: Region, labels: Sequence[int], budget: Budget = Budget()) -> MarginBounds:
         """Proved lower bounds of the margins; see `Verifier.margins`."""
-        return self._verifier.margins(region, labels, deadline=deadline, progress=progress, depth=depth)
+        return self._verifier.margins(region, labels, budget)
 
 
-def effort(settings: Settings, deadline: float | None) -> Effort:
+def effort(settings: Settings, deadline: float) -> Effort:
     """What the settings allow an attack that ends at `deadline`."""
-    limit = math.inf if deadline is None else deadline
-    return Effort(settings.attack_restarts, settings.attack_steps, settings.seed, deadline=limit)
+    return Effort(settings.attack_restarts, settings.attack_steps, settings.seed, deadline=deadline)

@@ -20,6 +20,7 @@ from parsers.onnx.dimensions import Bindings, declared
 from parsers.onnx.load import load
 from parsers.query.layout import PRODUCTS
 from parsers.specification import Case, Network, Specification
+from verifier.budget import Budget, Depth
 from verifier.query import bindings
 from verifier.replay import Replay
 from verifier.sampling import samples
@@ -111,7 +112,7 @@ class QueryNetwork:
         tied = [case for case in map(self._ties.case, cases) if case is not None]
         return (self._ties.point(inputs) for inputs in samples(tied, self.inputs))
 
-    def candidates(self, cases: Sequence[Case], deadline: float | None = None) -> Iterator[Arrays]:
+    def candidates(self, cases: Sequence[Case], deadline: float = math.inf) -> Iterator[Arrays]:
         """Inputs that may satisfy one of `cases`, the most promising first; none of them is checked."""
         from verifier.attack import attack_cases
         from verifier.evaluator import Evaluator
@@ -129,36 +130,32 @@ class QueryNetwork:
                 return
             yield self._ties.point(found.arrays(self.inputs, k))
 
-    def glance(self, case: Case, deadline: float | None) -> bool:
+    def glance(self, case: Case, deadline: float) -> bool:
         """Whether one backward sweep refutes the case before `deadline`; its bounds are kept for `prove`."""
-        from verifier.verify import Depth
-
         tied = self._ties.case(case)
         if tied is None:
             return True
         running = True
 
         def stop() -> None:
-            if running and deadline is not None and time.monotonic() > deadline:
+            if running and time.monotonic() > deadline:
                 raise TimeoutError
 
         try:
-            return self._verifier.prove(tied, depth=Depth.backward, progress=stop).proved
+            return self._verifier.prove(tied, Budget(progress=stop, depth=Depth.backward)).proved
         except TimeoutError:
             return False
         finally:
             running = False  # the bounds that are kept hold on to `stop`
 
-    def prove(
-        self, case: Case, deadline: float | None = None, progress: Callable[[], None] = lambda: None
-    ) -> ProofResult:
+    def prove(self, case: Case, budget: Budget = Budget()) -> ProofResult:
         """Try to refute a case; see `Verifier.prove`."""
         from verifier.verify import ProofResult
 
         tied = self._ties.case(case)
         if tied is None:
             return ProofResult(True, math.inf, "equalities", True)
-        return self._verifier.prove(tied, deadline=deadline, progress=progress)
+        return self._verifier.prove(tied, budget)
 
 
 def _qualified(member: Member, value: Value) -> Value:
