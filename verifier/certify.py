@@ -104,6 +104,9 @@ def _together(
     region = region.select(torch.tensor(open_))
     bounds = network.margins(region, [right[k].label for k in open_], budget)
     seconds += (time.monotonic() - begun) / len(open_)
-    for k, lower, why in zip(open_, bounds.lower.tolist(), bounds.why, strict=True):
+    for place, (k, lower, why) in enumerate(zip(open_, bounds.lower.tolist(), bounds.why, strict=True)):
+        if place in bounds.broken:
+            yield outcome(right[k], Verdict.broken, None, bounds.broken[place], "attack from bounds")
+            continue
         verdict = Verdict.certified if lower > 0 else Verdict.unknown
         yield outcome(right[k], verdict, lower, attacked.margin[k], bounds.method, why)

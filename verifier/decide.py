@@ -25,6 +25,7 @@ from verifier.budget import Budget
 from verifier.clipping import above, clips
 from verifier.explain import Trend
 from verifier.halfspace import Halfspace
+from verifier.hunt import Hunt
 from verifier.inherit import Inherited
 from verifier.layout import layout_of
 from verifier.multipliers import multipliers
@@ -72,10 +73,11 @@ class Effort:
 class Trees:
     """M questions: is one of the rows of `objective` ([M, R, ..]) above its `goal` [M, R] everywhere in the
     region of `instance` [M]? `known` [M, R] are bounds for the whole region. Questions of one `group` [M] are
-    worth nothing before all of them are answered."""
+    worth nothing before all of them are answered; `row` [M] is what the group calls (the first of) theirs."""
 
     instance: Tensor
     group: Tensor
+    row: Tensor
     objective: Objective
     goal: Tensor
     known: Tensor
@@ -135,17 +137,23 @@ def branch_and_bound(
     trend: Trend | None = None,
 ) -> Tensor:
     """By how much [M] the best row of each tree is above its goal, at least; > 0 once every part is proved.
+    Trees of a group that is refuted meanwhile (`verifier.hunt`) are left as they are.
 
     `bounds` of all instances are where trees begin, with the `planes` of sites where there are better ones;
     `make` bounds parts of the instances. Runs until all trees are proved, nothing is left to split, or
     `effort` or the time of `budget` is spent; what it has is valid at any time. `trend` is told how it goes.
     """
+    hunt = Hunt(trees, budget)
     search = _Search(trees, bounds, planes, make, effort, budget.deadline)
     leaves = search.roots()
     nodes = len(leaves.tree)
     proved = torch.full_like(trees.goal[:, 0], torch.inf)
     while True:
-        done = leaves.above > 0
+        hunt.look(
+            leaves.tree, leaves.above, leaves.normal,
+            lambda places: bounds.region.select(trees.instance[leaves.tree[places]]),  # noqa: B023
+        )  # fmt: skip
+        done = (leaves.above > 0) | hunt.settled[leaves.tree]
         proved = proved.scatter_reduce(0, leaves.tree[done], leaves.above[done], "amin")
         leaves = leaves.select(torch.nonzero(~done)[:, 0])
         if trend is not None:

@@ -18,6 +18,7 @@ from verifier.clipping import above, clips, surplus
 from verifier.decide import Trees, next_leaves
 from verifier.explain import Trend
 from verifier.halfspace import Halfspace
+from verifier.hunt import Hunt
 from verifier.mixture import mixed_minimum
 from verifier.question import Question
 from verifier.region import Region
@@ -61,6 +62,7 @@ def divide(
 
     Runs until all trees are proved, no part can be cut any more, or the time of `budget` is over.
     """
+    hunt = Hunt(trees, budget)
     count = len(trees.instance)
     tree = torch.arange(count, device=trees.goal.device)
     here = region.select(trees.instance)
@@ -69,7 +71,11 @@ def divide(
     proved = torch.full_like(known, torch.inf)
     nodes = count
     while True:
-        done = parts.above > 0
+        hunt.look(
+            parts.tree, parts.above, parts.normal,
+            lambda places: Region(parts.lower[places], parts.upper[places]),  # noqa: B023
+        )  # fmt: skip
+        done = (parts.above > 0) | hunt.settled[parts.tree]
         proved = proved.scatter_reduce(0, parts.tree[done], parts.above[done], "amin")
         parts = parts.select(torch.nonzero(~done)[:, 0])
         if trend is not None:

@@ -19,6 +19,7 @@ from verifier.clipping import DEPTH, clipped, clips
 from verifier.decide import Effort, Trees, branch_and_bound
 from verifier.divide import divide, divisible
 from verifier.explain import Trend
+from verifier.hunt import lowest
 from verifier.optimise import ascend
 from verifier.question import Question
 from verifier.regional import Regional
@@ -71,7 +72,7 @@ class Methods:
         if not len(still) or budget.depth < Depth.backward or late:
             finished = not late or not len(still)
             return Minimum(found, self.names[Depth.short], finished, ask.why(over.short, found))
-        rest = self._sweep(over.select(still), ask.select(still), found[still], budget)
+        rest = self._sweep(over.select(still), ask.select(still), found[still], budget.among(still))
         return rest.among(found, still)
 
     def _sweep(self, over: Regional, ask: Question, known: Tensor, budget: Budget) -> Minimum:
@@ -81,7 +82,7 @@ class Methods:
         still = ask.open(found)
         if not len(still) or budget.depth < Depth.corners:
             return Minimum(found, self.names[Depth.backward], True, ask.why(over.sweeps, found))
-        deeper = self._deepen(over.select(still), ask.select(still), found[still], budget)
+        deeper = self._deepen(over.select(still), ask.select(still), found[still], budget.among(still))
         return deeper.among(found, still)
 
     def _deepen(self, over: Regional, ask: Question, known: Tensor, budget: Budget) -> Minimum:
@@ -123,7 +124,12 @@ class Methods:
                 over, instance, single, best, halfspace, middle,
                 deadline=budget.deadline, together=self.together, progress=budget.progress,
             )  # fmt: skip
-        left = single.open(best)
+        left, settled = single.open(best), torch.zeros_like(ask.goal[:, 0], dtype=torch.bool)
+        if budget.refute is not None and len(left):
+            some, row = instance[left], rows[1][left, 0]
+            starts = lowest(over.region.select(some), halfspace.normal[left])
+            settled[some[budget.refute(some, row, starts).to(some.device)]] = True
+            left = left[~settled[some]]
         can_be_cut = bool(bounds.sites) or divisible(over.region)
         if budget.branching and len(left) and can_be_cut:
             reached = Depth.branching
@@ -132,14 +138,14 @@ class Methods:
                 over = over.cut_by(some, halfspace.select(left))
                 place, planes = torch.arange(len(some), device=some.device), None
             part = single.select(left)
-            trees = Trees(place, some, part.objective, part.goal, best[left])
+            trees = Trees(place, some, rows[1][left, 0], part.objective, part.goal, best[left])
             above, factors = self._branch(over, trees, planes, budget)
             best[left] = torch.maximum(best[left], part.goal + above[:, None])
             outlook = {}
             for k, factor in zip(some.tolist(), factors, strict=True):
                 outlook[k] = max(outlook.get(k, 1.0), factor)
         raised = known.index_put(rows, best)
-        finished = reached < Depth.branching or not len(ask.open(raised))
+        finished = reached < Depth.branching or bool(settled[ask.open(raised)].all())
         return Minimum(raised, self.names[reached], finished, ask.why(bounds, raised, outlook))
 
     def _branch(

@@ -123,11 +123,14 @@ def _decide(spec: Specification, network: Network, cases: Sequence[Case], budget
     if not remaining:
         return QueryResult(Answer.unsat, f"all of {len(cases)} cases are proved")
     found = _attacked(spec, network, remaining, budget)
-    return found or _prove(network, remaining, len(cases), budget)
+    return found or _prove(spec, network, remaining, len(cases), budget)
 
 
-def _prove(network: Network, remaining: Sequence[Case], total: int, budget: Budget) -> QueryResult:
-    """`unsat` where all cases are refuted, else what is open. The rest of the `total` are refuted already."""
+def _prove(
+    spec: Specification, network: Network, remaining: Sequence[Case], total: int, budget: Budget
+) -> QueryResult:
+    """`unsat` where all cases are refuted, `sat` where a proof came upon a counterexample, else what is open.
+    The rest of the `total` are refuted already."""
     worst: ProofResult | None = None
     for number, case in enumerate(remaining, total - len(remaining) + 1):
         if case.unbounded:
@@ -135,6 +138,11 @@ def _prove(network: Network, remaining: Sequence[Case], total: int, budget: Budg
         if budget.over:
             return QueryResult(Answer.timed_out, f"{number - 1} of {total} cases are proved")
         result = network.prove(case, budget)
+        if result.witness is not None:
+            outputs = network.run(result.witness)
+            if satisfies(spec, result.witness, outputs):
+                reason = "onnxruntime confirms a counterexample that the proof led to"
+                return QueryResult(Answer.sat, reason, (result.witness, outputs))
         if not result.proved and (worst is None or result.bound < worst.bound):
             worst = result
         if worst is not None and not worst.finished:
@@ -162,11 +170,16 @@ def _attacked(
     """`sat` where descents along gradients find a counterexample."""
     for inputs in network.candidates(cases, budget.share(ATTACK_SHARE).deadline):
         outputs = network.run(inputs)
-        if _finite(outputs) and spec.satisfied_by(inputs, outputs):
+        if satisfies(spec, inputs, outputs):
             return QueryResult(Answer.sat, "onnxruntime confirms the counterexample", (inputs, outputs))
         if budget.over:
             break
     return None
+
+
+def satisfies(spec: Specification, inputs: Arrays, outputs: Arrays) -> bool:
+    """Whether a point satisfies the query exactly; where the network answers NaN or infinity it does not."""
+    return _finite(outputs) and spec.satisfied_by(inputs, outputs)
 
 
 def _finite(outputs: Arrays) -> bool:

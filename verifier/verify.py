@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -60,12 +60,14 @@ class Settings:
 class MarginBounds:
     """`per_class` [B, K]: proved lower bound of score[label] − score[k] over the region, +∞ at the label;
     `lower` [B] the least of a row; `method` what gave it; `finished` False if the deadline cut it short;
-    `why` says of every instance what kept it open, "" where nothing did."""
+    `why` says of every instance what kept it open, "" where nothing did; `broken` has the margins < 0 of
+    confirmed points that came up on the way, by instance, where those were looked for."""
 
     per_class: Tensor
     method: str
     finished: bool
     why: tuple[str, ...]
+    broken: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def lower(self) -> Tensor:
@@ -75,13 +77,15 @@ class MarginBounds:
 @dataclass(frozen=True, slots=True)
 class ProofResult:
     """`proved`: no input of the case's boxes satisfies all its constraints; `bound` is the best lower bound
-    of the constraint that refutes it (> 0 iff proved); `why` says what kept it open, "" where nothing did."""
+    of the constraint that refutes it (> 0 iff proved); `why` says what kept it open, "" where nothing did.
+    `witness` are inputs that came up on the way and satisfy the query, where such were looked for."""
 
     proved: bool
     bound: float
     method: str
     finished: bool
     why: str = ""
+    witness: Mapping[str, np.ndarray] | None = None
 
 
 class Verifier:
@@ -117,6 +121,8 @@ class Verifier:
         """Bounds of a classifier's margins over `region` (B instances), `labels` [B].
 
         The graph must have one output with K scores (`verifier.classifier.scores`). Instances share the time.
+        `budget.refute` is given an instance and the class that may win there. Whoever gives it knows what it
+        found.
         """
         labels = torch.as_tensor(labels, dtype=torch.int64, device=self._device)
         classes = sum(form.size for form in self._program.outputs)
@@ -130,8 +136,10 @@ class Verifier:
         found, methods, finished, why = [], [], True, ()
         for part in torch.arange(len(labels)).split(self._together):
             share = budget.share(len(part) / (len(labels) - int(part[0])))
+            here = part.to(self._device)
+            share = share.renumbered(lambda k, row, here=here: (here[k], others[labels[here[k]], row]))
             over = self._over(region.select(part.to(region.lower.device)), budget.progress)
-            result = self._minimise(over, Objective(rows[part.to(self._device)]), share)
+            result = self._minimise(over, Objective(rows[here]), share)
             found.append(result.lower)
             methods.append(result.method)
             finished = finished and result.finished

@@ -122,7 +122,7 @@ def test_branching_never_lowers_a_bound_nor_passes_the_truth(name: str, corners:
     rows = ROWS[0].unsqueeze(1)
     # a goal that no bound can reach: everything that branching can raise is raised
     first = torch.zeros(CLASSES, dtype=torch.int64)
-    trees = Trees(first, first, Objective(rows), known.T + 1e6, known.T)
+    trees = Trees(first, first, first, Objective(rows), known.T + 1e6, known.T)
     part = _parts_of(program, region)
 
     effort = Effort(parts=64, candidates=4, steps=3, nodes=40)
@@ -145,6 +145,7 @@ def test_what_is_proved_by_parts_is_proved(folder: Path) -> None:
     def gained(goal: Tensor, nodes: int) -> Tensor:
         first = torch.zeros(CLASSES, dtype=torch.int64)
         trees = Trees(
+            first,
             first,
             first,
             Objective(ROWS[0].unsqueeze(1)),
