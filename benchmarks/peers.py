@@ -26,9 +26,10 @@ import torch
 
 from benchmarks.measure import SHARED, header, table
 from benchmarks.published import BENCHMARKS, Benchmark
+from verifier.budget import Budget, Depth
 from verifier.certify import certify, parts
 from verifier.outcome import Verdict
-from verifier.verify import Depth, Settings
+from verifier.verify import Settings
 
 METHODS = {"planes": Depth.backward} | {depth.name: depth for depth in Depth if depth > Depth.backward}
 
@@ -46,7 +47,7 @@ def verdicts(
         found = {}
         for part in parts(samples):
             region = benchmark.region(part, radius)
-            lower = network.margins(region, [s.label for s in part], depth=depth).lower
+            lower = network.margins(region, [s.label for s in part], Budget(depth=depth)).lower
             for sample, bound in zip(part, lower.tolist(), strict=True):
                 found[sample.index] = Verdict.certified if bound > 0 else Verdict.unknown
     return found, (time.process_time() - begin) / len(samples)

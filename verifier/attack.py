@@ -18,7 +18,7 @@ from parsers.specification import Case, LinearConstraint
 from verifier import points
 from verifier.evaluator import Evaluator
 from verifier.region import Region, box_region
-from verifier.search import AttackResult, Effort, Jobs, search
+from verifier.search import AttackResult, Effort, Jobs, Objective, search
 
 MOST_SAMPLES = 1 << 16  # random points a case
 SAMPLED = 1 << 22  # numbers fed to cells and layers by the random points of all cases together
@@ -41,6 +41,22 @@ def attack_margins(
         raise BadInput(f"attack needs one label from 0 to {classes - 1} for each of {count} instances")
     nearest = scores.scatter(1, labels.unsqueeze(1), -math.inf).argsort(dim=1, descending=True).cpu()
 
+    rounds = [(torch.full((count,), ALL_CLASSES), False)]
+    for restart in range(effort.restarts):
+        rounds += [(nearest[:, k], restart > 0) for k in range(classes - 1)]
+    return search(evaluator, region, _margin(labels), Jobs.of(rounds), effort)
+
+
+def attack_margins_from(
+    evaluator: Evaluator, region: Region, labels: Tensor, jobs: Jobs, effort: Effort
+) -> AttackResult:
+    """As `attack_margins`, with the descents `jobs`, each along the class that is its aim."""
+    return search(evaluator, region, _margin(labels.to(evaluator.device)), jobs, effort)
+
+
+def _margin(labels: Tensor) -> Objective:
+    """The margin of the class aimed at, or the smallest; wanted is any below 0."""
+
     def objective(x: Tensor, y: Tensor, instance: Tensor, aim: Tensor) -> tuple[Tensor, Tensor]:
         del x
         own = labels[instance].unsqueeze(1)
@@ -49,17 +65,17 @@ def attack_margins(
         aimed = margins.gather(1, aim.clamp(min=0).unsqueeze(1)).squeeze(1)
         return torch.where(aim == ALL_CLASSES, lowest, aimed), lowest
 
-    rounds = [(torch.full((count,), ALL_CLASSES), False)]
-    for restart in range(effort.restarts):
-        rounds += [(nearest[:, k], restart > 0) for k in range(classes - 1)]
-    return search(evaluator, region, objective, Jobs.of(rounds), effort)
+    return objective
 
 
-def attack_cases(evaluator: Evaluator, cases: Sequence[Case], effort: Effort = Effort()) -> AttackResult:
+def attack_cases(
+    evaluator: Evaluator, cases: Sequence[Case], effort: Effort = Effort(), starts: Tensor | None = None
+) -> AttackResult:
     """Look for inputs that satisfy all constraints of a case; `lowest` is the largest left side.
 
-    The cases are the instances. Witnesses come from a case's `witnesses` boxes; a case without gets +∞.
-    Strict comparisons are left to the caller's exact check, `Specification.satisfied_by`.
+    The cases are the instances. With `starts` [J, n] the one case is attacked from there alone. Witnesses
+    come from a case's `witnesses` boxes; a case without gets +∞. Strict comparisons are left to the caller's
+    exact check, `Specification.satisfied_by`.
     """
     graph = evaluator.graph
     possible = [k for k, case in enumerate(cases) if case.witnesses is not None]
@@ -83,6 +99,10 @@ def attack_cases(evaluator: Evaluator, cases: Sequence[Case], effort: Effort = E
         all_that_fail = (left - effort.enough).clamp(min=0).sum(dim=1)
         return torch.where(aim == 1, all_that_fail, largest), largest
 
+    if starts is not None:
+        first = torch.zeros(len(starts), dtype=torch.int64)
+        found = search(evaluator, region, objective, Jobs.at(starts, first, first + 1), effort)
+        return AttackResult(found.lowest.cpu(), found.witness.cpu(), found.steps)
     every = torch.ones(len(chosen), dtype=torch.int64)
     rounds = [(every * (turn % 2), turn > 1) for turn in range(2 * max(effort.restarts, 1))]
     effort = replace(effort, samples=_samples(graph, len(chosen)))

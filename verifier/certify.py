@@ -8,12 +8,14 @@ otherwise                            → unknown
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import torch
 
+from verifier.budget import Budget
 from verifier.dataset import Sample
 from verifier.network import Attacked
 from verifier.outcome import Outcome, Verdict
@@ -29,11 +31,9 @@ class Decider(Protocol):
 
     def predict(self, samples: Sequence[Sample]) -> list[int]: ...
 
-    def attack(self, region: Region, labels: Sequence[int], deadline: float | None) -> Attacked: ...
+    def attack(self, region: Region, labels: Sequence[int], deadline: float) -> Attacked: ...
 
-    def margins(
-        self, region: Region, labels: Sequence[int], deadline: float | None, progress: Callable[[], None]
-    ) -> MarginBounds: ...
+    def margins(self, region: Region, labels: Sequence[int], budget: Budget) -> MarginBounds: ...
 
 
 def certify(
@@ -88,10 +88,9 @@ def _together(
         return
 
     begun = time.monotonic()
-    budget = None if timeout is None else timeout * len(right)
-    limit = None if budget is None else begun + ATTACK_SHARE * budget
+    allowed = math.inf if timeout is None else timeout * len(right)
     region = region_of(right)
-    attacked = network.attack(region, [s.label for s in right], limit)
+    attacked = network.attack(region, [s.label for s in right], begun + ATTACK_SHARE * allowed)
     seconds += (time.monotonic() - begun) / len(right)
     for sample, broken, upper in zip(right, attacked.broken, attacked.margin, strict=True):
         if broken:
@@ -100,11 +99,14 @@ def _together(
     if not open_:
         return
 
-    limit = None if budget is None else begun + budget
+    budget = Budget(begun + allowed, progress)
     begun = time.monotonic()
     region = region.select(torch.tensor(open_))
-    bounds = network.margins(region, [right[k].label for k in open_], limit, progress)
+    bounds = network.margins(region, [right[k].label for k in open_], budget)
     seconds += (time.monotonic() - begun) / len(open_)
-    for k, lower, why in zip(open_, bounds.lower.tolist(), bounds.why, strict=True):
+    for place, (k, lower, why) in enumerate(zip(open_, bounds.lower.tolist(), bounds.why, strict=True)):
+        if place in bounds.broken:
+            yield outcome(right[k], Verdict.broken, None, bounds.broken[place], "attack from bounds")
+            continue
         verdict = Verdict.certified if lower > 0 else Verdict.unknown
         yield outcome(right[k], verdict, lower, attacked.margin[k], bounds.method, why)

@@ -21,9 +21,11 @@ from torch import Tensor
 from relaxations import Planes
 from verifier.bounds import Bounds, Objective
 from verifier.branch import candidates
+from verifier.budget import Budget
 from verifier.clipping import above, clips
 from verifier.explain import Trend
 from verifier.halfspace import Halfspace
+from verifier.hunt import Hunt
 from verifier.inherit import Inherited
 from verifier.layout import layout_of
 from verifier.multipliers import multipliers
@@ -71,10 +73,11 @@ class Effort:
 class Trees:
     """M questions: is one of the rows of `objective` ([M, R, ..]) above its `goal` [M, R] everywhere in the
     region of `instance` [M]? `known` [M, R] are bounds for the whole region. Questions of one `group` [M] are
-    worth nothing before all of them are answered."""
+    worth nothing before all of them are answered; `row` [M] is what the group calls (the first of) theirs."""
 
     instance: Tensor
     group: Tensor
+    row: Tensor
     objective: Objective
     goal: Tensor
     known: Tensor
@@ -127,39 +130,43 @@ def branch_and_bound(
     trees: Trees,
     bounds: Bounds,
     make: MakeBounds,
+    budget: Budget,
     *,
     planes: Mapping[Key, Planes] | None = None,
-    deadline: float,
     effort: Effort = Effort(),
     trend: Trend | None = None,
-    progress: Callable[[], None] = lambda: None,
 ) -> Tensor:
     """By how much [M] the best row of each tree is above its goal, at least; > 0 once every part is proved.
+    Trees of a group that is refuted meanwhile (`verifier.hunt`) are left as they are.
 
     `bounds` of all instances are where trees begin, with the `planes` of sites where there are better ones;
-    `make` bounds parts of the instances. Runs until all trees are proved, nothing is left to split, `effort`
-    is spent or the `deadline` (time.monotonic) has come; what it has is valid at any time. `trend` is told
-    how it goes.
+    `make` bounds parts of the instances. Runs until all trees are proved, nothing is left to split, or
+    `effort` or the time of `budget` is spent; what it has is valid at any time. `trend` is told how it goes.
     """
-    search = _Search(trees, bounds, planes, make, effort, deadline)
+    hunt = Hunt(trees, budget)
+    search = _Search(trees, bounds, planes, make, effort, budget.deadline)
     leaves = search.roots()
     nodes = len(leaves.tree)
     proved = torch.full_like(trees.goal[:, 0], torch.inf)
     while True:
-        done = leaves.above > 0
+        hunt.look(
+            leaves.tree, leaves.above, leaves.normal,
+            lambda places: bounds.region.select(trees.instance[leaves.tree[places]]),  # noqa: B023
+        )  # fmt: skip
+        done = (leaves.above > 0) | hunt.settled[leaves.tree]
         proved = proved.scatter_reduce(0, leaves.tree[done], leaves.above[done], "amin")
         leaves = leaves.select(torch.nonzero(~done)[:, 0])
         if trend is not None:
             trend.note(nodes, proved.scatter_reduce(0, leaves.tree, leaves.above, "amin"))
         chosen = _chosen(leaves, trees, search.batch(), effort.leaves)
-        if not len(chosen) or time.monotonic() >= deadline or nodes >= effort.nodes:
+        if not len(chosen) or budget.over or nodes >= effort.nodes:
             break
         rest = torch.ones(len(leaves.tree), dtype=torch.bool, device=chosen.device)
         rest[chosen] = False
         children = search.children(leaves.select(chosen))
         nodes += len(children.tree)
         leaves = leaves.select(torch.nonzero(rest)[:, 0]).join(children)
-        progress()
+        budget.progress()
     return proved.scatter_reduce(0, leaves.tree, leaves.above, "amin")
 
 

@@ -6,7 +6,6 @@ shrunk to where counterexamples could be (`verifier.clipping`) before it is boun
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,10 +13,12 @@ import torch
 from torch import Tensor
 
 from verifier.bounds import Bounds
+from verifier.budget import Budget
 from verifier.clipping import above, clips, surplus
 from verifier.decide import Trees, next_leaves
 from verifier.explain import Trend
 from verifier.halfspace import Halfspace
+from verifier.hunt import Hunt
 from verifier.mixture import mixed_minimum
 from verifier.question import Question
 from verifier.region import Region
@@ -51,17 +52,17 @@ def divide(
     trees: Trees,
     region: Region,
     make: Callable[[Region], Bounds],
+    budget: Budget,
     *,
-    deadline: float,
     together: int,
     trend: Trend | None = None,
-    progress: Callable[[], None] = lambda: None,
 ) -> Tensor:
     """As `branch_and_bound`, for a `divisible` region: by how much [M] the best row of each tree is above its
     goal. `make` bounds a region; `together` parts at most are bounded at once; `trend` is told how it goes.
 
-    Runs until all trees are proved, no part can be cut any more, or the `deadline` (time.monotonic).
+    Runs until all trees are proved, no part can be cut any more, or the time of `budget` is over.
     """
+    hunt = Hunt(trees, budget)
     count = len(trees.instance)
     tree = torch.arange(count, device=trees.goal.device)
     here = region.select(trees.instance)
@@ -70,7 +71,11 @@ def divide(
     proved = torch.full_like(known, torch.inf)
     nodes = count
     while True:
-        done = parts.above > 0
+        hunt.look(
+            parts.tree, parts.above, parts.normal,
+            lambda places: Region(parts.lower[places], parts.upper[places]),  # noqa: B023
+        )  # fmt: skip
+        done = (parts.above > 0) | hunt.settled[parts.tree]
         proved = proved.scatter_reduce(0, parts.tree[done], parts.above[done], "amin")
         parts = parts.select(torch.nonzero(~done)[:, 0])
         if trend is not None:
@@ -80,7 +85,7 @@ def divide(
             middle < parts.upper.gather(-1, parts.entry[:, None])
         )
         chosen = next_leaves(trees, parts.tree, parts.above, inside[:, 0], max(1, together // 2))
-        if not len(chosen) or time.monotonic() >= deadline:
+        if not len(chosen) or budget.over:
             break
         rest = torch.ones(len(parts.tree), dtype=torch.bool, device=chosen.device)
         rest[chosen] = False
@@ -92,7 +97,7 @@ def divide(
         halves = _bounded(trees, cut.tree.repeat(2), cut.above.repeat(2), region, make)
         nodes += len(halves.tree)
         parts = parts.select(torch.nonzero(rest)[:, 0]).join(halves)
-        progress()
+        budget.progress()
     return proved.scatter_reduce(0, parts.tree, parts.above, "amin")
 
 

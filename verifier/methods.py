@@ -7,35 +7,23 @@ end and is used only where there is a deadline.
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from enum import IntEnum
 
 import torch
 from torch import Tensor
 
 from relaxations import Planes
+from verifier.budget import Budget, Depth
 from verifier.clipping import DEPTH, clipped, clips
 from verifier.decide import Effort, Trees, branch_and_bound
 from verifier.divide import divide, divisible
 from verifier.explain import Trend
+from verifier.hunt import lowest
 from verifier.optimise import ascend
 from verifier.question import Question
 from verifier.regional import Regional
 from verifier.site import Key
-
-
-class Depth(IntEnum):
-    """The last method that may be tried."""
-
-    short = 1
-    backward = 2
-    corners = 3
-    slopes = 4
-    clipping = 5
-    branching = 6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,55 +56,36 @@ class Methods:
     parts: int
     leaves: int
 
-    def minimise(
-        self, over: Regional, ask: Question, limit: float, progress: Callable[[], None], depth: Depth
-    ) -> Minimum:
-        """Lower bounds of the question's rows, raised until it is answered, `limit` (time.monotonic) is past,
-        or `depth` is reached."""
+    def minimise(self, over: Regional, ask: Question, budget: Budget) -> Minimum:
+        """Lower bounds of the question's rows, raised until it is answered or the budget is spent."""
         with torch.no_grad():
             found = over.intervals.minimum(ask.objective)
         if not len(ask.open(found)):
             return Minimum(found, self.names[0], True, ("",) * len(found))
-        if time.monotonic() > limit:
+        if budget.over:
             return Minimum(found, self.names[0], False, ("the time was over",) * len(found))
         if over.short is None:
-            return self._sweep(over, ask, found, limit, progress, depth)
+            return self._sweep(over, ask, found, budget)
         with torch.no_grad():
             found = torch.maximum(found, over.short.minimum(ask.objective))
-        still, late = ask.open(found), time.monotonic() > limit
-        if not len(still) or depth < Depth.backward or late:
+        still, late = ask.open(found), budget.over
+        if not len(still) or budget.depth < Depth.backward or late:
             finished = not late or not len(still)
             return Minimum(found, self.names[Depth.short], finished, ask.why(over.short, found))
-        rest = self._sweep(over.select(still), ask.select(still), found[still], limit, progress, depth)
+        rest = self._sweep(over.select(still), ask.select(still), found[still], budget.among(still))
         return rest.among(found, still)
 
-    def _sweep(
-        self,
-        over: Regional,
-        ask: Question,
-        known: Tensor,
-        limit: float,
-        progress: Callable[[], None],
-        depth: Depth,
-    ) -> Minimum:
+    def _sweep(self, over: Regional, ask: Question, known: Tensor, budget: Budget) -> Minimum:
         """`known` bounds [B, R] raised by a backward pass, and by what may follow if that is not enough."""
         with torch.no_grad():
             found = torch.maximum(known, over.sweeps.minimum(ask.objective))
         still = ask.open(found)
-        if not len(still) or depth < Depth.corners:
+        if not len(still) or budget.depth < Depth.corners:
             return Minimum(found, self.names[Depth.backward], True, ask.why(over.sweeps, found))
-        deeper = self._deepen(over.select(still), ask.select(still), found[still], limit, progress, depth)
+        deeper = self._deepen(over.select(still), ask.select(still), found[still], budget.among(still))
         return deeper.among(found, still)
 
-    def _deepen(
-        self,
-        over: Regional,
-        ask: Question,
-        known: Tensor,
-        limit: float,
-        progress: Callable[[], None],
-        depth: Depth,
-    ) -> Minimum:
+    def _deepen(self, over: Regional, ask: Question, known: Tensor, budget: Budget) -> Minimum:
         """`known` bounds [B, R] of what is open after a backward pass, raised."""
         bounds, best, reached = over.deepest, known, Depth.backward
         if over.corners:
@@ -124,15 +93,15 @@ class Methods:
             with torch.no_grad():
                 best = torch.maximum(known, bounds.minimum(ask.objective))
         planes = None
-        if depth >= Depth.slopes and len(ask.open(best)) and self.slope_steps:
+        if budget.depth >= Depth.slopes and len(ask.open(best)) and self.slope_steps:
             reached = Depth.slopes
             found = ascend(
                 bounds, ask.objective, steps=self.slope_steps, rate=0.1, target=ask.goal,
-                any_row=ask.any_row, deadline=limit, known=best, progress=progress,
+                any_row=ask.any_row, deadline=budget.deadline, known=best, progress=budget.progress,
             )  # fmt: skip
             best, planes = found.best, found.planes
-        if depth >= Depth.clipping and len(ask.open(best)):
-            return self._row_by_row(over, ask, best, planes, limit, progress, depth)
+        if budget.depth >= Depth.clipping and len(ask.open(best)):
+            return self._row_by_row(over, ask, best, planes, budget)
         return Minimum(best, self.names[reached], True, ask.why(bounds, best))
 
     def _row_by_row(
@@ -141,9 +110,7 @@ class Methods:
         ask: Question,
         known: Tensor,
         planes: Mapping[Key, Planes] | None,
-        limit: float,
-        progress: Callable[[], None],
-        depth: Depth,
+        budget: Budget,
     ) -> Minimum:
         """`known` bounds [B, R] raised by what is tried for each open row by itself, or for all rows of an
         instance where one of them is enough."""
@@ -155,25 +122,30 @@ class Methods:
         if bounds.sites:
             best, halfspace = clipped(
                 over, instance, single, best, halfspace, middle,
-                deadline=limit, together=self.together, progress=progress,
+                deadline=budget.deadline, together=self.together, progress=budget.progress,
             )  # fmt: skip
-        left = single.open(best)
+        left, settled = single.open(best), torch.zeros_like(ask.goal[:, 0], dtype=torch.bool)
+        if budget.refute is not None and len(left):
+            some, row = instance[left], rows[1][left, 0]
+            starts = lowest(over.region.select(some), halfspace.normal[left])
+            settled[some[budget.refute(some, row, starts).to(some.device)]] = True
+            left = left[~settled[some]]
         can_be_cut = bool(bounds.sites) or divisible(over.region)
-        if depth >= Depth.branching and math.isfinite(limit) and len(left) and can_be_cut:
+        if budget.branching and len(left) and can_be_cut:
             reached = Depth.branching
             some, place = instance[left], instance[left]
             if bool((middle[left] > DEPTH).any()) and not divisible(over.region):
                 over = over.cut_by(some, halfspace.select(left))
                 place, planes = torch.arange(len(some), device=some.device), None
             part = single.select(left)
-            trees = Trees(place, some, part.objective, part.goal, best[left])
-            above, factors = self._branch(over, trees, planes, limit, progress)
+            trees = Trees(place, some, rows[1][left, 0], part.objective, part.goal, best[left])
+            above, factors = self._branch(over, trees, planes, budget)
             best[left] = torch.maximum(best[left], part.goal + above[:, None])
             outlook = {}
             for k, factor in zip(some.tolist(), factors, strict=True):
                 outlook[k] = max(outlook.get(k, 1.0), factor)
         raised = known.index_put(rows, best)
-        finished = reached < Depth.branching or not len(ask.open(raised))
+        finished = reached < Depth.branching or bool(settled[ask.open(raised)].all())
         return Minimum(raised, self.names[reached], finished, ask.why(bounds, raised, outlook))
 
     def _branch(
@@ -181,8 +153,7 @@ class Methods:
         over: Regional,
         trees: Trees,
         planes: Mapping[Key, Planes] | None,
-        deadline: float,
-        progress: Callable[[], None],
+        budget: Budget,
     ) -> tuple[Tensor, list[float]]:
         """By how much [M] the best row of each of `trees` is above its goal, by branch and bound; and how
         many times more time would likely decide those that stay open."""
@@ -195,13 +166,11 @@ class Methods:
         )
         if divisible(over.region):
             above = divide(
-                trees, over.region, over.inner,
-                deadline=deadline, together=min(self.together, effort.parts), trend=trend,
-                progress=progress,
+                trees, over.region, over.inner, budget,
+                together=min(self.together, effort.parts), trend=trend,
             )  # fmt: skip
         else:
             above = branch_and_bound(
-                trees, over.deepest, over.part, planes=planes,
-                deadline=deadline, effort=effort, trend=trend, progress=progress,
-            )  # fmt: skip
+                trees, over.deepest, over.part, budget, planes=planes, effort=effort, trend=trend
+            )
         return above, trend.outlook()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -14,15 +14,19 @@ from torch import Tensor
 from parsers import read_onnx
 from parsers.errors import BadInput
 from parsers.onnx.dimensions import Bindings
-from verifier.attack import Effort, attack_margins
+from verifier.attack import attack_margins, attack_margins_from
+from verifier.budget import Budget
 from verifier.classifier import scores
 from verifier.dataset import Sample
 from verifier.evaluator import Evaluator
 from verifier.region import Region
 from verifier.replay import Replay
-from verifier.verify import DTYPES, Depth, MarginBounds, Settings, Verifier
+from verifier.search import Effort, Jobs
+from verifier.verify import DTYPES, MarginBounds, Settings, Verifier
 
 Arrays = Mapping[str, np.ndarray]
+
+GUIDED_STEPS, GUIDED_FIRST_STEP = 20, 0.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +74,7 @@ class Classifier:
             predicted.append(int(answer.argmax()))
         return predicted
 
-    def attack(self, region: Region, labels: Sequence[int], deadline: float | None = None) -> Attacked:
+    def attack(self, region: Region, labels: Sequence[int], deadline: float = math.inf) -> Attacked:
         """Look for points of other classes in the regions of B instances."""
         allowed = effort(self._settings, deadline)
         found = attack_margins(self._evaluator, region, torch.as_tensor(labels), allowed)
@@ -84,19 +88,38 @@ class Classifier:
     def _confirmed(self, inputs: Arrays, label: int) -> bool:
         return self._replay.misclassified(inputs, label, self._output) is not None
 
-    def margins(
-        self,
-        region: Region,
-        labels: Sequence[int],
-        deadline: float | None = None,
-        progress: Callable[[], None] = lambda: None,
-        depth: Depth = Depth.branching,
-    ) -> MarginBounds:
-        """Proved lower bounds of the margins; see `Verifier.margins`."""
-        return self._verifier.margins(region, labels, deadline=deadline, progress=progress, depth=depth)
+    def margins(self, region: Region, labels: Sequence[int], budget: Budget = Budget()) -> MarginBounds:
+        """Proved lower bounds of the margins; see `Verifier.margins`. What the proof leaves open is attacked
+        from where it is lost, and instances that this breaks are told.
+
+        Raises `AssertionError` where an instance is both proved and broken: a bound was wrong."""
+        if budget.refute is not None:
+            return self._verifier.margins(region, labels, budget)
+        broken: dict[int, float] = {}
+
+        def refute(instance: Tensor, wanted: Tensor, starts: Tensor) -> Tensor:
+            places, here = instance.cpu().unique(return_inverse=True)
+            own = torch.as_tensor(labels)[places]
+            jobs = Jobs.at(starts.cpu(), here, wanted.cpu())
+            allowed = guided(self._settings, budget.deadline)
+            found = attack_margins_from(self._evaluator, region.select(places), own, jobs, allowed)
+            for k, (place, margin) in enumerate(zip(places.tolist(), found.lowest.tolist(), strict=True)):
+                if margin < 0 and self._confirmed(found.arrays(self.graph.inputs, k), int(own[k])):
+                    broken[place] = margin
+            return torch.isin(instance.cpu(), torch.tensor([*broken], dtype=torch.int64))
+
+        bounds = self._verifier.margins(region, labels, replace(budget, refute=refute))
+        wrong = [k for k in broken if float(bounds.lower[k]) > 0]
+        if wrong:
+            raise AssertionError(f"instance {wrong[0]}: another class in a region that was proved")
+        return replace(bounds, broken=broken)
 
 
-def effort(settings: Settings, deadline: float | None) -> Effort:
+def effort(settings: Settings, deadline: float) -> Effort:
     """What the settings allow an attack that ends at `deadline`."""
-    limit = math.inf if deadline is None else deadline
-    return Effort(settings.attack_restarts, settings.attack_steps, settings.seed, deadline=limit)
+    return Effort(settings.attack_restarts, settings.attack_steps, settings.seed, deadline=deadline)
+
+
+def guided(settings: Settings, deadline: float) -> Effort:
+    """The same for a short attack from points that a proof has found: the first steps keep near to them."""
+    return replace(effort(settings, deadline), steps=GUIDED_STEPS, first_step=GUIDED_FIRST_STEP)

@@ -6,8 +6,7 @@ a proof for every case of the disjunction. Everything else is `unknown`, or `tim
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from math import prod
@@ -18,6 +17,7 @@ import numpy as np
 from parsers.errors import BadQuery, UnsupportedModel
 from parsers.onnx.dimensions import Bindings, InputSpec, may_be_batch
 from parsers.specification import Case, Specification, Variable
+from verifier.budget import Budget
 from verifier.sampling import nearly
 
 if TYPE_CHECKING:
@@ -52,11 +52,11 @@ class Network(Protocol):
 
     def samples(self, cases: Sequence[Case]) -> Iterator[Arrays]: ...
 
-    def candidates(self, cases: Sequence[Case], deadline: float | None) -> Iterator[Arrays]: ...
+    def candidates(self, cases: Sequence[Case], deadline: float) -> Iterator[Arrays]: ...
 
-    def glance(self, case: Case, deadline: float | None) -> bool: ...
+    def glance(self, case: Case, deadline: float) -> bool: ...
 
-    def prove(self, case: Case, deadline: float | None, progress: Callable[[], None]) -> ProofResult: ...
+    def prove(self, case: Case, budget: Budget) -> ProofResult: ...
 
 
 def bindings(version: str, variables: Sequence[Variable], inputs: Sequence[InputSpec]) -> Bindings:
@@ -89,14 +89,8 @@ def _agree(spec: InputSpec, shape: Sequence[int]) -> bool:
     return all(not isinstance(dim, int) or dim == n for dim, n in zip(spec.dims, shape, strict=True))
 
 
-def answer(
-    spec: Specification,
-    network: Network,
-    *,
-    deadline: float | None = None,
-    progress: Callable[[], None] = lambda: None,
-) -> QueryResult:
-    """Answer `spec`, which must be bound to the network; `deadline` is a time.monotonic() value."""
+def answer(spec: Specification, network: Network, budget: Budget = Budget()) -> QueryResult:
+    """Answer `spec`, which must be bound to the network."""
     if not spec.bound:
         raise BadQuery("the query is not bound to a network yet")
     cases = spec.cases
@@ -106,51 +100,49 @@ def answer(
     if sampled is not None:
         return sampled
     try:
-        return _decide(spec, network, cases, deadline, progress)
+        return _decide(spec, network, cases, budget)
     except UnsupportedModel as error:
         return QueryResult(Answer.unknown, "; ".join(error.problems))
 
 
-def _decide(
-    spec: Specification,
-    network: Network,
-    cases: Sequence[Case],
-    deadline: float | None,
-    progress: Callable[[], None],
-) -> QueryResult:
+def _decide(spec: Specification, network: Network, cases: Sequence[Case], budget: Budget) -> QueryResult:
     """What is quick first: one sweep for every case, the attack on what it leaves open, the thorough proof.
 
     Where there is no bound for some node, the attack alone can answer.
     """
     try:
-        stop = _share(deadline, GLANCE_SHARE)
-        remaining = [c for c in cases if c.unbounded or _over(stop) or not network.glance(c, stop)]
+        glances = budget.share(GLANCE_SHARE)
+        remaining = [
+            c for c in cases if c.unbounded or glances.over or not network.glance(c, glances.deadline)
+        ]
     except UnsupportedModel:
-        found = _attacked(spec, network, cases, deadline)
+        found = _attacked(spec, network, cases, budget)
         if found is None:
             raise
         return found
     if not remaining:
         return QueryResult(Answer.unsat, f"all of {len(cases)} cases are proved")
-    found = _attacked(spec, network, remaining, deadline)
-    return found or _prove(network, remaining, len(cases), deadline, progress)
+    found = _attacked(spec, network, remaining, budget)
+    return found or _prove(spec, network, remaining, len(cases), budget)
 
 
 def _prove(
-    network: Network,
-    remaining: Sequence[Case],
-    total: int,
-    deadline: float | None,
-    progress: Callable[[], None],
+    spec: Specification, network: Network, remaining: Sequence[Case], total: int, budget: Budget
 ) -> QueryResult:
-    """`unsat` where all cases are refuted, else what is open. The rest of the `total` are refuted already."""
+    """`unsat` where all cases are refuted, `sat` where a proof came upon a counterexample, else what is open.
+    The rest of the `total` are refuted already."""
     worst: ProofResult | None = None
     for number, case in enumerate(remaining, total - len(remaining) + 1):
         if case.unbounded:
             return QueryResult(Answer.unknown, f"no counterexample was found, and {case.unbounded}")
-        if _over(deadline):
+        if budget.over:
             return QueryResult(Answer.timed_out, f"{number - 1} of {total} cases are proved")
-        result = network.prove(case, deadline, progress)
+        result = network.prove(case, budget)
+        if result.witness is not None:
+            outputs = network.run(result.witness)
+            if satisfies(spec, result.witness, outputs):
+                reason = "onnxruntime confirms a counterexample that the proof led to"
+                return QueryResult(Answer.sat, reason, (result.witness, outputs))
         if not result.proved and (worst is None or result.bound < worst.bound):
             worst = result
         if worst is not None and not worst.finished:
@@ -173,27 +165,22 @@ def _sampled(spec: Specification, network: Network, cases: Sequence[Case]) -> Qu
 
 
 def _attacked(
-    spec: Specification, network: Network, cases: Sequence[Case], deadline: float | None
+    spec: Specification, network: Network, cases: Sequence[Case], budget: Budget
 ) -> QueryResult | None:
     """`sat` where descents along gradients find a counterexample."""
-    for inputs in network.candidates(cases, _share(deadline, ATTACK_SHARE)):
+    for inputs in network.candidates(cases, budget.share(ATTACK_SHARE).deadline):
         outputs = network.run(inputs)
-        if _finite(outputs) and spec.satisfied_by(inputs, outputs):
+        if satisfies(spec, inputs, outputs):
             return QueryResult(Answer.sat, "onnxruntime confirms the counterexample", (inputs, outputs))
-        if _over(deadline):
+        if budget.over:
             break
     return None
 
 
+def satisfies(spec: Specification, inputs: Arrays, outputs: Arrays) -> bool:
+    """Whether a point satisfies the query exactly; where the network answers NaN or infinity it does not."""
+    return _finite(outputs) and spec.satisfied_by(inputs, outputs)
+
+
 def _finite(outputs: Arrays) -> bool:
     return all(bool(np.all(np.isfinite(y))) for y in outputs.values())
-
-
-def _over(deadline: float | None) -> bool:
-    return deadline is not None and time.monotonic() > deadline
-
-
-def _share(deadline: float | None, part: float) -> float | None:
-    """The time.monotonic() value when `part` of the time that is left will be over."""
-    now = time.monotonic()
-    return None if deadline is None else now + part * (deadline - now)

@@ -20,12 +20,16 @@ from parsers.onnx.dimensions import Bindings, declared
 from parsers.onnx.load import load
 from parsers.query.layout import PRODUCTS
 from parsers.specification import Case, Network, Specification
-from verifier.query import bindings
+from verifier.budget import Budget, Depth
+from verifier.query import bindings, satisfies
 from verifier.replay import Replay
 from verifier.sampling import samples
 from verifier.ties import Ties
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from verifier.evaluator import Evaluator
     from verifier.verify import ProofResult, Settings, Verifier
 
 Arrays = Mapping[str, np.ndarray]
@@ -102,6 +106,14 @@ class QueryNetwork:
 
         return Verifier(self._relevant, self._settings())
 
+    @cached_property
+    def _evaluator(self) -> Evaluator:
+        from verifier.evaluator import Evaluator
+        from verifier.verify import DTYPES
+
+        settings = self._settings()
+        return Evaluator(self._relevant, settings.device, DTYPES[settings.dtype])
+
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
         """All outputs and hidden values in onnxruntime."""
         return {name: array for m in self._members for name, array in m.run(inputs).items()}
@@ -111,54 +123,61 @@ class QueryNetwork:
         tied = [case for case in map(self._ties.case, cases) if case is not None]
         return (self._ties.point(inputs) for inputs in samples(tied, self.inputs))
 
-    def candidates(self, cases: Sequence[Case], deadline: float | None = None) -> Iterator[Arrays]:
+    def candidates(self, cases: Sequence[Case], deadline: float = math.inf) -> Iterator[Arrays]:
         """Inputs that may satisfy one of `cases`, the most promising first; none of them is checked."""
         from verifier.attack import attack_cases
-        from verifier.evaluator import Evaluator
         from verifier.network import effort
-        from verifier.verify import DTYPES
 
         tied = [case for case in map(self._ties.case, cases) if case is not None]
         if not tied:
             return
-        settings = self._settings()
-        evaluator = Evaluator(self._relevant, settings.device, DTYPES[settings.dtype])
-        found = attack_cases(evaluator, tied, effort(settings, deadline))
+        found = attack_cases(self._evaluator, tied, effort(self._settings(), deadline))
         for k in found.lowest.argsort().tolist():
             if float(found.lowest[k]) > CLOSE:
                 return
             yield self._ties.point(found.arrays(self.inputs, k))
 
-    def glance(self, case: Case, deadline: float | None) -> bool:
+    def glance(self, case: Case, deadline: float) -> bool:
         """Whether one backward sweep refutes the case before `deadline`; its bounds are kept for `prove`."""
-        from verifier.verify import Depth
-
         tied = self._ties.case(case)
         if tied is None:
             return True
         running = True
 
         def stop() -> None:
-            if running and deadline is not None and time.monotonic() > deadline:
+            if running and time.monotonic() > deadline:
                 raise TimeoutError
 
         try:
-            return self._verifier.prove(tied, depth=Depth.backward, progress=stop).proved
+            return self._verifier.prove(tied, Budget(progress=stop, depth=Depth.backward)).proved
         except TimeoutError:
             return False
         finally:
             running = False  # the bounds that are kept hold on to `stop`
 
-    def prove(
-        self, case: Case, deadline: float | None = None, progress: Callable[[], None] = lambda: None
-    ) -> ProofResult:
-        """Try to refute a case; see `Verifier.prove`."""
+    def prove(self, case: Case, budget: Budget = Budget()) -> ProofResult:
+        """Try to refute a case; see `Verifier.prove`. What the proof leaves open is attacked from where it is
+        lost; an input found there is told if it satisfies the query exactly."""
+        from verifier.attack import attack_cases
+        from verifier.network import guided
         from verifier.verify import ProofResult
 
         tied = self._ties.case(case)
         if tied is None:
             return ProofResult(True, math.inf, "equalities", True)
-        return self._verifier.prove(tied, deadline=deadline, progress=progress)
+        witnesses: list[Arrays] = []
+
+        def refute(instance: Tensor, _: Tensor, starts: Tensor) -> Tensor:
+            allowed = guided(self._settings(), budget.deadline)
+            found = attack_cases(self._evaluator, [tied], allowed, starts.cpu())
+            if float(found.lowest) <= CLOSE:
+                inputs = self._ties.point(found.arrays(self.inputs, 0))
+                if satisfies(self.spec, inputs, self.run(inputs)):
+                    witnesses.append(inputs)
+            return (instance >= 0) & bool(witnesses)
+
+        result = self._verifier.prove(tied, replace(budget, refute=refute))
+        return replace(result, witness=witnesses[0]) if witnesses else result
 
 
 def _qualified(member: Member, value: Value) -> Value:

@@ -15,6 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from verifier.budget import Budget, Depth
 from verifier.certify import parts
 from verifier.dataset import Sample
 from verifier.dual import norm
@@ -22,7 +23,7 @@ from verifier.network import Attacked
 from verifier.outcome import Distortion
 from verifier.region import Region
 from verifier.threshold import PROBES, Threshold, Trial
-from verifier.verify import Depth, MarginBounds
+from verifier.verify import MarginBounds
 
 TOGETHER = 16  # instances that are bounded together
 COARSE = 0.01  # relative accuracy of a search with branching, whose end is a matter of time anyway
@@ -39,16 +40,9 @@ class Bounder(Protocol):
 
     def predict(self, samples: Sequence[Sample]) -> list[int]: ...
 
-    def attack(self, region: Region, labels: Sequence[int], deadline: float | None) -> Attacked: ...
+    def attack(self, region: Region, labels: Sequence[int], deadline: float) -> Attacked: ...
 
-    def margins(
-        self,
-        region: Region,
-        labels: Sequence[int],
-        deadline: float | None,
-        progress: Callable[[], None],
-        depth: Depth,
-    ) -> MarginBounds: ...
+    def margins(self, region: Region, labels: Sequence[int], budget: Budget) -> MarginBounds: ...
 
 
 def radii(
@@ -114,10 +108,10 @@ class Certified:
 
         def ask(chosen: list[int], region: Region, tried: list[float]) -> list[Trial]:
             labels = [self._samples[k].label for k in chosen]
-            now, limit = time.monotonic(), self._deadline
+            budget = Budget(self._deadline, self._progress, depth)
             if depth == Depth.branching:  # a radius that cannot be proved must not take all of the time
-                limit = now + ROUND_SHARE * (limit - now)
-            found = self._network.margins(region, labels, _limit(limit), self._progress, depth)
+                budget = budget.share(ROUND_SHARE)
+            found = self._network.margins(region, labels, budget)
             margins = found.lower.tolist()
             for k, radius, margin in zip(chosen, tried, margins, strict=True):
                 if margin > 0 and radius > self.radius[k]:
@@ -146,7 +140,7 @@ def _attacked(
     upper = [math.inf] * len(samples)
 
     def ask(chosen: list[int], region: Region, tried: list[float]) -> list[Trial]:
-        found = network.attack(region, [samples[k].label for k in chosen], _limit(deadline))
+        found = network.attack(region, [samples[k].label for k in chosen], deadline)
         distances = _distance(region, found.points).tolist()
         trials = []
         for k, radius, distance, broken, margin in zip(
@@ -189,10 +183,6 @@ def _rounds(
         trials = ask(chosen, region, radii_)
         for k in open_:
             searches[k].learn([t for j, t in zip(chosen, trials, strict=True) if j == k])
-
-
-def _limit(deadline: float) -> float | None:
-    return None if math.isinf(deadline) else deadline
 
 
 def _distance(region: Region, points: Tensor) -> Tensor:

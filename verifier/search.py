@@ -4,7 +4,7 @@
 
 `corner(−m)` is the point of the region farthest against m, so one rule gives sign steps for boxes and p = inf
 (Madry et al. 2018, with the momentum of Dong et al. 2018), normalised steps for p = 2 and sparse ones for
-p = 1. α falls from `FIRST_STEP` to `LAST_STEP`.
+p = 1. α falls from `Effort.first_step` to `LAST_STEP`.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class Effort:
     enough: float = -1e-3
     deadline: float = math.inf
     samples: int = 0
+    first_step: float = FIRST_STEP
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,11 +67,18 @@ class AttackResult:
 @dataclass(frozen=True, slots=True, eq=False)
 class Jobs:
     """Descents to be made, the most promising first: job j moves a point of `instance[j]`, from the center
-    or from a random place, and `aim[j]` tells the objective which loss to use."""
+    or from a random place, or all of them from places `given` [j, n]; `aim[j]` tells the objective which loss
+    to use."""
 
     instance: Tensor
     aim: Tensor
     at_random: Tensor
+    given: Tensor | None = None
+
+    @staticmethod
+    def at(places: Tensor, instance: Tensor, aim: Tensor) -> Jobs:
+        """One descent from each of `places` [J, n]."""
+        return Jobs(instance, aim, torch.zeros_like(instance, dtype=torch.bool), places)
 
     @staticmethod
     def of(rounds: Sequence[tuple[Tensor, bool]]) -> Jobs:
@@ -116,8 +124,11 @@ def _descend(best: _Best, jobs: Jobs, rows: Tensor, generator: torch.Generator) 
     device, effort = best.evaluator.device, best.effort
     instance, aim = jobs.instance[rows].to(device), jobs.aim[rows].to(device)
     region = best.region.select(instance)
-    at_random = jobs.at_random[rows].to(device).unsqueeze(1)
-    x = torch.where(at_random, points.sample(region, generator), points.center(region))
+    if jobs.given is None:
+        at_random = jobs.at_random[rows].to(device).unsqueeze(1)
+        x = torch.where(at_random, points.sample(region, generator), points.center(region))
+    else:
+        x = points.project(region, jobs.given[rows].to(region.lower))
     momentum = torch.zeros_like(x)
     for step in range(effort.steps):
         x = x.detach().requires_grad_()
@@ -136,7 +147,7 @@ def _descend(best: _Best, jobs: Jobs, rows: Tensor, generator: torch.Generator) 
         gradient = torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0)
         scale = gradient.abs().sum(dim=1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
         momentum = MOMENTUM * momentum + gradient / scale
-        length = FIRST_STEP * (LAST_STEP / FIRST_STEP) ** (step / max(effort.steps - 1, 1))
+        length = effort.first_step * (LAST_STEP / effort.first_step) ** (step / max(effort.steps - 1, 1))
         x = points.project(region, x + length * (points.corner(region, -momentum) - points.center(region)))
     best.offer(x, instance)
 

@@ -7,9 +7,8 @@ result names the last one tried.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -20,8 +19,9 @@ from parsers.ir import Graph
 from parsers.specification import Case
 from verifier.arithmetic import Arithmetic
 from verifier.bounds import Objective
+from verifier.budget import Budget, Depth
 from verifier.memory import instance_bytes, leaf_bytes, part_bytes
-from verifier.methods import Depth, Methods, Minimum
+from verifier.methods import Methods, Minimum
 from verifier.program import compile_program, gate_steps
 from verifier.question import Question
 from verifier.region import Region, box_region
@@ -60,12 +60,14 @@ class Settings:
 class MarginBounds:
     """`per_class` [B, K]: proved lower bound of score[label] − score[k] over the region, +∞ at the label;
     `lower` [B] the least of a row; `method` what gave it; `finished` False if the deadline cut it short;
-    `why` says of every instance what kept it open, "" where nothing did."""
+    `why` says of every instance what kept it open, "" where nothing did; `broken` has the margins < 0 of
+    confirmed points that came up on the way, by instance, where those were looked for."""
 
     per_class: Tensor
     method: str
     finished: bool
     why: tuple[str, ...]
+    broken: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def lower(self) -> Tensor:
@@ -75,25 +77,15 @@ class MarginBounds:
 @dataclass(frozen=True, slots=True)
 class ProofResult:
     """`proved`: no input of the case's boxes satisfies all its constraints; `bound` is the best lower bound
-    of the constraint that refutes it (> 0 iff proved); `why` says what kept it open, "" where nothing did."""
+    of the constraint that refutes it (> 0 iff proved); `why` says what kept it open, "" where nothing did.
+    `witness` are inputs that came up on the way and satisfy the query, where such were looked for."""
 
     proved: bool
     bound: float
     method: str
     finished: bool
     why: str = ""
-
-
-def _nothing() -> None:
-    pass
-
-
-def _share(deadline: float | None, count: int, of: int) -> float | None:
-    """The deadline of `count` instances out of the `of` that are left: each gets the same time."""
-    if deadline is None:
-        return None
-    now = time.monotonic()
-    return now + (deadline - now) * count / of
+    witness: Mapping[str, np.ndarray] | None = None
 
 
 class Verifier:
@@ -124,15 +116,13 @@ class Verifier:
         self,
         region: Region,
         labels: Tensor | Sequence[int],
-        *,
-        deadline: float | None = None,
-        progress: Callable[[], None] = _nothing,
-        depth: Depth = Depth.branching,
+        budget: Budget = Budget(),
     ) -> MarginBounds:
         """Bounds of a classifier's margins over `region` (B instances), `labels` [B].
 
-        The graph must have one output with K scores (`verifier.classifier.scores`); `deadline` is a
-        time.monotonic() value; `progress` is called between pieces of work.
+        The graph must have one output with K scores (`verifier.classifier.scores`). Instances share the time.
+        `budget.refute` is given an instance and the class that may win there. Whoever gives it knows what it
+        found.
         """
         labels = torch.as_tensor(labels, dtype=torch.int64, device=self._device)
         classes = sum(form.size for form in self._program.outputs)
@@ -145,11 +135,11 @@ class Verifier:
         rows = eye[labels].unsqueeze(1) - eye[others[labels]]  # [B, K−1, K]
         found, methods, finished, why = [], [], True, ()
         for part in torch.arange(len(labels)).split(self._together):
-            share = _share(deadline, len(part), len(labels) - int(part[0]))
-            over = self._over(region.select(part.to(region.lower.device)), progress)
-            result = self._minimise(
-                over, Objective(rows[part.to(self._device)]), share, progress, depth=depth
-            )
+            share = budget.share(len(part) / (len(labels) - int(part[0])))
+            here = part.to(self._device)
+            share = share.renumbered(lambda k, row, here=here: (here[k], others[labels[here[k]], row]))
+            over = self._over(region.select(part.to(region.lower.device)), budget.progress)
+            result = self._minimise(over, Objective(rows[here]), share)
             found.append(result.lower)
             methods.append(result.method)
             finished = finished and result.finished
@@ -158,14 +148,7 @@ class Verifier:
         furthest = max(methods, key=(*self._methods.names.values(),).index)
         return MarginBounds(per_class.scatter(1, others[labels], torch.cat(found)), furthest, finished, why)
 
-    def prove(
-        self,
-        case: Case,
-        *,
-        deadline: float | None = None,
-        progress: Callable[[], None] = _nothing,
-        depth: Depth = Depth.branching,
-    ) -> ProofResult:
+    def prove(self, case: Case, budget: Budget = Budget()) -> ProofResult:
         """Try to show that no input in the case's boxes satisfies all of its constraints.
 
         It is enough that one of them is violated everywhere: min of its left side > 0 (≥ 0 if it is strict).
@@ -186,7 +169,7 @@ class Verifier:
             rows_out, rows_in if bool(rows_in.any()) else None, digits if bool(digits.any()) else None
         )
         result = self._minimise(
-            self._over_boxes(case, progress), objective, deadline, progress, -constants, True, depth
+            self._over_boxes(case, budget.progress), objective, budget, -constants, any_row=True
         )
         found = result.lower
         # the sum rounds once, the constants may have on their way to `dtype`
@@ -225,11 +208,9 @@ class Verifier:
         self,
         over: Regional,
         objective: Objective,
-        deadline: float | None,
-        progress: Callable[[], None],
+        budget: Budget,
         target: Tensor | float = 0.0,
         any_row: bool = False,
-        depth: Depth = Depth.branching,
     ) -> Minimum:
         """Lower bounds of the objective's rows.
 
@@ -239,8 +220,7 @@ class Verifier:
         goal = torch.as_tensor(target, dtype=self._dtype, device=self._device)
         goal = goal.expand(len(over.region), objective.outputs.shape[1])
         ask = Question(objective, goal, any_row)
-        limit = math.inf if deadline is None else deadline
-        return self._methods.minimise(over, ask, limit, progress, depth)
+        return self._methods.minimise(over, ask, budget)
 
 
 def _names(backward: str, corners: bool) -> dict[int, str]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from verifier.budget import Budget
 from verifier.dataset import Sample
 from verifier.network import Attacked
 from verifier.region import Region, ball_region
-from verifier.verify import Depth, MarginBounds
+from verifier.verify import MarginBounds
 
 
 class Line:
@@ -24,12 +25,12 @@ class Line:
 
     def __init__(self, slack: float = 0.0, able: bool = True, seconds: float = 0.0) -> None:
         self.slack, self.able, self.seconds = slack, able, seconds
-        self.deadlines: list[float | None] = []
+        self.deadlines: list[float] = []
 
     def predict(self, samples: Sequence[Sample]) -> list[int]:
         return [0 if s.inputs["x"][0] > 0 else 1 for s in samples]
 
-    def attack(self, region: Region, labels: Sequence[int], deadline: float | None) -> Attacked:
+    def attack(self, region: Region, labels: Sequence[int], deadline: float) -> Attacked:
         self.deadlines.append(deadline)
         sign = 1.0 - 2.0 * torch.tensor(labels, dtype=torch.float64).unsqueeze(1)
         ends = torch.where(sign > 0, region.lower, region.upper)
@@ -37,16 +38,8 @@ class Line:
         margin = (2 * sign * ends).squeeze(1)
         return Attacked((margin < 0).tolist(), margin.tolist(), ends)
 
-    def margins(
-        self,
-        region: Region,
-        labels: Sequence[int],
-        deadline: float | None,
-        progress: Callable[[], None],
-        depth: Depth = Depth.branching,
-    ) -> MarginBounds:
-        del progress, depth
-        self.deadlines.append(deadline)
+    def margins(self, region: Region, labels: Sequence[int], budget: Budget) -> MarginBounds:
+        self.deadlines.append(budget.deadline)
         time.sleep(self.seconds)
         sign = 1.0 - 2.0 * torch.tensor(labels, dtype=torch.float64).unsqueeze(1)
         worst = torch.where(sign > 0, region.lower, -region.upper)

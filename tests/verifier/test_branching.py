@@ -16,6 +16,7 @@ from tests.verifier.networks import CLASSES, FEATURES, FRAMES, NETWORKS, write_n
 from verifier.arithmetic import Arithmetic
 from verifier.bounds import Bounds, Objective
 from verifier.branch import candidates
+from verifier.budget import Budget
 from verifier.decide import Effort, MakeBounds, Trees, branch_and_bound
 from verifier.halfspace import Halfspace
 from verifier.inherit import Inherited
@@ -121,11 +122,11 @@ def test_branching_never_lowers_a_bound_nor_passes_the_truth(name: str, corners:
     rows = ROWS[0].unsqueeze(1)
     # a goal that no bound can reach: everything that branching can raise is raised
     first = torch.zeros(CLASSES, dtype=torch.int64)
-    trees = Trees(first, first, Objective(rows), known.T + 1e6, known.T)
+    trees = Trees(first, first, first, Objective(rows), known.T + 1e6, known.T)
     part = _parts_of(program, region)
 
     effort = Effort(parts=64, candidates=4, steps=3, nodes=40)
-    above = branch_and_bound(trees, root, part, deadline=time.monotonic() + 60, effort=effort)
+    above = branch_and_bound(trees, root, part, Budget(time.monotonic() + 60), effort=effort)
     raised = (above + known[0] + 1e6).unsqueeze(0)
     assert bool((raised >= known - 1e-6).all())
     truth = smallest_found(graph, region, ROWS)
@@ -146,12 +147,13 @@ def test_what_is_proved_by_parts_is_proved(folder: Path) -> None:
         trees = Trees(
             first,
             first,
+            first,
             Objective(ROWS[0].unsqueeze(1)),
             goal[:, None],
             known[:, None],
         )
         effort = Effort(parts=64, candidates=4, steps=6, nodes=nodes)
-        return branch_and_bound(trees, root, part, deadline=time.monotonic() + 60, effort=effort)
+        return branch_and_bound(trees, root, part, Budget(time.monotonic() + 60), effort=effort)
 
     assert bool((gained(known + (truth - known) / 20, 400) > 0).all())
     assert bool((gained(truth + 1e-9, 100) <= 0).all())

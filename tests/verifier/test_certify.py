@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 import torch
 
 from tests.verifier.known_margins import Line, ball, samples
+from verifier.budget import Budget
 from verifier.certify import TOGETHER, certify
 from verifier.outcome import Accuracies, Verdict
 from verifier.region import Region
-from verifier.verify import Depth, MarginBounds
+from verifier.verify import MarginBounds
 
 
 def test_the_four_verdicts() -> None:
@@ -37,15 +38,8 @@ def test_a_weak_attack_never_makes_a_certificate() -> None:
 
 def test_a_margin_of_zero_is_not_certified() -> None:
     class Tie(Line):
-        def margins(
-            self,
-            region: Region,
-            labels: Sequence[int],
-            deadline: float | None,
-            progress: Callable[[], None],
-            depth: Depth = Depth.branching,
-        ) -> MarginBounds:
-            del region, labels, deadline, progress, depth
+        def margins(self, region: Region, labels: Sequence[int], budget: Budget) -> MarginBounds:
+            del region, labels, budget
             return MarginBounds(torch.tensor([[math.inf, 0.0]]), "exact", True, ("a tie",))
 
     (found,) = certify(Tie(), samples(1.0), lambda s: ball(s, 0.5))
@@ -64,7 +58,7 @@ def test_the_time_limit_counts_for_each_sample() -> None:
     network = Line()
     now = time.monotonic()
     list(certify(network, samples(1.0, 1.0, -1.0), lambda s: ball(s, 0.5), timeout=10.0))
-    attack, bounds = (deadline - now for deadline in network.deadlines if deadline is not None)
+    attack, bounds = (deadline - now for deadline in network.deadlines)
     assert attack == pytest.approx(6.0, abs=0.5)  # 0.3 of two samples' time
     assert bounds == pytest.approx(20.0, abs=0.5)
 

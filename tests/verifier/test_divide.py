@@ -15,6 +15,7 @@ from tests.verifier.networks import CLASSES, FEATURES, FRAMES, write_network
 from verifier import divide as divide_module
 from verifier.arithmetic import Arithmetic
 from verifier.bounds import Bounds, Objective
+from verifier.budget import Budget
 from verifier.decide import Trees
 from verifier.divide import FEW, _shrunk, divide, divisible
 from verifier.halfspace import Halfspace
@@ -42,6 +43,7 @@ def test_goals_short_of_the_truth_are_reached_and_none_beyond(name: str, tmp_pat
         trees = Trees(
             first,
             first,
+            first,
             Objective(ROWS[0].unsqueeze(1)),
             goal[:, None],
             known[:, None],
@@ -50,7 +52,7 @@ def test_goals_short_of_the_truth_are_reached_and_none_beyond(name: str, tmp_pat
             trees,
             region,
             lambda part: Bounds(program, part, REAL),
-            deadline=time.monotonic() + seconds,
+            Budget(time.monotonic() + seconds),
             together=64,
         )
 
@@ -86,8 +88,8 @@ def test_a_point_is_not_cut() -> None:
 
     one = torch.ones(1, 1, 1, dtype=torch.float64)
     first = torch.zeros(1, dtype=torch.int64)
-    trees = Trees(first, first, Objective(one), 0 * one[0], -one[0])
-    found = divide(trees, point, lambda _: Nothing(), deadline=time.monotonic() + 60, together=4)  # type: ignore[arg-type, return-value]
+    trees = Trees(first, first, first, Objective(one), 0 * one[0], -one[0])
+    found = divide(trees, point, lambda _: Nothing(), Budget(time.monotonic() + 60), together=4)  # type: ignore[arg-type, return-value]
     assert float(found) == -1.0
 
 

@@ -11,6 +11,7 @@ import torch
 
 from parsers import read_onnx
 from tests.verifier.networks import FEATURES, FRAMES, write_network
+from verifier.budget import Budget
 from verifier.explain import Trend
 from verifier.region import ball_region
 from verifier.verify import Settings, Verifier
@@ -38,7 +39,7 @@ def test_open_margins_say_why(tmp_path: Path) -> None:
     verifier = Verifier(read_onnx(write_network("lstm", tmp_path)), Settings(slope_steps=3))
     x = torch.randn(2, FRAMES * FEATURES, generator=torch.Generator().manual_seed(3))
     labels = torch.tensor([0, 1])
-    wide = verifier.margins(ball_region(x, 3.0, torch.inf), labels, deadline=time.monotonic() + 1)
+    wide = verifier.margins(ball_region(x, 3.0, torch.inf), labels, Budget(time.monotonic() + 1))
     assert all("short" in why and "is lost in sigmoid_" in why and "time" in why for why in wide.why)
     shown = float(wide.lower[0])
     assert f"{-shown:.3g} short" in wide.why[0]

@@ -21,6 +21,7 @@ from tests.verifier.networks import CLASSES, FEATURES, FRAMES, NETWORKS, write_n
 from verifier.affine import AffineForm
 from verifier.arithmetic import Arithmetic
 from verifier.bounds import Bounds, Objective
+from verifier.budget import Budget, Depth
 from verifier.ends import StateLines, Swept
 from verifier.evaluator import Evaluator
 from verifier.forward import LinearBounds, LinearRules
@@ -30,7 +31,7 @@ from verifier.points import project
 from verifier.program import compile_program
 from verifier.region import Region, ball_region, box_region
 from verifier.row_bounds import RowBounds
-from verifier.verify import Depth, Settings, Verifier
+from verifier.verify import Settings, Verifier
 
 SIGNS = torch.cat([torch.eye(CLASSES), -torch.eye(CLASSES)]).double()
 DTYPES = [torch.float64, torch.float32]
@@ -295,7 +296,7 @@ def test_short_sweeps_come_first(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     graph = read_onnx(write_network("lstm", folder))
     region = _region(torch.tensor([0.005, 0.05, 0.2, 0.4, 0.8]), count=5)
     labels = Evaluator(graph).flat(region.middle).argmax(-1).tolist()
-    whole = Verifier(graph).margins(region, labels, depth=Depth.backward)
+    whole = Verifier(graph).margins(region, labels, Budget(depth=Depth.backward))
     assert whole.method == "backward"
     monkeypatch.setattr(verifier.verify, "MANY", FRAMES - 1)
     monkeypatch.setattr(verifier.verify, "FEW", 2)
@@ -307,10 +308,10 @@ def test_short_sweeps_come_first(folder: Path, monkeypatch: pytest.MonkeyPatch) 
             super().__init__(program, region, arithmetic, lookback=lookback, **options)
 
     monkeypatch.setattr(verifier.regional, "Bounds", Counted)
-    short = Verifier(graph).margins(region, labels, depth=Depth.short)
+    short = Verifier(graph).margins(region, labels, Budget(depth=Depth.short))
     assert short.method == "backward(2)"
     assert not swept
-    both = Verifier(graph).margins(region, labels, depth=Depth.backward)
+    both = Verifier(graph).margins(region, labels, Budget(depth=Depth.backward))
     assert both.method == "backward"
     decided = int((short.lower > 0).sum())
     assert 0 < decided < 5
@@ -327,7 +328,7 @@ def test_branching_with_short_sweeps_holds(folder: Path) -> None:
     region = _region(torch.tensor([0.1, 0.3]))
     labels = Evaluator(graph).flat(region.middle).argmax(-1).tolist()
     found = Verifier(graph, Settings(lookback=2, slope_steps=4)).margins(
-        region, labels, deadline=time.monotonic() + 3
+        region, labels, Budget(time.monotonic() + 3)
     )
     assert found.method.startswith("backward(2)")
     rows = torch.eye(CLASSES).double()[labels].unsqueeze(1) - torch.eye(CLASSES).double()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,12 @@ from parsers import read_onnx
 from parsers.ir import Graph
 from tests.verifier.networks import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
 from verifier.bounds import Bounds
+from verifier.budget import Budget, Depth
 from verifier.evaluator import Evaluator
 from verifier.memory import instance_bytes
 from verifier.program import compile_program
 from verifier.region import Region, ball_region
-from verifier.verify import Depth, Settings, Verifier
+from verifier.verify import Settings, Verifier
 
 COUNT = 5
 
@@ -50,7 +52,7 @@ def test_margins_do_not_depend_on_the_budget(
 ) -> None:
     graph = _graph(name, folder)
     labels = _labels(graph)
-    whole = Verifier(graph, Settings(slope_steps=3)).margins(_region(), labels, depth=depth)
+    whole = Verifier(graph, Settings(slope_steps=3)).margins(_region(), labels, Budget(depth=depth))
     made: list[int] = []
 
     class Counted(Bounds):
@@ -60,7 +62,7 @@ def test_margins_do_not_depend_on_the_budget(
 
     monkeypatch.setattr(verifier.regional, "Bounds", Counted)
     monkeypatch.setattr(verifier.verify, "instance_bytes", lambda _program, _dtype: 1 << 19)  # two a MiB
-    parts = Verifier(graph, Settings(slope_steps=3, memory=1)).margins(_region(), labels, depth=depth)
+    parts = Verifier(graph, Settings(slope_steps=3, memory=1)).margins(_region(), labels, Budget(depth=depth))
     assert set(made) == {2, 1}  # 2 + 2 + 1
     # what is decided stops being improved, and when that is depends on who goes together
     unknown = whole.lower <= 0
@@ -82,7 +84,7 @@ def test_the_estimate_counts_every_network(name: str, folder: Path) -> None:
 def test_one_instance_goes_whatever_the_budget(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verifier.verify, "instance_bytes", lambda _program, _dtype: 1 << 60)
     graph = _graph("rnn_tanh", folder)
-    found = Verifier(graph, Settings(memory=1)).margins(_region(), [0] * COUNT, depth=Depth.backward)
+    found = Verifier(graph, Settings(memory=1)).margins(_region(), [0] * COUNT, Budget(depth=Depth.backward))
     assert found.per_class.shape == (COUNT, CLASSES)
 
 
@@ -94,13 +96,13 @@ def test_instances_that_do_not_go_together_share_the_time(
     deadlines: list[float] = []
     minimise = Verifier._minimise
 
-    def watched(self, over, objective, deadline, *rest, **options):  # type: ignore[no-untyped-def]
-        deadlines.append(deadline - time.monotonic())
-        return minimise(self, over, objective, 0.0, *rest, **options)
+    def watched(self, over, objective, budget):  # type: ignore[no-untyped-def]
+        deadlines.append(budget.deadline - time.monotonic())
+        return minimise(self, over, objective, replace(budget, deadline=0.0))
 
     monkeypatch.setattr(Verifier, "_minimise", watched)
     found = Verifier(graph, Settings(memory=1)).margins(
-        _region(), [0] * COUNT, deadline=time.monotonic() + 1000
+        _region(), [0] * COUNT, Budget(time.monotonic() + 1000)
     )
     assert len(deadlines) == COUNT
     assert deadlines[0] == pytest.approx(200, abs=20)

@@ -28,6 +28,7 @@ from tests.verifier.planted_locks import KEY, NETWORKS
 from verifier import methods, points
 from verifier.attack import attack_margins
 from verifier.bounds import Bounds
+from verifier.budget import Budget
 from verifier.decide import Effort as BranchingEffort
 from verifier.decide import MakeBounds, Trees, branch_and_bound
 from verifier.divide import divide
@@ -111,7 +112,7 @@ def test_a_planted_counterexample_is_never_certified_away(
     radius = distance * torch.tensor([1.0, 1.001, 1.1, 1.5, 0.2, 0.1])
     verifier = Verifier(read_onnx(path), Settings(slope_steps=4))
     region, labels = ball_region(x, radius, torch.inf), torch.zeros(6, dtype=torch.int64)
-    found = verifier.margins(region, labels, deadline=time.monotonic() + 0.3)
+    found = verifier.margins(region, labels, Budget(time.monotonic() + 0.3))
     assert bool((found.lower[:4] <= 0).all())
     if delta == 0.02:  # far from the key nothing opens, and intervals know
         assert bool((found.lower[4:] > 0).all())
@@ -149,7 +150,7 @@ class Locked:
         """The best that planes, slopes and branching prove: a method that is wrong is not made up for by
         the others, whose bounds can only be raised."""
         labels = torch.zeros(len(region), dtype=torch.int64)
-        return self.verifier.margins(region, labels, deadline=time.monotonic() + seconds).lower
+        return self.verifier.margins(region, labels, Budget(time.monotonic() + seconds)).lower
 
 
 def _locked(name: str, folder: Path) -> Locked:
@@ -268,24 +269,26 @@ def test_boxes_without_the_plant_are_certified(locked: Locked, moving: Sequence[
 
 
 def _careless_division(
-    trees: Trees, region: Region, make: Callable[[Region], Bounds], **options: Any
+    trees: Trees, region: Region, make: Callable[[Region], Bounds], budget: Budget, **options: Any
 ) -> Tensor:
     """As `divide`, with a quarter of every part forgotten."""
 
     def narrowed(part: Region) -> Bounds:
         return make(Region(part.lower + 0.25 * (part.upper - part.lower), part.upper))
 
-    return divide(trees, region, narrowed, **options)
+    return divide(trees, region, narrowed, budget, **options)
 
 
-def _careless_branching(trees: Trees, bounds: Bounds, make: MakeBounds, **options: Any) -> Tensor:
+def _careless_branching(
+    trees: Trees, bounds: Bounds, make: MakeBounds, budget: Budget, **options: Any
+) -> Tensor:
     """As `branch_and_bound`, with gaps between the parts of what is split."""
 
     def narrowed(instances: Tensor, splits: Splits, inherited: Inherited, halfspace: Halfspace) -> Bounds:
         parts = {key: Part(part.lower + 3, part.upper - 3) for key, part in splits.items()}
         return make(instances, parts, inherited, halfspace)
 
-    return branch_and_bound(trees, bounds, narrowed, **options)
+    return branch_and_bound(trees, bounds, narrowed, budget, **options)
 
 
 @pytest.mark.usefixtures("_few_parts")

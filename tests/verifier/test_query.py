@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from parsers.ir import Value
 from parsers.onnx.dimensions import InputSpec
 from parsers.specification import Case, Specification
 from parsers.vnnlib.read import specification
+from verifier.budget import Budget
 from verifier.query import Answer, answer, bindings
 from verifier.verify import ProofResult
 
@@ -42,16 +43,16 @@ class Sum:
         del cases
         return iter(())
 
-    def candidates(self, cases: Sequence[Case], deadline: float | None) -> Iterator[Arrays]:
+    def candidates(self, cases: Sequence[Case], deadline: float) -> Iterator[Arrays]:
         del cases, deadline
         return ({"x": np.array(offer, np.float32)} for offer in self.offers)
 
-    def glance(self, case: Case, deadline: float | None) -> bool:
+    def glance(self, case: Case, deadline: float) -> bool:
         del case, deadline
         return False
 
-    def prove(self, case: Case, deadline: float | None, progress: Callable[[], None]) -> ProofResult:
-        del deadline, progress
+    def prove(self, case: Case, budget: Budget) -> ProofResult:
+        del budget
         self.proofs += 1
         box = case.boxes["x"]
         bounds = []
@@ -107,7 +108,7 @@ def test_a_second_candidate_can_be_the_right_one() -> None:
 
 
 def test_time_runs_out() -> None:
-    assert answer(query(2.5), Sum(), deadline=time.monotonic() - 1).answer is Answer.timed_out
+    assert answer(query(2.5), Sum(), Budget(time.monotonic() - 1)).answer is Answer.timed_out
     network = Sum(slack=0.6)
     network.finished = False
     assert answer(query(2.5), network).answer is Answer.timed_out

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 import torch
 
 from tests.verifier.known_margins import Line, ball, samples
+from verifier.budget import Budget, Depth
 from verifier.radius import radii
 from verifier.region import Region
-from verifier.verify import Depth, MarginBounds
+from verifier.verify import MarginBounds
 
 
 @pytest.mark.parametrize("value", [0.004, 0.01, 0.3, 7.0])
@@ -62,15 +63,8 @@ class Patchy(Line):
         super().__init__(able=False)
         self.proved: set[float] = set()
 
-    def margins(
-        self,
-        region: Region,
-        labels: Sequence[int],
-        deadline: float | None,
-        progress: Callable[[], None],
-        depth: Depth = Depth.branching,
-    ) -> MarginBounds:
-        found = super().margins(region, labels, deadline, progress, depth)
+    def margins(self, region: Region, labels: Sequence[int], budget: Budget) -> MarginBounds:
+        found = super().margins(region, labels, budget)
         assert region.ball is not None
         radius = region.ball.radius[:, 0]
         flips = torch.sin(1e4 * radius).unsqueeze(1) > 0
@@ -98,18 +92,11 @@ def test_cheap_bounds_go_first() -> None:
             super().__init__()
             self.depths: list[Depth] = []
 
-        def margins(
-            self,
-            region: Region,
-            labels: Sequence[int],
-            deadline: float | None,
-            progress: Callable[[], None],
-            depth: Depth = Depth.branching,
-        ) -> MarginBounds:
-            self.depths.append(depth)
-            found = super().margins(region, labels, deadline, progress, depth)
-            loss = 0.1 if depth < Depth.branching else 0.0
-            return MarginBounds(found.per_class - loss, depth.name, True, found.why)
+        def margins(self, region: Region, labels: Sequence[int], budget: Budget) -> MarginBounds:
+            self.depths.append(budget.depth)
+            found = super().margins(region, labels, budget)
+            loss = 0.1 if budget.depth < Depth.branching else 0.0
+            return MarginBounds(found.per_class - loss, budget.depth.name, True, found.why)
 
     network = Asked()
     (found,) = radii(network, samples(1.0), ball)

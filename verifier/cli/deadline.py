@@ -46,9 +46,9 @@ class Deadline:
         )
 
     @property
-    def analysis(self) -> float | None:
+    def analysis(self) -> float:
         """The time.monotonic() value at which the analysis should stop."""
-        return None if self._timer is None else self._end - STOPPING
+        return self._end - STOPPING
 
     def write(self, verdict: str) -> None:
         """Print the verdict, once and for all."""

@@ -14,6 +14,7 @@ from parsers.assignment import assignment, format_assignment
 from parsers.errors import BadInput, BadQuery
 from parsers.specification import Specification
 from parsers.vnnlib import read_vnnlib
+from verifier.budget import Budget
 from verifier.cli import checks
 from verifier.cli.deadline import Deadline
 from verifier.cli.status import say
@@ -53,7 +54,7 @@ def run(task: Task, deadline: Deadline, settings: Callable[[], Settings]) -> Non
     note = caveat(network.graph)
     if note is not None:
         say(f"recert: {note}")
-    result = answer(network.spec, network, deadline=deadline.analysis)
+    result = answer(network.spec, network, Budget(deadline.analysis))
     say(f"recert: {result.reason}")
     if result.witness is None:
         deadline.write(result.answer.value)
