@@ -22,6 +22,9 @@ class UnsupportedModel(RecertError):
         self.problems = list(problems)
         super().__init__("; ".join(self.problems))
 
+    def __reduce__(self) -> tuple[type[UnsupportedModel], tuple[list[str]]]:
+        return type(self), (self.problems,)
+
 
 class UnboundDimension(RecertError):
     """A free dimension of the model has no value."""

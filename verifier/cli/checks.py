@@ -33,6 +33,14 @@ def timeout(seconds: float | None) -> float | None:
     return seconds if seconds is None or math.isfinite(seconds) else None
 
 
+def jobs(count: int, device: str) -> int:
+    if count < 1:
+        raise BadInput(f"--jobs {count}: give at least 1")
+    if count > 1 and device != "cpu":
+        raise BadInput(f"--jobs {count}: several processes share no GPU; give --device cpu, or leave it out")
+    return count
+
+
 def clip(low_high: tuple[float, float] | None) -> tuple[float, float] | None:
     if low_high is not None and not low_high[0] <= low_high[1]:
         raise BadInput(f"--clip {low_high[0]:g} {low_high[1]:g}: the first number must not exceed the second")

@@ -84,6 +84,12 @@ Threads = Annotated[
     int,
     typer.Option("--threads", help="CPU threads.", metavar="N"),
 ]
+Jobs = Annotated[
+    int,
+    typer.Option(
+        "--jobs", help="Processes that samples are shared among, each with its own threads.", metavar="N"
+    ),
+]
 Memory = Annotated[
     int,
     typer.Option(
@@ -134,3 +140,4 @@ class Samples:
     limit: Limit = None
     json: Json = None
     timeout: Timeout = None
+    jobs: Jobs = 1
