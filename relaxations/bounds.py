@@ -5,15 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from relaxations.errors import InvalidBox, OutsideDomain, UnknownGate
-from relaxations.gate import GATES, Gate
+from relaxations import compiled
+from relaxations.checks import check_box, check_diagonals, check_domain, resolved
+from relaxations.gate import Gate
 from relaxations.polygon import Diagonals
-from relaxations.slopes import minimum_volume, secant
+from relaxations.slopes import minimum_volume, secant, shift
 from relaxations.strips import box_support
 from relaxations.supports import over_polygons
 
@@ -51,10 +53,16 @@ def planes(
     Raises `InvalidBox` for lower > upper, NaN and infinite sides, `OutsideDomain` where the gate is not
     defined on the whole box, `UnknownGate` for a name or parameters that are not in the table.
     """
-    gate, parameters = _resolved(gate, parameters)
-    _check_box(gate, lower, upper)
-    _check_domain(gate, lower, upper, parameters)
-    _check_diagonals(gate, lower, diagonals)
+    gate, parameters = resolved(gate, parameters)
+    if quality == "tight" and diagonals is None:
+        found = compiled.planes(gate, lower, upper, shift(gate.arity, lean))
+        if found is not None:
+            slopes = found[0].to(lower.dtype)
+            below, above = _outward(found[1][0], found[1][1], lower.dtype)
+            return Planes(slopes[0], below, slopes[1], above)
+    check_box(gate, lower, upper)
+    check_domain(gate, lower, upper, parameters)
+    check_diagonals(gate, lower, diagonals)
     shape = lower.shape[1:]
     with torch.inference_mode():
         low, high = _flat_double(lower), _flat_double(upper)
@@ -94,16 +102,44 @@ def offsets(
     shape.  `diagonals` as for `planes`.  Differentiable in the slopes: by the envelope theorem the
     gradient of an offset is minus the place where it is attained.  Errors as for `planes`.
     """
-    gate, parameters = _resolved(gate, parameters)
-    _check_box(gate, lower, upper)
-    _check_domain(gate, lower, upper, parameters)
-    _check_diagonals(gate, lower, diagonals)
+    gate, parameters = resolved(gate, parameters)
+    if diagonals is None:
+        found = _compiled_offsets(gate, lower_slope, upper_slope, lower, upper)
+        if found is not None:
+            return found
+    check_box(gate, lower, upper)
+    check_domain(gate, lower, upper, parameters)
+    check_diagonals(gate, lower, diagonals)
     with torch.inference_mode():
         value, at = _supports(gate, lower_slope, upper_slope, lower, upper, parameters, diagonals)
         below, above = _outward(-value[0], value[1], lower.dtype)
         at = at.to(lower.dtype)
     at = at.clone()
     return below + _envelope(lower_slope, at[:, 0]), above + _envelope(upper_slope, at[:, 1])
+
+
+def _compiled_offsets(
+    gate: Gate, lower_slope: Tensor, upper_slope: Tensor, lower: Tensor, upper: Tensor
+) -> tuple[Tensor, Tensor] | None:
+    """`offsets` over boxes, where the gate's compiled form is for these tensors."""
+    sides = []
+    for sign, slope in zip(_signs(), (lower_slope, upper_slope), strict=True):
+        found = compiled.offsets(gate, sign, slope, lower, upper)
+        if found is None:
+            return None
+        sides.append(found)
+    (below, low), (above, high) = sides
+    below, above = _outward(below, above, lower.dtype)
+    return (
+        below + _envelope(lower_slope, low.to(lower.dtype)),
+        above + _envelope(upper_slope, high.to(lower.dtype)),
+    )
+
+
+@cache
+def _signs() -> tuple[Tensor, Tensor]:
+    below, above = torch.tensor([-1.0, 1.0], dtype=torch.float64)
+    return below, above
 
 
 def offset(
@@ -120,10 +156,16 @@ def offset(
 
     Differentiable in the slope, errors, and proof as for `offsets`.
     """
-    gate, parameters = _resolved(gate, parameters)
-    _check_box(gate, lower, upper)
-    _check_domain(gate, lower, upper, parameters)
-    _check_diagonals(gate, lower, diagonals)
+    gate, parameters = resolved(gate, parameters)
+    if diagonals is None:
+        found = compiled.offsets(gate, torch.where(below, -1.0, 1.0), slope, lower, upper)
+        if found is not None:
+            low, high = _outward(found[0], found[0], lower.dtype)
+            value = low if low is high else torch.where(below, low, high)
+            return value + _envelope(slope, found[1].to(lower.dtype))
+    check_box(gate, lower, upper)
+    check_domain(gate, lower, upper, parameters)
+    check_diagonals(gate, lower, diagonals)
     with torch.inference_mode():
         scale = torch.where(below, -1.0, 1.0).to(torch.float64)
         slopes, low, high = (t.double().flatten(1).unsqueeze(1) for t in (slope * scale, lower, upper))
@@ -143,8 +185,11 @@ def image(
 
     Where the gate is not defined on the whole box it is (−∞, ∞).  Errors as for `planes`.
     """
-    gate, parameters = _resolved(gate, parameters)
-    _check_box(gate, lower, upper)
+    gate, parameters = resolved(gate, parameters)
+    found = compiled.image(gate, lower, upper)
+    if found is not None:
+        return _outward(*found, lower.dtype)
+    check_box(gate, lower, upper)
     with torch.inference_mode():
         lower, upper, dtype = lower.double(), upper.double(), lower.dtype
         low, high = gate.image(lower, upper, **parameters)
@@ -219,52 +264,6 @@ def _outward(below: Tensor, above: Tensor, dtype: torch.dtype) -> tuple[Tensor, 
         return below, above
     infinite = torch.tensor(torch.inf, dtype=dtype, device=below.device)
     return torch.nextafter(below.to(dtype), -infinite), torch.nextafter(above.to(dtype), infinite)
-
-
-def _resolved(gate: Gate | str, parameters: Mapping[str, Any] | None) -> tuple[Gate, Mapping[str, Any]]:
-    if isinstance(gate, str):
-        if gate not in GATES:
-            raise UnknownGate(f"no gate is named '{gate}'; the table has {', '.join(sorted(GATES))}")
-        gate = GATES[gate]
-    parameters = parameters or {}
-    if set(parameters) != set(gate.parameters):
-        raise UnknownGate(
-            f"gate '{gate.name}' takes parameters {list(gate.parameters)}, not {sorted(parameters)}"
-        )
-    return gate, parameters
-
-
-def _check_box(gate: Gate, lower: Tensor, upper: Tensor) -> None:
-    if lower.shape != upper.shape or lower.dim() < 1 or lower.shape[0] != gate.arity:
-        raise InvalidBox(
-            f"gate '{gate.name}' has {gate.arity} operands; boxes are [{gate.arity}, *S], not "
-            f"{list(lower.shape)} and {list(upper.shape)}"
-        )
-    width = upper - lower
-    if not bool(((width >= 0) & (width < torch.inf)).all()):
-        raise InvalidBox(
-            f"gate '{gate.name}': every box needs finite lower ≤ upper; bound its operands first"
-        )
-
-
-def _check_diagonals(gate: Gate, lower: Tensor, diagonals: Diagonals | None) -> None:
-    if diagonals is None:
-        return
-    if gate.arity != 2:
-        raise InvalidBox(f"gate '{gate.name}' has {gate.arity} operands; diagonals cut boxes of two")
-    wanted = [lower.shape, lower.shape, *[lower[1:].shape] * 4]
-    given = [t.shape for t in (diagonals.centre, diagonals.half, *diagonals.sides())]
-    if given != wanted:
-        raise InvalidBox(f"diagonals of boxes {list(lower.shape)} have frames of that shape and bounds "
-                         f"{list(wanted[2])}, not {[list(shape) for shape in given]}")  # fmt: skip
-
-
-def _check_domain(gate: Gate, lower: Tensor, upper: Tensor, parameters: Mapping[str, Any]) -> None:
-    if gate.inside is not None and not bool(gate.inside(lower, upper, **parameters).all()):
-        raise OutsideDomain(
-            f"gate '{gate.name}' is not defined on the whole of a box (all span {float(lower.min()):g} to "
-            f"{float(upper.max()):g}); tighten its operand's bounds or split the input"
-        )
 
 
 def _flat_double(t: Tensor) -> Tensor:
