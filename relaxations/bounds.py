@@ -22,6 +22,9 @@ from relaxations.supports import over_polygons
 CHUNK = 1024
 """Boxes solved at once: as many as stay in the processor's cache."""
 
+Found = tuple[Tensor, Tensor]
+"""Offsets [*S] of planes, and the places [k, *S] where they are attained, both float64."""
+
 
 @dataclass(frozen=True)
 class Planes:
@@ -63,7 +66,6 @@ def planes(
     check_box(gate, lower, upper)
     check_domain(gate, lower, upper, parameters)
     check_diagonals(gate, lower, diagonals)
-    shape = lower.shape[1:]
     with torch.inference_mode():
         low, high = _flat_double(lower), _flat_double(upper)
         cut = None if diagonals is None else diagonals.trimmed(lower.double(), upper.double())
@@ -81,10 +83,10 @@ def planes(
         ]
         slopes = torch.cat(parts, 2) if parts else low.new_zeros(2, *low.shape)
         slopes = slopes.reshape(2, *lower.shape).to(lower.dtype)
-        value, _ = _supports(gate, slopes[0], slopes[1], lower, upper, parameters, diagonals)
-        below, above = _outward(-value[0], value[1], lower.dtype)
     slopes = slopes.clone()
-    return Planes(slopes[0], below.reshape(shape).clone(), slopes[1], above.reshape(shape).clone())
+    (below, _), (above, _) = _offsets(gate, slopes[0], slopes[1], lower, upper, parameters, diagonals)
+    below, above = _outward(below, above, lower.dtype)
+    return Planes(slopes[0], below, slopes[1], above)
 
 
 def offsets(
@@ -103,37 +105,45 @@ def offsets(
     gradient of an offset is minus the place where it is attained.  Errors as for `planes`.
     """
     gate, parameters = resolved(gate, parameters)
-    if diagonals is None:
-        found = _compiled_offsets(gate, lower_slope, upper_slope, lower, upper)
-        if found is not None:
-            return found
-    check_box(gate, lower, upper)
-    check_domain(gate, lower, upper, parameters)
     check_diagonals(gate, lower, diagonals)
-    with torch.inference_mode():
-        value, at = _supports(gate, lower_slope, upper_slope, lower, upper, parameters, diagonals)
-        below, above = _outward(-value[0], value[1], lower.dtype)
-        at = at.to(lower.dtype)
-    at = at.clone()
-    return below + _envelope(lower_slope, at[:, 0]), above + _envelope(upper_slope, at[:, 1])
-
-
-def _compiled_offsets(
-    gate: Gate, lower_slope: Tensor, upper_slope: Tensor, lower: Tensor, upper: Tensor
-) -> tuple[Tensor, Tensor] | None:
-    """`offsets` over boxes, where the gate's compiled form is for these tensors."""
-    sides = []
-    for sign, slope in zip(_signs(), (lower_slope, upper_slope), strict=True):
-        found = compiled.offsets(gate, sign, slope, lower, upper)
-        if found is None:
-            return None
-        sides.append(found)
-    (below, low), (above, high) = sides
+    found = _compiled_offsets(gate, lower_slope, upper_slope, lower, upper, diagonals)
+    if found is None:
+        check_box(gate, lower, upper)
+        check_domain(gate, lower, upper, parameters)
+        found = _supports(gate, lower_slope, upper_slope, lower, upper, parameters, diagonals)
+    (below, low), (above, high) = found
     below, above = _outward(below, above, lower.dtype)
     return (
         below + _envelope(lower_slope, low.to(lower.dtype)),
         above + _envelope(upper_slope, high.to(lower.dtype)),
     )
+
+
+def _offsets(*problem: Any) -> tuple[Found, Found]:
+    """Of the lower and the upper planes, of boxes that are known to be good; arguments as of `_supports`."""
+    gate, lower_slope, upper_slope, lower, upper, _, diagonals = problem
+    found = _compiled_offsets(gate, lower_slope, upper_slope, lower, upper, diagonals)
+    return _supports(*problem) if found is None else found
+
+
+def _compiled_offsets(
+    gate: Gate,
+    lower_slope: Tensor,
+    upper_slope: Tensor,
+    lower: Tensor,
+    upper: Tensor,
+    diagonals: Diagonals | None,
+) -> tuple[Found, Found] | None:
+    """As `_supports`, where the gate's compiled form is for these tensors."""
+    if lower_slope.shape != upper_slope.shape:
+        lower_slope, upper_slope = torch.broadcast_tensors(lower_slope, upper_slope)
+    sides = []
+    for sign, slope in zip(_signs(), (lower_slope, upper_slope), strict=True):
+        found = compiled.offsets(gate, sign, slope, lower, upper, diagonals)
+        if found is None:
+            return None
+        sides.append(found)
+    return sides[0], sides[1]
 
 
 @cache
@@ -157,17 +167,16 @@ def offset(
     Differentiable in the slope, errors, and proof as for `offsets`.
     """
     gate, parameters = resolved(gate, parameters)
-    if diagonals is None:
-        found = compiled.offsets(gate, torch.where(below, -1.0, 1.0), slope, lower, upper)
-        if found is not None:
-            low, high = _outward(found[0], found[0], lower.dtype)
-            value = low if low is high else torch.where(below, low, high)
-            return value + _envelope(slope, found[1].to(lower.dtype))
+    check_diagonals(gate, lower, diagonals)
+    scale = torch.where(below, -1.0, 1.0).to(torch.float64)
+    found = compiled.offsets(gate, scale, slope, lower, upper, diagonals)
+    if found is not None:
+        low, high = _outward(found[0], found[0], lower.dtype)
+        value = low if low is high else torch.where(below, low, high)
+        return value + _envelope(slope, found[1].to(lower.dtype))
     check_box(gate, lower, upper)
     check_domain(gate, lower, upper, parameters)
-    check_diagonals(gate, lower, diagonals)
     with torch.inference_mode():
-        scale = torch.where(below, -1.0, 1.0).to(torch.float64)
         slopes, low, high = (t.double().flatten(1).unsqueeze(1) for t in (slope * scale, lower, upper))
         cut = None if diagonals is None else diagonals.trimmed(lower, upper)
         value, at = _in_chunks(gate, scale.reshape(1, -1), slopes, low, high, parameters, cut)
@@ -208,22 +217,23 @@ def _supports(
     upper: Tensor,
     parameters: Mapping[str, Any],
     diagonals: Diagonals | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Support values with their margins [2, *S], and the places [k, 2, *S], a cache-full of boxes at a time.
+) -> tuple[Found, Found]:
+    """Offsets of the lower and of the upper planes, by supports a cache-full of boxes at a time.
 
     Both problems at once: max of −g + a⁻·p and of g − a⁺·p.
     """
-    sides = torch.broadcast_tensors(lower_slope, upper_slope, lower, upper)
-    slope_low, slope_high, low, high = (side.double() for side in sides)
-    slopes = torch.stack([-slope_low, slope_high], 1)
-    k, _, *shape = slopes.shape
-    if slopes.numel() == 0:
-        return slopes.new_zeros(2, *shape), slopes
-    scale = slopes.new_tensor([[-1.0], [1.0]])
-    flat = slopes.reshape(k, 2, -1), low.reshape(k, 1, -1), high.reshape(k, 1, -1)
-    cut = None if diagonals is None else diagonals.trimmed(low, high)
-    value, at = _in_chunks(gate, scale, *flat, parameters, cut)
-    return value.reshape(2, *shape), at.reshape(k, 2, *shape)
+    with torch.inference_mode():
+        sides = torch.broadcast_tensors(lower_slope, upper_slope, lower, upper)
+        slope_low, slope_high, low, high = (side.double() for side in sides)
+        slopes = torch.stack([-slope_low, slope_high], 1)
+        k, _, *shape = slopes.shape
+        scale = slopes.new_tensor([[-1.0], [1.0]])
+        flat = slopes.flatten(2), low.flatten(1).unsqueeze(1), high.flatten(1).unsqueeze(1)
+        cut = None if diagonals is None else diagonals.trimmed(low, high)
+        value, at = _in_chunks(gate, scale, *flat, parameters, cut)
+        offset, at = (scale * value).reshape(2, *shape), at.reshape(k, 2, *shape)
+    offset, at = offset.clone(), at.clone()
+    return (offset[0], at[:, 0]), (offset[1], at[:, 1])
 
 
 def _in_chunks(

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from relaxations.gate import Gate
+from relaxations.polygon import Diagonals
 
 _POINTER, _SIZE, _REAL, _INT = ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_double, ctypes.c_int
 WIDEST = {dtype: torch.finfo(dtype).max for dtype in (torch.float32, torch.float64)}
@@ -41,24 +42,13 @@ class Library:
 def _opened(path: Path) -> Library:
     """Raises OSError or AttributeError for a file that was built for another machine, or of other sources."""
     library = ctypes.CDLL(str(path))
-    gate = library.relaxations_gate_1
+    gate = library.relaxations_gate_2
     gate.argtypes, gate.restype = [ctypes.c_char_p], _POINTER
     boxes = [_POINTER, _SIZE, _POINTER, _POINTER, _REAL]
     arguments: dict[str, list[Any]] = {
         "exchange": [_POINTER] * 6 + [_SIZE] * 5,
         "planes": [*boxes, _POINTER, _INT, _POINTER, _POINTER],
-        "offsets": [
-            _POINTER,
-            _SIZE,
-            _POINTER,
-            _SIZE,
-            _POINTER,
-            _POINTER,
-            _POINTER,
-            _REAL,
-            _POINTER,
-            _POINTER,
-        ],
+        "offsets": [_POINTER, _SIZE, _POINTER, _SIZE, *[_POINTER] * 3, _REAL, *[_POINTER] * 3],
         "image": [*boxes, _POINTER, _POINTER],
     }
     functions = {name: getattr(library, f"relaxations_{name}") for name in arguments}
@@ -122,11 +112,18 @@ def planes(gate: Gate, lower: Tensor, upper: Tensor, shift: Sequence[float]) -> 
 
 
 def offsets(
-    gate: Gate, scale: Tensor, slopes: Tensor, lower: Tensor, upper: Tensor
+    gate: Gate,
+    scale: Tensor,
+    slopes: Tensor,
+    lower: Tensor,
+    upper: Tensor,
+    diagonals: Diagonals | None = None,
 ) -> tuple[Tensor, Tensor] | None:
     """Offsets [*S] that make planes of `slopes` [k, *S] sound, above the gate, or below it where `scale`,
     [*S] or one number, is negative; and the places [k, *S] where they are attained, both float64.  Slopes and
-    boxes broadcast."""
+    boxes broadcast; `diagonals` of the boxes cut polygons out of them, of gates for which the library has
+    that."""
+    size = lower.dim()
     if slopes.shape != lower.shape or lower.shape != upper.shape:
         slopes, lower, upper = torch.broadcast_tensors(slopes, lower, upper)
     address = _address(gate, lower, upper)
@@ -135,11 +132,20 @@ def offsets(
     assert LIBRARY is not None
     scale, wanted, low, high = (_double(t) for t in (scale, slopes, lower, upper))
     found, at = low.new_empty(low.shape[1:]), torch.empty_like(low)
+    cuts = None if diagonals is None else _packed(diagonals, lower.shape[1:], size)
     wrong = LIBRARY.offsets(
         address, found.numel(), scale.data_ptr(), int(scale.numel() > 1), wanted.data_ptr(), low.data_ptr(),
-        high.data_ptr(), WIDEST[lower.dtype], found.data_ptr(), at.data_ptr(),
+        high.data_ptr(), WIDEST[lower.dtype], None if cuts is None else cuts.data_ptr(), found.data_ptr(),
+        at.data_ptr(),
     )  # fmt: skip
     return None if wrong else (found, at)
+
+
+def _packed(diagonals: Diagonals, shape: torch.Size, size: int) -> Tensor:
+    """The members of `struct cut` in `c/polygon.h` [8, *shape], of diagonals of boxes of dimension `size`."""
+    packed = torch.cat([diagonals.centre, diagonals.half, *diagonals.sides()])
+    missing = [1] * (len(shape) + 1 - size)  # many slopes for one box
+    return _double(packed.reshape(len(packed), *missing, *packed.shape[1:]).expand(-1, *shape))
 
 
 def image(gate: Gate, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor] | None:

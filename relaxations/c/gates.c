@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "gates.h"
+#include "polygon.h"
+#include "sigmoid_tanh.h"
 
 /* A curve of one operand: increasing. */
 
@@ -72,7 +74,7 @@ static struct support joint_support(const struct gate *of, double scale, const d
 {
     (void)of;
     const double x[] = {box->lower[0], box->upper[0]}, y[] = {box->lower[1], box->upper[1]};
-    return sigmoid_tanh_support(scale, slope[0], slope[1], x, y, 0.0);
+    return relaxations_sigmoid_tanh(scale, slope[0], slope[1], x, y, 0.0);
 }
 
 /* The blend (1 - σ(z))·tanh(b) + σ(z)·h = σ(-z)·(tanh(b) - h) + h: linear in h, increasing in tanh(b) and in h, a
@@ -105,7 +107,7 @@ static struct support blend_support(const struct gate *of, double scale, const d
     (void)of;
     for (int end = 0; end < 2; end++) {
         const double h = end ? box->upper[2] : box->lower[2];
-        found[end] = sigmoid_tanh_support(scale, -slope[0], slope[1], x, y, h);
+        found[end] = relaxations_sigmoid_tanh(scale, -slope[0], slope[1], x, y, h);
         found[end].value += (scale - slope[2]) * h;
         found[end].at[0] = -found[end].at[0];
         found[end].at[2] = h;
@@ -118,13 +120,14 @@ static const struct gate TABLE[] = {
     {"tanh", 1, ALONE, {&TANH}, curve_image, alone_support, alone_magnitude},
     {"sigmoid_product", 2, PRODUCT, {&SIGMOID, NULL}, product_image, straight_support, product_magnitude},
     {"tanh_product", 2, PRODUCT, {&TANH, NULL}, product_image, straight_support, product_magnitude},
-    {"sigmoid_tanh", 2, PRODUCT, {&SIGMOID, &TANH}, product_image, joint_support, product_magnitude},
+    {"sigmoid_tanh", 2, PRODUCT, {&SIGMOID, &TANH}, product_image, joint_support, product_magnitude,
+     relaxations_sigmoid_tanh_polygon},
     {"sigmoid_blend", 3, BLEND, {&SIGMOID, &TANH, NULL}, blend_image, blend_support, blend_magnitude},
 };
 
 /* The row of a name, NULL where there is none.  This is what the other functions take: the number in this name changes
  * with the arguments of any of them, so that a library that was built before is not called. */
-const struct gate *relaxations_gate_1(const char *name)
+const struct gate *relaxations_gate_2(const char *name)
 {
     for (size_t i = 0; i < sizeof TABLE / sizeof *TABLE; i++)
         if (!strcmp(TABLE[i].name, name))

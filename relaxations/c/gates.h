@@ -21,8 +21,11 @@ struct interval {
     double lower, upper;
 };
 
+struct cut;
+
 /* The curve of an operand is NULL for the operand itself.  `image`, `support` and `magnitude` are as in
- * relaxations/gate.py, without the margin; a place of `support` lies in the box. */
+ * relaxations/gate.py, without the margin.  `polygon` is the support over a part of the box, with the margin, or
+ * infinity where it has none; `close` tells whether it is as close as wanted.  NULL where there is no such function. */
 struct gate {
     const char *name;
     ptrdiff_t arity;
@@ -31,6 +34,7 @@ struct gate {
     struct interval (*image)(const struct gate *, const struct box *);
     struct support (*support)(const struct gate *, double scale, const double *slope, const struct box *);
     double (*magnitude)(const struct gate *, const struct box *);
+    struct support (*polygon)(double scale, const double *slope, const struct box *, const struct cut *, int *close);
 };
 
 /* Slopes [2][arity] of a lower and an upper plane of nearly least volume, for the target `shift` [arity]. */
@@ -52,8 +56,5 @@ struct basis {
 ptrdiff_t relaxations_pad(struct points *points, ptrdiff_t k, ptrdiff_t count);
 void relaxations_exchanges(struct basis *basis, const struct points *points, ptrdiff_t k, ptrdiff_t padded,
                            double tolerance, ptrdiff_t steps);
-
-/* An upper bound of scale·σ(x)(tanh(y) - h) - a·x - b·y over a box, scale = 1 or -1, and its place (x, y). */
-struct support sigmoid_tanh_support(double scale, double a, double b, const double x[2], const double y[2], double h);
 
 #endif

@@ -2,7 +2,7 @@
  * answer depends on its own box alone.  All return 0, or 1 where some box is none (lower > upper, NaN, or wider than
  * `widest`): then the results are not to be used. */
 
-#include "gates.h"
+#include "polygon.h"
 
 static int get_box(struct box *box, const double *lower, const double *upper, double widest, ptrdiff_t k, ptrdiff_t n,
                    ptrdiff_t i)
@@ -36,12 +36,33 @@ static struct support bounded(const struct gate *gate, double scale, const doubl
     return found;
 }
 
+/* The same over the part of the box that diagonals leave. */
+static struct support cut_bounded(const struct gate *gate, double scale, const double *slope, const struct box *box,
+                                  const struct cut *given)
+{
+    const double scaled[] = {scale * slope[0], scale * slope[1]};
+    const struct cut cut = relaxations_trimmed(given, box);
+    int close;
+    struct support found = gate->polygon(scale, scaled, box, &cut, &close);
+    if (!close) {
+        const struct support whole = bounded(gate, scale, slope, box);
+        if (!(found.value <= whole.value))
+            return whole;
+    }
+    for (ptrdiff_t j = 0; j < 2; j++)
+        found.at[j] = between(found.at[j], box->lower[j], box->upper[j]);
+    return found;
+}
+
 /* Offsets [n] of planes of given slopes [k, n], below the gate where `scale` is -1, above it where it is 1, and the
- * places [k, n] where they are attained.  `scale` has n numbers, or with `step` 0 one. */
+ * places [k, n] where they are attained.  `scale` has n numbers, or with `step` 0 one.  `cuts` is NULL or has for gates
+ * with a `polygon` the members of `struct cut`, in their order, [8, n]; 1 for other gates. */
 int relaxations_offsets(const struct gate *gate, ptrdiff_t n, const double *scale, ptrdiff_t step,
                         const double *slopes, const double *lower, const double *upper, double widest,
-                        double *offsets, double *places)
+                        const double *cuts, double *offsets, double *places)
 {
+    if (cuts && !gate->polygon)
+        return 1;
     for (ptrdiff_t i = 0; i < n; i++) {
         struct box box;
         double slope[OPERANDS];
@@ -50,7 +71,15 @@ int relaxations_offsets(const struct gate *gate, ptrdiff_t n, const double *scal
         for (ptrdiff_t j = 0; j < gate->arity; j++)
             slope[j] = slopes[j * n + i];
         const double sign = scale[i * step] < 0 ? -1.0 : 1.0;
-        const struct support found = bounded(gate, sign, slope, &box);
+        struct support found;
+        if (cuts) {
+            const double *c = cuts + i;
+            const struct cut cut = {
+                {c[0], c[n]}, {c[2 * n], c[3 * n]}, {c[4 * n], c[5 * n]}, {c[6 * n], c[7 * n]}};
+            found = cut_bounded(gate, sign, slope, &box, &cut);
+        } else {
+            found = bounded(gate, sign, slope, &box);
+        }
         offsets[i] = sign * found.value;
         for (ptrdiff_t j = 0; j < gate->arity; j++)
             places[j * n + i] = found.at[j];

@@ -2,15 +2,9 @@
  * and relaxations/sigmoid_tanh.py, whose steps these are.  F = σ(x)(tanh y - h) - a·x - b·y has its greatest value on an
  * edge y = const, a curve of x, or on the arc y = artanh t(s), t(s) = sqrt(1 - b/s), s = σ(x). */
 
-#include "gates.h"
+#include "sigmoid_tanh.h"
 
 enum { NEWTON = 4, PARTS = 8 };
-static const double LEAST = 1e-150;
-
-/* The stationary points in y inside the box: x from `left` to `right`, y from `low` to `high`, rising with x. */
-struct arc {
-    double left, right, low, high;
-};
 
 struct height {
     double t, share; /* tanh y and 1 - tanh² y on the arc */
@@ -22,18 +16,13 @@ static struct height height(double b, double s)
     return (struct height){sqrt(1 - share), share};
 }
 
-static double on_arc(double b, double s, const struct arc *arc)
+double relaxations_on_arc(double b, double s)
 {
     const struct height at = height(b, s);
-    return between(log1p(at.t) - 0.5 * log(at.share), arc->low, arc->high);
+    return log1p(at.t) - 0.5 * log(at.share);
 }
 
-/* G(s), its last term, and G'(s), at s = 1 - rest */
-struct slope {
-    double value, steep, rise;
-};
-
-static struct slope slope(double a, double b, double h, double s, double rest)
+struct slope relaxations_arc_slope(double a, double b, double h, double s, double rest)
 {
     const struct height at = height(b, s);
     const double product = s * rest, steep = a / product;
@@ -41,33 +30,60 @@ static struct slope slope(double a, double b, double h, double s, double rest)
     return (struct slope){at.t - h - steep, steep, rise};
 }
 
+struct arc relaxations_arc(double b, const double x[2], const double y[2])
+{
+    struct arc arc = {0, x[0], x[0], larger(y[0], 0.0), y[1]};
+    if (b > 0 && y[1] > 0) {
+        /* it meets y where s = b / (1 - tanh² y), x = log(s / (1 - s)) */
+        const double enters = log(b / larger(tanh_slope(arc.low) - b, 0.0));
+        const double leaves = log(b / larger(tanh_slope(y[1]) - b, 0.0));
+        arc.present = enters <= x[1] && leaves >= x[0];
+        if (arc.present) {
+            arc.left = between(enters, x[0], x[1]);
+            arc.right = between(leaves, arc.left, x[1]);
+        }
+    }
+    return arc;
+}
+
 static struct support psi(double a, double b, double h, double s, double x, double y, double more)
 {
     return (struct support){s * (tanh(y) - h) - a * x - b * y + more, {x, y}};
 }
 
-/* An upper bound of Ψ over the arc but its left end; for a >= 0, and for a < 0 where Ψ rises or is convex.
- * Newton's method on the concave G from the right of its larger root.  At any s where it stops concavity gives the
- * remainders of sigmoid_tanh.py: G < 0 leaves |G|·(s - least), G > 0 leaves G·(first - s); `wide` is the error of G. */
-static struct support larger_root(double a, double b, double h, double top, const struct arc *arc)
+static double error_of(double h, double steep)
 {
-    const double root = sigmoid_inverse(larger(a, 0.0) / larger(top, LEAST));
-    const double start = a < 0 ? arc->right : between(root, arc->left, arc->right);
+    return (64 * UNIT) * (1 + fabs(h) + fabs(steep));
+}
+
+/* Newton's method on the concave G from the right of its larger root.  At any s where it stops concavity gives the
+ * remainders of sigmoid_tanh.py: G < 0 leaves |G|·(s - least), G > 0 leaves G·(first - s). */
+struct root relaxations_larger_root(double a, double b, double h, double top, const struct arc *arc)
+{
+    const double place = sigmoid_inverse(larger(a, 0.0) / larger(top, LEAST));
+    const double start = a < 0 ? arc->right : between(place, arc->left, arc->right);
     const struct logistic begin = logistic(start);
-    const double first = larger(begin.s, LEAST), last = larger(begin.rest, LEAST);
-    const double least = a < 0 ? first : larger(sigmoid(arc->left), LEAST);
-    double s = first, rest = last;
-    struct slope g = slope(a, b, h, s, rest);
-    for (int step = 0; step < NEWTON && g.value < 0; step++) {
-        const double move = smaller(g.value / smaller(g.rise, -LEAST), s - least);
-        s -= move;
-        rest += move;
-        g = slope(a, b, h, s, rest);
+    struct root root = {.s = larger(begin.s, LEAST), .rest = larger(begin.rest, LEAST)};
+    const double last = root.rest;
+    root.first = root.s;
+    root.least = a < 0 ? root.first : larger(sigmoid(arc->left), LEAST);
+    struct slope g = relaxations_arc_slope(a, b, h, root.s, root.rest);
+    root.rising = g.value >= -error_of(h, g.steep);
+    for (int step = 0; step < NEWTON; step++) {
+        root.move = g.value < 0 ? smaller(g.value / smaller(g.rise, -LEAST), root.s - root.least) : 0.0;
+        if (!(g.value < 0))
+            break;
+        root.s -= root.move;
+        root.rest += root.move;
+        g = relaxations_arc_slope(a, b, h, root.s, root.rest);
     }
-    const double wide = (64 * UNIT) * (1 + fabs(h) + fabs(g.steep)) * (first - least);
-    const double left_over = g.value > 0 ? g.value * (first - s) : -g.value * (s - least); /* NaN where G is */
-    const double x = rest > last ? between(log(s / rest), arc->left, start) : start;
-    return psi(a, b, h, s, x, on_arc(b, s, arc), left_over + wide);
+    /* NaN where G is */
+    const double remainder = g.value > 0 ? g.value * (root.first - root.s) : -g.value * (root.s - root.least);
+    const double wide = error_of(h, g.steep) * (root.first - root.least);
+    const double x = root.rest > last ? between(log(root.s / root.rest), arc->left, start) : start;
+    const double y = between(relaxations_on_arc(b, root.s), arc->low, arc->high);
+    root.psi = psi(a, b, h, root.s, x, y, remainder + wide);
+    return root;
 }
 
 /* What `larger_root` leaves, the part x <= 0 of the arc where a < 0 and h > tanh y, by chords of the convex function
@@ -95,7 +111,7 @@ static struct support chords(double a, double b, double h, const struct arc *arc
     return found;
 }
 
-struct support sigmoid_tanh_support(double scale, double a, double b, const double x[2], const double y[2], double h)
+struct support relaxations_sigmoid_tanh(double scale, double a, double b, const double x[2], const double y[2], double h)
 {
     /* -σ(x)(tanh(y) - h) = σ(x)(tanh(-y) + h): the sign moves into y, b and h */
     const double y0 = scale > 0 ? y[0] : -y[1], y1 = scale > 0 ? y[1] : -y[0];
@@ -109,20 +125,14 @@ struct support sigmoid_tanh_support(double scale, double a, double b, const doub
     edge.value -= b * y1;
     edge.at[1] = y1;
     found = most(found, edge);
-    if (b > 0 && y1 > 0) {
-        /* the arc meets y where s = b / (1 - tanh² y), x = log(s / (1 - s)) */
-        struct arc arc = {0, 0, larger(y0, 0.0), y1};
-        const double enters = log(b / larger(tanh_slope(arc.low) - b, 0.0));
-        const double leaves = log(b / larger(tanh_slope(y1) - b, 0.0));
-        if (enters <= x[1] && leaves >= x[0]) {
-            arc.left = between(enters, x[0], x[1]);
-            arc.right = between(leaves, arc.left, x[1]);
-            const double s = larger(sigmoid(arc.left), LEAST);
-            found = most(found, psi(a, b, h, s, arc.left, on_arc(b, s, &arc), 0.0));
-            found = most(found, larger_root(a, b, h, top, &arc));
-            if (a < 0 && arc.left < 0 && h > 0 && height(b, s).t < h)
-                found = most(found, chords(a, b, h, &arc));
-        }
+    const double ends[] = {y0, y1};
+    const struct arc arc = relaxations_arc(b, x, ends);
+    if (arc.present) {
+        const double s = larger(sigmoid(arc.left), LEAST), y_left = between(relaxations_on_arc(b, s), arc.low, arc.high);
+        found = most(found, psi(a, b, h, s, arc.left, y_left, 0.0));
+        found = most(found, relaxations_larger_root(a, b, h, top, &arc).psi);
+        if (a < 0 && arc.left < 0 && h > 0 && height(b, s).t < h)
+            found = most(found, chords(a, b, h, &arc));
     }
     found.at[1] *= scale;
     return found;

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from plane_checks import boxes, built, for_every_gate, plain, worst_violation
+from test_polygon import cuts
 from torch import Tensor
 
 from relaxations import GATES, Gate, compiled, image, offset, offsets, planes
@@ -84,6 +85,20 @@ def test_offsets_are_those_of_torch(gate: Gate, seed: int) -> None:
     )
     reached = (found - value).detach().abs() / size
     assert (reached < 1e-12).double().mean() > 0.98  # chords and early stops attain less
+
+
+@built
+@pytest.mark.parametrize("seed", range(3))
+def test_offsets_over_polygons_are_those_of_torch(seed: int) -> None:
+    gate = GATES["sigmoid_tanh"]
+    lower, upper = boxes(gate, {}, seed=seed, each=60)
+    diagonals = cuts(lower, upper, seed)
+    slopes = slopes_of(gate, lower, upper, seed)
+    found = torch.stack(offsets(gate, slopes[0], slopes[1], lower, upper, None, diagonals))
+    expected = torch.stack(offsets(plain(gate), slopes[0], slopes[1], lower, upper, None, diagonals))
+    gap = (found - expected).abs() / (1 + size_of(gate, slopes, lower, upper))
+    assert gap.max() <= 1e-4  # the tolerance of the cells on slanted sides
+    assert (gap <= 1e-14).double().mean() > 0.99
 
 
 @built
