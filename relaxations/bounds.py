@@ -57,15 +57,15 @@ def planes(
     defined on the whole box, `UnknownGate` for a name or parameters that are not in the table.
     """
     gate, parameters = resolved(gate, parameters)
-    if quality == "tight" and diagonals is None:
-        found = compiled.planes(gate, lower, upper, shift(gate.arity, lean))
+    check_diagonals(gate, lower, diagonals)
+    if quality == "tight":
+        found = compiled.planes(gate, lower, upper, shift(gate.arity, lean), diagonals)
         if found is not None:
             slopes = found[0].to(lower.dtype)
             below, above = _outward(found[1][0], found[1][1], lower.dtype)
             return Planes(slopes[0], below, slopes[1], above)
     check_box(gate, lower, upper)
     check_domain(gate, lower, upper, parameters)
-    check_diagonals(gate, lower, diagonals)
     with torch.inference_mode():
         low, high = _flat_double(lower), _flat_double(upper)
         cut = None if diagonals is None else diagonals.trimmed(lower.double(), upper.double())

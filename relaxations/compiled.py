@@ -42,12 +42,12 @@ class Library:
 def _opened(path: Path) -> Library:
     """Raises OSError or AttributeError for a file that was built for another machine, or of other sources."""
     library = ctypes.CDLL(str(path))
-    gate = library.relaxations_gate_2
+    gate = library.relaxations_gate_3
     gate.argtypes, gate.restype = [ctypes.c_char_p], _POINTER
     boxes = [_POINTER, _SIZE, _POINTER, _POINTER, _REAL]
     arguments: dict[str, list[Any]] = {
         "exchange": [_POINTER] * 6 + [_SIZE] * 5,
-        "planes": [*boxes, _POINTER, _INT, _POINTER, _POINTER],
+        "planes": [*boxes, _POINTER, _POINTER, _INT, _POINTER, _POINTER],
         "offsets": [_POINTER, _SIZE, _POINTER, _SIZE, *[_POINTER] * 3, _REAL, *[_POINTER] * 3],
         "image": [*boxes, _POINTER, _POINTER],
     }
@@ -95,18 +95,22 @@ def _double(t: Tensor) -> Tensor:
     return t.detach().double().contiguous()
 
 
-def planes(gate: Gate, lower: Tensor, upper: Tensor, shift: Sequence[float]) -> tuple[Tensor, Tensor] | None:
+def planes(
+    gate: Gate, lower: Tensor, upper: Tensor, shift: Sequence[float], diagonals: Diagonals | None = None
+) -> tuple[Tensor, Tensor] | None:
     """Slopes [2, k, *S] of the lower and the upper planes, as numbers of the boxes' type, and the offsets [2,
-    *S] that make them sound, both float64.  `shift` [k]: the point whose height is least."""
+    *S] that make them sound, both float64.  `shift` [k]: the point whose height is least, from the centre."""
     address = _address(gate, lower, upper)
     if not address or len(shift) != gate.arity:
         return None
     assert LIBRARY is not None
     low, high = _double(lower), _double(upper)
     slopes, offsets = low.new_empty(2, *low.shape), low.new_empty(2, *low.shape[1:])
+    cuts = None if diagonals is None else _packed(diagonals, lower.shape[1:], lower.dim())
     wrong = LIBRARY.planes(
         address, low[0].numel(), low.data_ptr(), high.data_ptr(), WIDEST[lower.dtype],
-        (_REAL * len(shift))(*shift), lower.dtype == torch.float32, slopes.data_ptr(), offsets.data_ptr(),
+        None if cuts is None else cuts.data_ptr(), (_REAL * len(shift))(*shift),
+        lower.dtype == torch.float32, slopes.data_ptr(), offsets.data_ptr(),
     )  # fmt: skip
     return None if wrong else (slopes, offsets)
 

@@ -116,18 +116,18 @@ static struct support blend_support(const struct gate *of, double scale, const d
 }
 
 static const struct gate TABLE[] = {
-    {"sigmoid", 1, ALONE, {&SIGMOID}, curve_image, alone_support, alone_magnitude},
-    {"tanh", 1, ALONE, {&TANH}, curve_image, alone_support, alone_magnitude},
-    {"sigmoid_product", 2, PRODUCT, {&SIGMOID, NULL}, product_image, straight_support, product_magnitude},
-    {"tanh_product", 2, PRODUCT, {&TANH, NULL}, product_image, straight_support, product_magnitude},
+    {"sigmoid", 1, ALONE, {&SIGMOID}, curve_image, alone_support, alone_magnitude, NULL},
+    {"tanh", 1, ALONE, {&TANH}, curve_image, alone_support, alone_magnitude, NULL},
+    {"sigmoid_product", 2, PRODUCT, {&SIGMOID, NULL}, product_image, straight_support, product_magnitude, NULL},
+    {"tanh_product", 2, PRODUCT, {&TANH, NULL}, product_image, straight_support, product_magnitude, NULL},
     {"sigmoid_tanh", 2, PRODUCT, {&SIGMOID, &TANH}, product_image, joint_support, product_magnitude,
      relaxations_sigmoid_tanh_polygon},
-    {"sigmoid_blend", 3, BLEND, {&SIGMOID, &TANH, NULL}, blend_image, blend_support, blend_magnitude},
+    {"sigmoid_blend", 3, BLEND, {&SIGMOID, &TANH, NULL}, blend_image, blend_support, blend_magnitude, NULL},
 };
 
 /* The row of a name, NULL where there is none.  This is what the other functions take: the number in this name changes
  * with the arguments of any of them, so that a library that was built before is not called. */
-const struct gate *relaxations_gate_2(const char *name)
+const struct gate *relaxations_gate_3(const char *name)
 {
     for (size_t i = 0; i < sizeof TABLE / sizeof *TABLE; i++)
         if (!strcmp(TABLE[i].name, name))

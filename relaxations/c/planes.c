@@ -36,14 +36,13 @@ static struct support bounded(const struct gate *gate, double scale, const doubl
     return found;
 }
 
-/* The same over the part of the box that diagonals leave. */
+/* The same over the part of the box that trimmed diagonals leave. */
 static struct support cut_bounded(const struct gate *gate, double scale, const double *slope, const struct box *box,
-                                  const struct cut *given)
+                                  const struct cut *cut)
 {
     const double scaled[] = {scale * slope[0], scale * slope[1]};
-    const struct cut cut = relaxations_trimmed(given, box);
     int close;
-    struct support found = gate->polygon(scale, scaled, box, &cut, &close);
+    struct support found = gate->polygon(scale, scaled, box, cut, &close);
     if (!close) {
         const struct support whole = bounded(gate, scale, slope, box);
         if (!(found.value <= whole.value))
@@ -52,6 +51,14 @@ static struct support cut_bounded(const struct gate *gate, double scale, const d
     for (ptrdiff_t j = 0; j < 2; j++)
         found.at[j] = between(found.at[j], box->lower[j], box->upper[j]);
     return found;
+}
+
+/* The diagonals of box i, of their members [8, n]. */
+static struct cut get_cut(const double *cuts, const struct box *box, ptrdiff_t n, ptrdiff_t i)
+{
+    const double *c = cuts + i;
+    const struct cut given = {{c[0], c[n]}, {c[2 * n], c[3 * n]}, {c[4 * n], c[5 * n]}, {c[6 * n], c[7 * n]}};
+    return relaxations_trimmed(&given, box);
 }
 
 /* Offsets [n] of planes of given slopes [k, n], below the gate where `scale` is -1, above it where it is 1, and the
@@ -73,9 +80,7 @@ int relaxations_offsets(const struct gate *gate, ptrdiff_t n, const double *scal
         const double sign = scale[i * step] < 0 ? -1.0 : 1.0;
         struct support found;
         if (cuts) {
-            const double *c = cuts + i;
-            const struct cut cut = {
-                {c[0], c[n]}, {c[2 * n], c[3 * n]}, {c[4 * n], c[5 * n]}, {c[6 * n], c[7 * n]}};
+            const struct cut cut = get_cut(cuts, &box, n, i);
             found = cut_bounded(gate, sign, slope, &box, &cut);
         } else {
             found = bounded(gate, sign, slope, &box);
@@ -88,17 +93,26 @@ int relaxations_offsets(const struct gate *gate, ptrdiff_t n, const double *scal
 }
 
 /* Lower and upper planes of nearly least volume, slopes [2, k, n] and offsets [2, n]; with `single` slopes are floats,
- * for which the offsets then hold.  `shift` [k] as in `relaxations_slopes`. */
+ * for which the offsets then hold.  `shift` [k] as in `relaxations_slopes`, `cuts` as above. */
 int relaxations_planes(const struct gate *gate, ptrdiff_t n, const double *lower, const double *upper, double widest,
-                       const double *shift, int single, double *slopes, double *offsets)
+                       const double *cuts, const double *shift, int single, double *slopes, double *offsets)
 {
     const ptrdiff_t k = gate->arity;
+    if (cuts && !gate->polygon)
+        return 1;
     for (ptrdiff_t i = 0; i < n; i++) {
         struct box box;
         double slope[2][OPERANDS];
         if (!get_box(&box, lower, upper, widest, k, n, i))
             return 1;
-        relaxations_slopes(gate, &box, shift, slope);
+        struct cut cut = {{0}, {0}, {0}, {0}};
+        const int polygon = cuts && relaxations_thick(&box); /* else too thin to be cut */
+        if (polygon) {
+            cut = get_cut(cuts, &box, n, i);
+            relaxations_polygon_slopes(gate, &box, &cut, shift, slope);
+        } else {
+            relaxations_slopes(gate, &box, shift, slope);
+        }
         for (int plane = 0; plane < 2; plane++) {
             const double sign = plane ? 1.0 : -1.0;
             for (ptrdiff_t j = 0; j < k; j++) {
@@ -106,7 +120,9 @@ int relaxations_planes(const struct gate *gate, ptrdiff_t n, const double *lower
                 slope[plane][j] = isfinite(rounded) ? rounded : 0.0;
                 slopes[(plane * k + j) * n + i] = slope[plane][j];
             }
-            offsets[plane * n + i] = sign * bounded(gate, sign, slope[plane], &box).value;
+            const struct support found = polygon ? cut_bounded(gate, sign, slope[plane], &box, &cut)
+                                                 : bounded(gate, sign, slope[plane], &box);
+            offsets[plane * n + i] = sign * found.value;
         }
     }
     return 0;

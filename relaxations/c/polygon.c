@@ -63,11 +63,17 @@ void relaxations_sides(const struct unit *unit, const struct cut *cut, struct si
     const double u[] = {unit->low[0], unit->high[0]}, v[] = {unit->low[1], unit->high[1]};
     const double *const s = cut->sum, *const d = cut->apart;
     for (int j = 0; j < 2; j++) {
-        sides[j] = (struct side){largest(u[0], s[0] - v[j], d[0] + v[j]), least(u[1], s[1] - v[j], d[1] + v[j]), v[j], 0};
-        sides[2 + j] = (struct side){largest(v[0], s[0] - u[j], u[j] - d[1]), least(v[1], s[1] - u[j], u[j] - d[0]), u[j], 0};
-        sides[4 + j] = (struct side){largest(u[0], s[j] - v[1], 0.5 * (s[j] + d[0])), least(u[1], s[j] - v[0], 0.5 * (s[j] + d[1])), 0, 0};
-        sides[6 + j] = (struct side){largest(u[0], d[j] + v[0], 0.5 * (d[j] + s[0])), least(u[1], d[j] + v[1], 0.5 * (d[j] + s[1])), 0, 0};
+        sides[j].first = largest(u[0], s[0] - v[j], d[0] + v[j]);
+        sides[j].last = least(u[1], s[1] - v[j], d[1] + v[j]);
+        sides[j].other = v[j];
+        sides[2 + j].first = largest(v[0], s[0] - u[j], u[j] - d[1]);
+        sides[2 + j].last = least(v[1], s[1] - u[j], u[j] - d[0]);
+        sides[2 + j].other = u[j];
+        sides[4 + j].first = largest(u[0], s[j] - v[1], 0.5 * (s[j] + d[0]));
+        sides[4 + j].last = least(u[1], s[j] - v[0], 0.5 * (s[j] + d[1]));
         sides[4 + j].other = s[j] - sides[4 + j].first;
+        sides[6 + j].first = largest(u[0], d[j] + v[0], 0.5 * (d[j] + s[0]));
+        sides[6 + j].last = least(u[1], d[j] + v[1], 0.5 * (d[j] + s[1]));
         sides[6 + j].other = sides[6 + j].first - d[j];
     }
     for (int i = 0; i < SIDES; i++)

@@ -29,6 +29,10 @@ int relaxations_thick(const struct box *box);
 struct cut relaxations_trimmed(const struct cut *given, const struct box *box);
 void relaxations_sides(const struct unit *unit, const struct cut *cut, struct side sides[SIDES]);
 
+/* Slopes [2][2] of a lower and an upper plane of nearly least volume over the polygon, for gates of two curves. */
+void relaxations_polygon_slopes(const struct gate *gate, const struct box *box, const struct cut *cut,
+                                const double *shift, double slopes[2][OPERANDS]);
+
 /* The support of σ(x)·tanh(y), for the table of gates. */
 struct support relaxations_sigmoid_tanh_polygon(double scale, const double *slope, const struct box *box,
                                                 const struct cut *cut, int *close);

@@ -4,14 +4,12 @@
 
 #include <string.h>
 
-#include "gates.h"
+#include "slopes.h"
 
-enum { COARSE_STEPS = 8, FINE_STEPS = 12, MOST_NODES = 7 };
 static const double LEAST_WIDTH = 1e-6;
-static const double STAGES[] = {0.5, 0.2};
 
-/* Places by arity around a point of contact, as PATTERN in slopes.py. */
-static const double ALONG[] = {-1.5, -0.9, -0.4, 0.0, 0.4, 0.9, 1.5}, AROUND[] = {-1.0, 0.0, 1.0}, HERE[] = {0.0};
+/* Places around a point of contact for one operand, and for one that is only linear. */
+static const double ALONG[] = {-1.5, -0.9, -0.4, 0.0, 0.4, 0.9, 1.5}, HERE[] = {0.0};
 
 /* Corners of the first basis, [k][vertex], and the inverse of the matrix with columns (corner, 1). */
 static const double CORNERS[][OPERANDS][OPERANDS + 1] = {
@@ -25,12 +23,6 @@ static const double INVERSE[][OPERANDS + 1][OPERANDS + 1] = {
     {{0.25, 0.25, 0.25, 0.25}, {0.25, -0.25, -0.25, 0.25}, {-0.25, 0.25, -0.25, 0.25}, {-0.25, -0.25, 0.25, 0.25}},
 };
 
-/* One operand of the box, seen from the plane at hand: p = centre + reach·v. */
-struct axis {
-    double (*value)(double);
-    double centre, reach, spacing;
-};
-
 /* Coordinates v and values of the operand's curve at them. */
 struct line {
     ptrdiff_t count;
@@ -40,11 +32,6 @@ struct line {
 static double curve_value(double (*value)(double), double p)
 {
     return value ? value(p) : p;
-}
-
-static double gate_value(enum made made, const double *v)
-{
-    return made == ALONE ? v[0] : made == PRODUCT ? v[0] * v[1] : (1 - v[0]) * v[1] + v[0] * v[2];
 }
 
 /* Append the points of the grid of `lines`, values times `sign`, to `to`; returns how many there are now. */
@@ -89,7 +76,7 @@ static ptrdiff_t nodes_of(const struct curve *curve, double lower, double upper,
     return INTERVALS + 1;
 }
 
-static void start(struct basis *basis, ptrdiff_t k, const double *values, const double *target)
+void relaxations_start(struct basis *basis, ptrdiff_t k, const double *values, const double *target)
 {
     memset(basis, 0, sizeof *basis);
     for (ptrdiff_t j = 0; j <= k; j++) {
@@ -105,24 +92,63 @@ static void start(struct basis *basis, ptrdiff_t k, const double *values, const 
     }
 }
 
-/* A grid of `share` of the spacing around every point of contact, appended to the points. */
-static ptrdiff_t refine(struct points *points, ptrdiff_t count, const struct basis *basis, const struct gate *gate,
-                        const struct axis *axes, double share, double sign, double *largest)
+struct view relaxations_view(const struct gate *gate, const struct box *box)
 {
-    const ptrdiff_t k = gate->arity;
+    struct view view = {.gate = gate, .box = *box};
+    for (ptrdiff_t n = 0; n < gate->arity; n++) {
+        double *const lower = &view.box.lower[n], *const upper = &view.box.upper[n];
+        const double least = 0.5 * LEAST_WIDTH * larger(fabs(*lower + *upper), 2.0);
+        const double extra = larger(0.5 * (least - (*upper - *lower)), 0.0);
+        *lower -= extra;
+        *upper += extra;
+        view.curve[n] = gate->curve[n] ? gate->curve[n]->value : NULL;
+        view.centre[n] = 0.5 * (*lower + *upper);
+        view.half[n] = 0.5 * (*upper - *lower);
+        view.count[n] = nodes_of(gate->curve[n], *lower, *upper, view.nodes[n]);
+        for (ptrdiff_t i = 0; i < view.count[n]; i++)
+            view.values[n][i] = curve_value(view.curve[n], view.nodes[n][i]);
+        view.middle[n] = curve_value(view.curve[n], view.centre[n]);
+        if (view.curve[n])
+            view.spacing[n] = (view.nodes[n][INTERVALS - 1] - view.nodes[n][1]) / (INTERVALS - 2) / view.half[n];
+    }
+    return view;
+}
+
+static double end_of(const struct view *view, ptrdiff_t n, int upper)
+{
+    return view->values[n][upper ? view->count[n] - 1 : 0];
+}
+
+void relaxations_face(const struct view *view, double sign, double reach[OPERANDS])
+{
+    for (ptrdiff_t n = 0; n < view->gate->arity; n++) {
+        double at[OPERANDS];
+        memcpy(at, view->middle, sizeof at);
+        at[n] = end_of(view, n, 0);
+        const double behind = gate_value(view->gate->made, at);
+        at[n] = end_of(view, n, 1);
+        const int falls = gate_value(view->gate->made, at) < behind;
+        reach[n] = falls == (sign > 0) ? -view->half[n] : view->half[n];
+    }
+}
+
+/* A grid of `share` of the spacing around every point of contact, appended to the points. */
+static ptrdiff_t refine(struct points *points, ptrdiff_t count, const struct basis *basis, const struct view *view,
+                        const double *reach, double share, double sign, double *largest)
+{
+    const ptrdiff_t k = view->gate->arity;
     for (ptrdiff_t contact = 0; contact <= k; contact++) {
         struct line lines[OPERANDS];
         for (ptrdiff_t n = 0; n < k; n++) {
-            const struct axis *axis = &axes[n];
-            const double *pattern = !axis->value ? HERE : k == 1 ? ALONG : AROUND;
-            lines[n].count = !axis->value ? 1 : k == 1 ? MOST_NODES : 3;
+            const double *pattern = !view->curve[n] ? HERE : k == 1 ? ALONG : AROUND;
+            lines[n].count = !view->curve[n] ? 1 : k == 1 ? MOST_NODES : 3;
             for (ptrdiff_t i = 0; i < lines[n].count; i++) {
-                const double at = basis->at[n][contact] + share * axis->spacing * pattern[i];
-                lines[n].at[i] = between(at, -1.0, 1.0);
-                lines[n].value[i] = curve_value(axis->value, axis->centre + axis->reach * lines[n].at[i]);
+                const double at = between(basis->at[n][contact] + share * view->spacing[n] * pattern[i], -1.0, 1.0);
+                lines[n].at[i] = at;
+                lines[n].value[i] = curve_value(view->curve[n], view->centre[n] + reach[n] * at);
             }
         }
-        count = add_grid(points, count, gate->made, k, lines, sign, largest);
+        count = add_grid(points, count, view->gate->made, k, lines, sign, largest);
     }
     return count;
 }
@@ -131,64 +157,37 @@ void relaxations_slopes(const struct gate *gate, const struct box *box, const do
                         double slopes[2][OPERANDS])
 {
     const ptrdiff_t k = gate->arity;
-    struct axis axes[OPERANDS];
-    struct line lines[OPERANDS];
+    const struct view view = relaxations_view(gate, box);
     struct points points;
-    double nodes[OPERANDS][MOST_NODES], middle[OPERANDS] = {0}, ends[OPERANDS][2], reaches[OPERANDS];
-    for (ptrdiff_t n = 0; n < k; n++) {
-        /* boxes of at least a small width, so that slopes are differences of more than rounding errors */
-        double lower = box->lower[n], upper = box->upper[n];
-        const double least = 0.5 * LEAST_WIDTH * larger(fabs(lower + upper), 2.0);
-        const double extra = larger(0.5 * (least - (upper - lower)), 0.0);
-        lower -= extra;
-        upper += extra;
-        struct axis *axis = &axes[n];
-        axis->value = gate->curve[n] ? gate->curve[n]->value : NULL;
-        axis->centre = 0.5 * (lower + upper);
-        reaches[n] = 0.5 * (upper - lower);
-        lines[n].count = nodes_of(gate->curve[n], lower, upper, nodes[n]);
-        for (ptrdiff_t i = 0; i < lines[n].count; i++)
-            lines[n].value[i] = curve_value(axis->value, nodes[n][i]);
-        ends[n][0] = lines[n].value[0];
-        ends[n][1] = lines[n].value[lines[n].count - 1];
-        middle[n] = curve_value(axis->value, axis->centre);
-        axis->spacing = axis->value ? (nodes[n][INTERVALS - 1] - nodes[n][1]) / (INTERVALS - 2) / reaches[n] : 0.0;
-    }
     for (int plane = 0; plane < 2; plane++) {
-        /* The lower plane is the upper one of -g.  Every operand in which the plane's own function falls is mirrored,
-         * so that the target is on the positive side. */
+        /* the lower plane is the upper one of -g */
         const double sign = plane ? 1.0 : -1.0;
-        int falls[OPERANDS];
+        double reach[OPERANDS], corners[OPERANDS + 1], largest = 0.0;
+        struct line lines[OPERANDS];
+        struct basis basis;
+        relaxations_face(&view, sign, reach);
         for (ptrdiff_t n = 0; n < k; n++) {
-            double at[OPERANDS];
-            memcpy(at, middle, sizeof at);
-            at[n] = ends[n][0];
-            const double behind = gate_value(gate->made, at);
-            at[n] = ends[n][1];
-            falls[n] = (gate_value(gate->made, at) < behind) == (sign > 0);
-            axes[n].reach = falls[n] ? -reaches[n] : reaches[n];
-            for (ptrdiff_t i = 0; i < lines[n].count; i++)
-                lines[n].at[i] = (nodes[n][i] - axes[n].centre) / axes[n].reach;
+            lines[n].count = view.count[n];
+            for (ptrdiff_t i = 0; i < view.count[n]; i++) {
+                lines[n].at[i] = (view.nodes[n][i] - view.centre[n]) / reach[n];
+                lines[n].value[i] = view.values[n][i];
+            }
         }
-        double largest = 0.0, corners[OPERANDS + 1];
         for (ptrdiff_t j = 0; j <= k; j++) {
             double at[OPERANDS] = {0};
             for (ptrdiff_t n = 0; n < k; n++)
-                at[n] = ends[n][(CORNERS[k - 1][n][j] > 0) != falls[n]];
+                at[n] = end_of(&view, n, CORNERS[k - 1][n][j] * reach[n] > 0);
             corners[j] = sign * gate_value(gate->made, at);
         }
-        struct basis basis;
-        start(&basis, k, corners, shift);
+        relaxations_start(&basis, k, corners, shift);
         const ptrdiff_t grid = add_grid(&points, 0, gate->made, k, lines, sign, &largest);
         relaxations_exchanges(&basis, &points, k, relaxations_pad(&points, k, grid), largest, COARSE_STEPS);
-        for (size_t stage = 0; stage < sizeof STAGES / sizeof *STAGES; stage++) {
+        for (int stage = 0; stage < STAGES; stage++) {
             double here = largest;
-            const ptrdiff_t all = refine(&points, grid, &basis, gate, axes, STAGES[stage], sign, &here);
+            const ptrdiff_t all = refine(&points, grid, &basis, &view, reach, STAGE[stage], sign, &here);
             relaxations_exchanges(&basis, &points, k, relaxations_pad(&points, k, all), here, FINE_STEPS);
         }
-        for (ptrdiff_t n = 0; n < k; n++) {
-            const double slope = sign * basis.table[k + 1][n] / axes[n].reach;
-            slopes[plane][n] = isfinite(slope) ? slope : 0.0;
-        }
+        for (ptrdiff_t n = 0; n < k; n++)
+            slopes[plane][n] = number_or_zero(sign * basis.table[k + 1][n] / reach[n]);
     }
 }

@@ -17,6 +17,7 @@ from torch import Tensor
 from relaxations import GATES, Gate, compiled, image, offset, offsets, planes
 from relaxations.bounds import Planes
 from relaxations.errors import InvalidBox
+from relaxations.polygon import thick
 from relaxations.simplex import exchange, start
 
 FORMS = [gate for gate in GATES.values() if gate.compiled]
@@ -99,6 +100,18 @@ def test_offsets_over_polygons_are_those_of_torch(seed: int) -> None:
     gap = (found - expected).abs() / (1 + size_of(gate, slopes, lower, upper))
     assert gap.max() <= 1e-4  # the tolerance of the cells on slanted sides
     assert (gap <= 1e-14).double().mean() > 0.99
+
+
+@built
+def test_planes_over_polygons_are_those_of_torch() -> None:
+    """But for boxes that are too thin to be cut, whose planes are those of the box."""
+    gate = GATES["sigmoid_tanh"]
+    lower, upper = boxes(gate, {}, each=40)
+    keep = thick(lower, upper).all(0) & ((upper - lower) < 20).all(0)
+    diagonals = cuts(lower, upper, seed=2).map(lambda t: t[:, keep])
+    lower, upper = lower[:, keep], upper[:, keep]
+    found = planes(gate, lower, upper, diagonals=diagonals)
+    close(found, planes(plain(gate), lower, upper, diagonals=diagonals), lower, upper)
 
 
 @built
