@@ -5,20 +5,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from relaxations.errors import InvalidBox, OutsideDomain, UnknownGate
-from relaxations.gate import GATES, Gate
+from relaxations import compiled
+from relaxations.checks import check_box, check_diagonals, check_domain, resolved
+from relaxations.gate import Gate
 from relaxations.polygon import Diagonals
-from relaxations.slopes import minimum_volume, secant
+from relaxations.slopes import minimum_volume, secant, shift
 from relaxations.strips import box_support
 from relaxations.supports import over_polygons
 
 CHUNK = 1024
 """Boxes solved at once: as many as stay in the processor's cache."""
+
+Found = tuple[Tensor, Tensor]
+"""Offsets [*S] of planes, and the places [k, *S] where they are attained, both float64."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +56,16 @@ def planes(
     Raises `InvalidBox` for lower > upper, NaN and infinite sides, `OutsideDomain` where the gate is not
     defined on the whole box, `UnknownGate` for a name or parameters that are not in the table.
     """
-    gate, parameters = _resolved(gate, parameters)
-    _check_box(gate, lower, upper)
-    _check_domain(gate, lower, upper, parameters)
-    _check_diagonals(gate, lower, diagonals)
-    shape = lower.shape[1:]
+    gate, parameters = resolved(gate, parameters)
+    check_diagonals(gate, lower, diagonals)
+    if quality == "tight":
+        found = compiled.planes(gate, lower, upper, shift(gate.arity, lean), diagonals)
+        if found is not None:
+            slopes = found[0].to(lower.dtype)
+            below, above = _outward(found[1][0], found[1][1], lower.dtype)
+            return Planes(slopes[0], below, slopes[1], above)
+    check_box(gate, lower, upper)
+    check_domain(gate, lower, upper, parameters)
     with torch.inference_mode():
         low, high = _flat_double(lower), _flat_double(upper)
         cut = None if diagonals is None else diagonals.trimmed(lower.double(), upper.double())
@@ -73,10 +83,10 @@ def planes(
         ]
         slopes = torch.cat(parts, 2) if parts else low.new_zeros(2, *low.shape)
         slopes = slopes.reshape(2, *lower.shape).to(lower.dtype)
-        value, _ = _supports(gate, slopes[0], slopes[1], lower, upper, parameters, diagonals)
-        below, above = _outward(-value[0], value[1], lower.dtype)
     slopes = slopes.clone()
-    return Planes(slopes[0], below.reshape(shape).clone(), slopes[1], above.reshape(shape).clone())
+    (below, _), (above, _) = _offsets(gate, slopes[0], slopes[1], lower, upper, parameters, diagonals)
+    below, above = _outward(below, above, lower.dtype)
+    return Planes(slopes[0], below, slopes[1], above)
 
 
 def offsets(
@@ -94,16 +104,52 @@ def offsets(
     shape.  `diagonals` as for `planes`.  Differentiable in the slopes: by the envelope theorem the
     gradient of an offset is minus the place where it is attained.  Errors as for `planes`.
     """
-    gate, parameters = _resolved(gate, parameters)
-    _check_box(gate, lower, upper)
-    _check_domain(gate, lower, upper, parameters)
-    _check_diagonals(gate, lower, diagonals)
-    with torch.inference_mode():
-        value, at = _supports(gate, lower_slope, upper_slope, lower, upper, parameters, diagonals)
-        below, above = _outward(-value[0], value[1], lower.dtype)
-        at = at.to(lower.dtype)
-    at = at.clone()
-    return below + _envelope(lower_slope, at[:, 0]), above + _envelope(upper_slope, at[:, 1])
+    gate, parameters = resolved(gate, parameters)
+    check_diagonals(gate, lower, diagonals)
+    found = _compiled_offsets(gate, lower_slope, upper_slope, lower, upper, diagonals)
+    if found is None:
+        check_box(gate, lower, upper)
+        check_domain(gate, lower, upper, parameters)
+        found = _supports(gate, lower_slope, upper_slope, lower, upper, parameters, diagonals)
+    (below, low), (above, high) = found
+    below, above = _outward(below, above, lower.dtype)
+    return (
+        below + _envelope(lower_slope, low.to(lower.dtype)),
+        above + _envelope(upper_slope, high.to(lower.dtype)),
+    )
+
+
+def _offsets(*problem: Any) -> tuple[Found, Found]:
+    """Of the lower and the upper planes, of boxes that are known to be good; arguments as of `_supports`."""
+    gate, lower_slope, upper_slope, lower, upper, _, diagonals = problem
+    found = _compiled_offsets(gate, lower_slope, upper_slope, lower, upper, diagonals)
+    return _supports(*problem) if found is None else found
+
+
+def _compiled_offsets(
+    gate: Gate,
+    lower_slope: Tensor,
+    upper_slope: Tensor,
+    lower: Tensor,
+    upper: Tensor,
+    diagonals: Diagonals | None,
+) -> tuple[Found, Found] | None:
+    """As `_supports`, where the gate's compiled form is for these tensors."""
+    if lower_slope.shape != upper_slope.shape:
+        lower_slope, upper_slope = torch.broadcast_tensors(lower_slope, upper_slope)
+    sides = []
+    for sign, slope in zip(_signs(), (lower_slope, upper_slope), strict=True):
+        found = compiled.offsets(gate, sign, slope, lower, upper, diagonals)
+        if found is None:
+            return None
+        sides.append(found)
+    return sides[0], sides[1]
+
+
+@cache
+def _signs() -> tuple[Tensor, Tensor]:
+    below, above = torch.tensor([-1.0, 1.0], dtype=torch.float64)
+    return below, above
 
 
 def offset(
@@ -120,12 +166,17 @@ def offset(
 
     Differentiable in the slope, errors, and proof as for `offsets`.
     """
-    gate, parameters = _resolved(gate, parameters)
-    _check_box(gate, lower, upper)
-    _check_domain(gate, lower, upper, parameters)
-    _check_diagonals(gate, lower, diagonals)
+    gate, parameters = resolved(gate, parameters)
+    check_diagonals(gate, lower, diagonals)
+    scale = torch.where(below, -1.0, 1.0).to(torch.float64)
+    found = compiled.offsets(gate, scale, slope, lower, upper, diagonals)
+    if found is not None:
+        low, high = _outward(found[0], found[0], lower.dtype)
+        value = low if low is high else torch.where(below, low, high)
+        return value + _envelope(slope, found[1].to(lower.dtype))
+    check_box(gate, lower, upper)
+    check_domain(gate, lower, upper, parameters)
     with torch.inference_mode():
-        scale = torch.where(below, -1.0, 1.0).to(torch.float64)
         slopes, low, high = (t.double().flatten(1).unsqueeze(1) for t in (slope * scale, lower, upper))
         cut = None if diagonals is None else diagonals.trimmed(lower, upper)
         value, at = _in_chunks(gate, scale.reshape(1, -1), slopes, low, high, parameters, cut)
@@ -143,8 +194,11 @@ def image(
 
     Where the gate is not defined on the whole box it is (−∞, ∞).  Errors as for `planes`.
     """
-    gate, parameters = _resolved(gate, parameters)
-    _check_box(gate, lower, upper)
+    gate, parameters = resolved(gate, parameters)
+    found = compiled.image(gate, lower, upper)
+    if found is not None:
+        return _outward(*found, lower.dtype)
+    check_box(gate, lower, upper)
     with torch.inference_mode():
         lower, upper, dtype = lower.double(), upper.double(), lower.dtype
         low, high = gate.image(lower, upper, **parameters)
@@ -163,22 +217,23 @@ def _supports(
     upper: Tensor,
     parameters: Mapping[str, Any],
     diagonals: Diagonals | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Support values with their margins [2, *S], and the places [k, 2, *S], a cache-full of boxes at a time.
+) -> tuple[Found, Found]:
+    """Offsets of the lower and of the upper planes, by supports a cache-full of boxes at a time.
 
     Both problems at once: max of −g + a⁻·p and of g − a⁺·p.
     """
-    sides = torch.broadcast_tensors(lower_slope, upper_slope, lower, upper)
-    slope_low, slope_high, low, high = (side.double() for side in sides)
-    slopes = torch.stack([-slope_low, slope_high], 1)
-    k, _, *shape = slopes.shape
-    if slopes.numel() == 0:
-        return slopes.new_zeros(2, *shape), slopes
-    scale = slopes.new_tensor([[-1.0], [1.0]])
-    flat = slopes.reshape(k, 2, -1), low.reshape(k, 1, -1), high.reshape(k, 1, -1)
-    cut = None if diagonals is None else diagonals.trimmed(low, high)
-    value, at = _in_chunks(gate, scale, *flat, parameters, cut)
-    return value.reshape(2, *shape), at.reshape(k, 2, *shape)
+    with torch.inference_mode():
+        sides = torch.broadcast_tensors(lower_slope, upper_slope, lower, upper)
+        slope_low, slope_high, low, high = (side.double() for side in sides)
+        slopes = torch.stack([-slope_low, slope_high], 1)
+        k, _, *shape = slopes.shape
+        scale = slopes.new_tensor([[-1.0], [1.0]])
+        flat = slopes.flatten(2), low.flatten(1).unsqueeze(1), high.flatten(1).unsqueeze(1)
+        cut = None if diagonals is None else diagonals.trimmed(low, high)
+        value, at = _in_chunks(gate, scale, *flat, parameters, cut)
+        offset, at = (scale * value).reshape(2, *shape), at.reshape(k, 2, *shape)
+    offset, at = offset.clone(), at.clone()
+    return (offset[0], at[:, 0]), (offset[1], at[:, 1])
 
 
 def _in_chunks(
@@ -219,52 +274,6 @@ def _outward(below: Tensor, above: Tensor, dtype: torch.dtype) -> tuple[Tensor, 
         return below, above
     infinite = torch.tensor(torch.inf, dtype=dtype, device=below.device)
     return torch.nextafter(below.to(dtype), -infinite), torch.nextafter(above.to(dtype), infinite)
-
-
-def _resolved(gate: Gate | str, parameters: Mapping[str, Any] | None) -> tuple[Gate, Mapping[str, Any]]:
-    if isinstance(gate, str):
-        if gate not in GATES:
-            raise UnknownGate(f"no gate is named '{gate}'; the table has {', '.join(sorted(GATES))}")
-        gate = GATES[gate]
-    parameters = parameters or {}
-    if set(parameters) != set(gate.parameters):
-        raise UnknownGate(
-            f"gate '{gate.name}' takes parameters {list(gate.parameters)}, not {sorted(parameters)}"
-        )
-    return gate, parameters
-
-
-def _check_box(gate: Gate, lower: Tensor, upper: Tensor) -> None:
-    if lower.shape != upper.shape or lower.dim() < 1 or lower.shape[0] != gate.arity:
-        raise InvalidBox(
-            f"gate '{gate.name}' has {gate.arity} operands; boxes are [{gate.arity}, *S], not "
-            f"{list(lower.shape)} and {list(upper.shape)}"
-        )
-    width = upper - lower
-    if not bool(((width >= 0) & (width < torch.inf)).all()):
-        raise InvalidBox(
-            f"gate '{gate.name}': every box needs finite lower ≤ upper; bound its operands first"
-        )
-
-
-def _check_diagonals(gate: Gate, lower: Tensor, diagonals: Diagonals | None) -> None:
-    if diagonals is None:
-        return
-    if gate.arity != 2:
-        raise InvalidBox(f"gate '{gate.name}' has {gate.arity} operands; diagonals cut boxes of two")
-    wanted = [lower.shape, lower.shape, *[lower[1:].shape] * 4]
-    given = [t.shape for t in (diagonals.centre, diagonals.half, *diagonals.sides())]
-    if given != wanted:
-        raise InvalidBox(f"diagonals of boxes {list(lower.shape)} have frames of that shape and bounds "
-                         f"{list(wanted[2])}, not {[list(shape) for shape in given]}")  # fmt: skip
-
-
-def _check_domain(gate: Gate, lower: Tensor, upper: Tensor, parameters: Mapping[str, Any]) -> None:
-    if gate.inside is not None and not bool(gate.inside(lower, upper, **parameters).all()):
-        raise OutsideDomain(
-            f"gate '{gate.name}' is not defined on the whole of a box (all span {float(lower.min()):g} to "
-            f"{float(upper.max()):g}); tighten its operand's bounds or split the input"
-        )
 
 
 def _flat_double(t: Tensor) -> Tensor:

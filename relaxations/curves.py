@@ -86,6 +86,7 @@ def gate_of(
     function: Callable[..., Tensor] | None = None,
     example: Sequence[Mapping[str, Any]] = ({},),
     intervals: int = 6,
+    compiled: str | None = None,
 ) -> Gate:
     """The one-operand gate of a curve; `function` where the traced form differs from the evaluated one."""
 
@@ -105,6 +106,7 @@ def gate_of(
         lambda lower, upper, **values: curve.magnitude(lower[0], upper[0], **values),
         None if inside is None else lambda lower, upper, **values: inside(lower[0], upper[0], **values),
         tuple(example),
+        compiled=compiled,
     )
 
 

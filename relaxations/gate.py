@@ -42,6 +42,8 @@ class Gate:
     does.
     `corners`  cutting the corners of its boxes (`polygon.Diagonals`) makes its planes so much tighter that a
         sweep for the cuts pays.
+    `compiled`  the row of `c/gates.c` with the same image, support and nodes, for `relaxations.compiled`;
+        None for a gate that is made from another with other parts.
     `example`  parameter values that the tests use.
     """
 
@@ -56,6 +58,7 @@ class Gate:
     inside: Callable[..., Tensor] | None = None
     example: tuple[Mapping[str, Any], ...] = ({},)
     corners: bool = False
+    compiled: str | None = None
 
 
 GATES: dict[str, Gate] = {}

@@ -52,6 +52,11 @@ and nothing but the lean prefers one way.  Measured in docs/relaxations.md.
 """
 
 
+def shift(k: int, lean: Sequence[float] | None) -> list[float]:
+    """The target of k operands in half-widths, towards the corner where the gate is extreme."""
+    return [s + t for s, t in zip(SHIFT, LEAN[k] if lean is None else lean, strict=False)]
+
+
 def minimum_volume(
     gate: Gate,
     lower: Tensor,
@@ -98,8 +103,7 @@ def minimum_volume(
         ]
     ).reshape(k, 2 * size, -1)
     extreme = seen(*torch.addcmul(middle, scale, vertices))
-    shift = [s + t for s, t in zip(SHIFT, LEAN[k] if lean is None else lean, strict=False)]
-    target = lower.new_tensor(shift)[:, None]
+    target = lower.new_tensor(shift(k, lean))[:, None]
     if cut is not None:
         # the corners may be cut off: far below the gate, they leave the basis as soon as they can
         top, bottom = grid.amax(1, keepdim=True), grid.amin(1, keepdim=True)

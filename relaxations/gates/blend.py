@@ -37,6 +37,7 @@ def blend_gate(
     function: Callable[..., Tensor],
     parameters: tuple[str, ...] = (),
     example: Sequence[Mapping[str, Any]] = ({},),
+    compiled: str | None = None,
 ) -> Gate:
     """The gate (1 − f(z))·g(b) + f(z)·h, 0 ≤ f ≤ 1; `parameters` are those of f."""
 
@@ -73,7 +74,19 @@ def blend_gate(
         # beside f ≤ 1 itself what f is computed from, where parameters make that large
         return size * f.magnitude(lower[0], upper[0], **values).clamp(min=1.0) if parameters else size
 
-    return Gate(name, 3, parameters, function, image, support, nodes, magnitude, None, tuple(example))
+    return Gate(
+        name,
+        3,
+        parameters,
+        function,
+        image,
+        support,
+        nodes,
+        magnitude,
+        None,
+        tuple(example),
+        compiled=compiled,
+    )
 
 
 def hard_blend(z: Tensor, b: Tensor, h: Tensor, alpha: float, beta: float) -> Tensor:
@@ -87,6 +100,7 @@ register(
         SIGMOID,
         TANH,
         lambda z, b, h: torch.sigmoid(-z) * torch.tanh(b) + torch.sigmoid(z) * h,
+        compiled="sigmoid_blend",
     )
 )
 register(

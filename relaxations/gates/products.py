@@ -36,6 +36,7 @@ def product_gate(
     function: Callable[..., Tensor],
     parameters: tuple[str, ...] = (),
     example: Sequence[Mapping[str, Any]] = ({},),
+    compiled: str | None = None,
 ) -> Gate:
     """The gate w(x)·g(y); `parameters` are those of w, whose domain is the gate's in x."""
     domain = w.inside
@@ -61,15 +62,32 @@ def product_gate(
     inside = None if domain is None else lambda lower, upper, **values: domain(lower[0], upper[0], **values)
     corners = g is not IDENTITY  # measured: sweeps cut little from a gate's box with a state
     return Gate(
-        name, 2, parameters, function, image, support, nodes, magnitude, inside, tuple(example), corners
+        name,
+        2,
+        parameters,
+        function,
+        image,
+        support,
+        nodes,
+        magnitude,
+        inside,
+        tuple(example),
+        corners,
+        compiled,
     )
 
 
 HARD: Any = (("alpha", "beta"), ({"alpha": 0.2, "beta": 0.5},))
 
 register(product_gate("product", IDENTITY, IDENTITY, lambda x, y: x * y))
-register(product_gate("sigmoid_product", SIGMOID, IDENTITY, lambda x, y: torch.sigmoid(x) * y))
-register(product_gate("tanh_product", TANH, IDENTITY, lambda x, y: torch.tanh(x) * y))
+register(
+    product_gate(
+        "sigmoid_product", SIGMOID, IDENTITY, lambda x, y: torch.sigmoid(x) * y, compiled="sigmoid_product"
+    )
+)
+register(
+    product_gate("tanh_product", TANH, IDENTITY, lambda x, y: torch.tanh(x) * y, compiled="tanh_product")
+)
 register(product_gate("relu_product", RELU, IDENTITY, lambda x, y: torch.relu(x) * y))
 register(product_gate("reciprocal_product", RECIPROCAL, IDENTITY, lambda x, y: torch.reciprocal(x) * y))
 register(product_gate("softsign_product", SOFTSIGN, IDENTITY, lambda x, y: softsign(x) * y))
@@ -82,7 +100,11 @@ register(
         *HARD,
     )
 )
-register(product_gate("sigmoid_tanh", SIGMOID, TANH, lambda x, y: torch.sigmoid(x) * torch.tanh(y)))
+register(
+    product_gate(
+        "sigmoid_tanh", SIGMOID, TANH, lambda x, y: torch.sigmoid(x) * torch.tanh(y), compiled="sigmoid_tanh"
+    )
+)
 register(product_gate("sigmoid_relu", SIGMOID, RELU, lambda x, y: torch.sigmoid(x) * torch.relu(y)))
 register(product_gate("sigmoid_softsign", SIGMOID, SOFTSIGN, lambda x, y: torch.sigmoid(x) * softsign(y)))
 register(

@@ -23,4 +23,4 @@ def inverse(q: Tensor) -> Tensor:
 
 
 SIGMOID = s_shaped(torch.sigmoid, derivative, inverse, core=18.0)
-register(gate_of(SIGMOID, "sigmoid"))
+register(gate_of(SIGMOID, "sigmoid", compiled="sigmoid"))

@@ -19,4 +19,4 @@ def inverse(q: Tensor) -> Tensor:
 
 
 TANH = s_shaped(torch.tanh, derivative, inverse, core=9.0)
-register(gate_of(TANH, "tanh"))
+register(gate_of(TANH, "tanh", compiled="tanh"))

@@ -7,20 +7,35 @@ cover rounding.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from relaxations import GATES, Gate, Planes
+from relaxations import GATES, Gate, Planes, compiled
 
-CASES = [
-    pytest.param(gate, parameters, id="-".join([gate.name, *(f"{v:.3g}" for v in parameters.values())]))
-    for gate in GATES.values()
-    for parameters in gate.example
-]
+built = pytest.mark.skipif(compiled.LIBRARY is None, reason="no compiled library: it needs a C compiler")
+
+
+def plain(gate: Gate) -> Gate:
+    """The gate without its compiled form: all in torch, but for the exchanges."""
+    return dataclasses.replace(gate, compiled=None)
+
+
+def _cases() -> Iterator[Any]:
+    for gate in GATES.values():
+        for parameters in gate.example:
+            name = "-".join([gate.name, *(f"{v:.3g}" for v in parameters.values())])
+            yield pytest.param(plain(gate), parameters, id=name)
+            if gate.compiled:
+                yield pytest.param(gate, parameters, id=f"{name}-compiled", marks=built)
+
+
+CASES = list(_cases())
+"""Every gate of the table, with all of its example parameters, plain and in its compiled form."""
 for_every_gate = pytest.mark.parametrize(("gate", "parameters"), CASES)
 
 SAMPLES = 160

@@ -159,7 +159,7 @@ def test_a_long_search_finds_no_violation(gate: Gate, parameters: dict[str, Any]
 def test_a_gate_with_a_wrong_support_is_caught() -> None:
     """A support that forgets the inside of the box, as a sample of the corners would."""
     gate = GATES["sigmoid_tanh"]
-    ends = dataclasses.replace(gate, support=GATES["product"].support)
+    ends = dataclasses.replace(gate, support=GATES["product"].support, compiled=None)
     lower, upper = boxes(gate, {})
     assert worst_violation(gate, planes(ends, lower, upper), lower, upper, {}) > 0
 
