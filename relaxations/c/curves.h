@@ -111,7 +111,7 @@ struct curve {
  * into x, scale·g is concave on [left, right], the part of the box where x >= 0, and convex on the other.  The convex
  * part has its maximum at its ends, the box's or `left`.  On the concave part the tangent at any t bounds F: with
  * r = F'(t),  F <= F(t) + max(r·(right - t), r·(left - t)),  r widened by the error of the derivative.  t is the closed
- * form of F'(t) = 0 up to rounding, moved into the part.  Where the part is a point, t is an end and nothing is added. */
+ * form of F'(t) = 0 up to rounding, moved into the part.  Where the part is a point, t is an end: nothing is added. */
 static inline struct support curve_support(const struct curve *of, double scale, double slope, double lower,
                                            double upper)
 {

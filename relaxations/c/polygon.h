@@ -15,8 +15,8 @@ struct unit {
     double low[2], high[2];
 };
 
-/* The sides: v̂ least and greatest, û least and greatest, û + v̂ likewise, û - v̂ likewise.  û at both ends, v̂ on the two
- * where û is constant; and the other of them at the first end. */
+/* The sides: v̂ least and greatest, û least and greatest, û + v̂ likewise, û - v̂ likewise.  û at both ends, or v̂ on the
+ * two where û is constant; and the other of them at the first end. */
 enum { SIDES = 8 };
 struct side {
     double first, last, other;

@@ -18,8 +18,10 @@ struct segment relaxations_segment(double x, double y, double dx, double dy)
     const double low = smaller(y, y + dy), high = larger(y, y + dy), size = fabs(dy);
     const double s = sigmoid(x + dx), t = tanh(reach(low, high));
     /* where the slopes are greatest */
-    const double s1 = sigmoid_slope(larger(larger(x, -(x + dx)), 0.0)), t1 = tanh_slope(larger(larger(low, -high), 0.0));
-    const double s2 = smaller(s1, SIGMOID_MOST[0]), s3 = smaller(s1, SIGMOID_MOST[1]), s4 = smaller(s1, SIGMOID_MOST[2]);
+    const double s1 = sigmoid_slope(larger(larger(x, -(x + dx)), 0.0));
+    const double t1 = tanh_slope(larger(larger(low, -high), 0.0));
+    const double s2 = smaller(s1, SIGMOID_MOST[0]), s3 = smaller(s1, SIGMOID_MOST[1]);
+    const double s4 = smaller(s1, SIGMOID_MOST[2]);
     const double t2 = smaller(TANH_SHARE[0] * t1, TANH_MOST[0]), t3 = smaller(TANH_SHARE[1] * t1, TANH_MOST[1]);
     const double t4 = smaller(TANH_SHARE[2] * t1, TANH_MOST[2]);
     const double factors[] = {4 * s3 * t1, 6 * s2 * t2, 4 * s1 * t3, s * t4};
@@ -40,7 +42,7 @@ static double mixed(double p, double q, double share)
     return p + (q - p) * share;
 }
 
-/* The greatest of a cubic on [0, 1], up to rounding, from above: by its Bernstein coefficients, split where it turns. */
+/* An upper bound of a cubic on [0, 1], up to rounding: by its Bernstein coefficients, split where it turns. */
 static double cubic(double first, double rise, double fall, double last)
 {
     const double second = first + rise, third = last - fall, middle = third - second;

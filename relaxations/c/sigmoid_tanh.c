@@ -1,6 +1,6 @@
 /* The support of σ(x)·(tanh(y) - h), h a constant of the box: equations and proofs in relaxations/sigmoid_product.py
- * and relaxations/sigmoid_tanh.py, whose steps these are.  F = σ(x)(tanh y - h) - a·x - b·y has its greatest value on an
- * edge y = const, a curve of x, or on the arc y = artanh t(s), t(s) = sqrt(1 - b/s), s = σ(x). */
+ * and relaxations/sigmoid_tanh.py, whose steps these are.  F = σ(x)(tanh y - h) - a·x - b·y has its greatest value on
+ * an edge y = const, a curve of x, or on the arc y = artanh t(s), t(s) = sqrt(1 - b/s), s = σ(x). */
 
 #include "sigmoid_tanh.h"
 
@@ -111,7 +111,8 @@ static struct support chords(double a, double b, double h, const struct arc *arc
     return found;
 }
 
-struct support relaxations_sigmoid_tanh(double scale, double a, double b, const double x[2], const double y[2], double h)
+struct support relaxations_sigmoid_tanh(double scale, double a, double b, const double x[2], const double y[2],
+                                        double h)
 {
     /* -σ(x)(tanh(y) - h) = σ(x)(tanh(-y) + h): the sign moves into y, b and h */
     const double y0 = scale > 0 ? y[0] : -y[1], y1 = scale > 0 ? y[1] : -y[0];
@@ -128,7 +129,8 @@ struct support relaxations_sigmoid_tanh(double scale, double a, double b, const 
     const double ends[] = {y0, y1};
     const struct arc arc = relaxations_arc(b, x, ends);
     if (arc.present) {
-        const double s = larger(sigmoid(arc.left), LEAST), y_left = between(relaxations_on_arc(b, s), arc.low, arc.high);
+        const double s = larger(sigmoid(arc.left), LEAST);
+        const double y_left = between(relaxations_on_arc(b, s), arc.low, arc.high);
         found = most(found, psi(a, b, h, s, arc.left, y_left, 0.0));
         found = most(found, relaxations_larger_root(a, b, h, top, &arc).psi);
         if (a < 0 && arc.left < 0 && h > 0 && height(b, s).t < h)

@@ -1,5 +1,5 @@
-/* The support of σ(x)·tanh(y) over polygons, by their sides and the one local maximum that there can be inside: the steps
- * of relaxations/sigmoid_tanh_polygon.py, which has the proof.  scale = -1 is the problem with y mirrored. */
+/* The support of σ(x)·tanh(y) over polygons, by their sides and the one local maximum that there can be inside: the
+ * steps of relaxations/sigmoid_tanh_polygon.py, which has the proof.  scale = -1 is the problem with y mirrored. */
 
 #include "polygon.h"
 #include "segments.h"
