@@ -10,6 +10,7 @@ from typing import TypeVar
 from rich.table import Table
 from torch import Tensor
 
+from verifier.budget import Depth
 from verifier.certify import certify
 from verifier.cli import checks
 from verifier.cli.machine import Machine
@@ -41,10 +42,10 @@ RegionOf = Callable[[Sequence[Sample], "float | Tensor"], Region]
 def run_certify(task: Samples, machine: Machine, eps: float) -> Status:
     """Certify every sample at radius `eps`."""
     eps = checks.radius(eps)
-    timeout = checks.timeout(task.timeout)
+    timeout, depth = checks.timeout(task.timeout), Depth[task.method.value]
 
     def decide(network: Classifier, samples: Sequence[Sample], region: RegionOf) -> Iterator[Outcome]:
-        return certify(network, samples, lambda some: region(some, eps), timeout=timeout)
+        return certify(network, samples, lambda some: region(some, eps), timeout=timeout, depth=depth)
 
     return _run(task, machine, decide, lambda o: o.verdict.value, outcome_table, accuracy_lines)
 
@@ -53,10 +54,10 @@ def run_radius(task: Samples, machine: Machine, start: float, tolerance: float) 
     """Bound the least distortion of every sample."""
     checks.radius(start, "--start", zero=False)
     checks.radius(tolerance, "--tolerance", zero=False)
-    timeout = checks.timeout(task.timeout)
+    timeout, depth = checks.timeout(task.timeout), Depth[task.method.value]
 
     def decide(network: Classifier, samples: Sequence[Sample], region: RegionOf) -> Iterator[Distortion]:
-        return radii(network, samples, region, start=start, tolerance=tolerance, timeout=timeout)
+        return radii(network, samples, region, start=start, tolerance=tolerance, timeout=timeout, depth=depth)
 
     return _run(
         task,
