@@ -30,7 +30,8 @@ class Depth(IntEnum):
 @dataclass(frozen=True, slots=True)
 class Budget:
     """Methods up to `depth`, until the `deadline` (time.monotonic); `progress` is called between pieces of
-    work. Branching has no natural end and is used only where there is a deadline.
+    work. Branching has no natural end and is used only where there is a deadline. Without `slopes`, deeper
+    methods are tried without climbing slopes first.
 
     `refute` looks for counterexamples from points that an unfinished proof has found; an instance that it
     settles is not bounded any further, and stays unproved whatever `refute` says."""
@@ -38,6 +39,7 @@ class Budget:
     deadline: float = math.inf
     progress: Callable[[], None] = lambda: None
     depth: Depth = Depth.branching
+    slopes: bool = True
     refute: Refute | None = None
 
     @property

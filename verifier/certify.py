@@ -15,7 +15,7 @@ from typing import Protocol
 
 import torch
 
-from verifier.budget import Budget
+from verifier.budget import Budget, Depth
 from verifier.dataset import Sample
 from verifier.network import Attacked
 from verifier.outcome import Outcome, Verdict
@@ -42,14 +42,16 @@ def certify(
     region_of: Callable[[Sequence[Sample]], Region],
     *,
     timeout: float | None = None,
+    depth: Depth = Depth.branching,
     progress: Callable[[], None] = lambda: None,
 ) -> Iterator[Outcome]:
     """Outcomes of `samples` in the order in which they are decided; `region_of` makes the regions of some.
 
-    `timeout` is in seconds a sample: samples that are decided together share the sum.
+    `timeout` is in seconds a sample: samples that are decided together share the sum. Bounds go up to
+    `depth`.
     """
     for part in parts(samples):
-        yield from _together(network, part, region_of, timeout, progress)
+        yield from _together(network, part, region_of, timeout, depth, progress)
 
 
 def parts(samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
@@ -63,6 +65,7 @@ def _together(
     samples: Sequence[Sample],
     region_of: Callable[[Sequence[Sample]], Region],
     timeout: float | None,
+    depth: Depth,
     progress: Callable[[], None],
 ) -> Iterator[Outcome]:
     begun = time.monotonic()
@@ -99,7 +102,7 @@ def _together(
     if not open_:
         return
 
-    budget = Budget(begun + allowed, progress)
+    budget = Budget(begun + allowed, progress, depth)
     begun = time.monotonic()
     region = region.select(torch.tensor(open_))
     bounds = network.margins(region, [right[k].label for k in open_], budget)

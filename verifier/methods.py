@@ -93,7 +93,7 @@ class Methods:
             with torch.no_grad():
                 best = torch.maximum(known, bounds.minimum(ask.objective))
         planes = None
-        if budget.depth >= Depth.slopes and len(ask.open(best)) and self.slope_steps:
+        if budget.slopes and budget.depth >= Depth.slopes and len(ask.open(best)) and self.slope_steps:
             reached = Depth.slopes
             found = ascend(
                 bounds, ask.objective, steps=self.slope_steps, rate=0.1, target=ask.goal,

@@ -117,7 +117,13 @@ class Classifier:
 
 def effort(settings: Settings, deadline: float) -> Effort:
     """What the settings allow an attack that ends at `deadline`."""
-    return Effort(settings.attack_restarts, settings.attack_steps, settings.seed, deadline=deadline)
+    return Effort(
+        settings.attack_restarts,
+        settings.attack_steps,
+        settings.seed,
+        deadline=deadline,
+        rows=settings.attack_rows,
+    )
 
 
 def guided(settings: Settings, deadline: float) -> Effort:

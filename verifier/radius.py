@@ -2,7 +2,8 @@
 
 A radius is certified when the margins' bound over that very ball is positive; nothing is inferred from other
 radii. Samples of one shape go together, each at several radii a round, because a batch costs much less than
-its instances one by one. The cheap bounds go first; where there is time, branching tries the radii beyond.
+its instances one by one. The cheap bounds go first; deeper ones try the radii beyond, branching where time is
+limited.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from verifier.threshold import PROBES, Threshold, Trial
 from verifier.verify import MarginBounds
 
 TOGETHER = 16  # instances that are bounded together
-COARSE = 0.01  # relative accuracy of a search with branching, whose end is a matter of time anyway
+COARSE = 0.01  # relative accuracy of a search beyond backward sweeps, whose every radius takes long
 ROUND_SHARE = 0.25  # of the time that is left, for one round of radii with branching
 CERTIFY_SHARE = 0.7  # of the time limit
 ATTACK_TOLERANCE = 0.05
@@ -53,13 +54,14 @@ def radii(
     start: float = 0.01,
     tolerance: float = 1e-4,
     timeout: float | None = None,
+    depth: Depth = Depth.branching,
     progress: Callable[[], None] = lambda: None,
 ) -> Iterator[Distortion]:
     """Bounds of the least distortion of `samples`.
 
-    `region_of(samples, radius)` makes their regions, `radius` [B]. Without a `timeout` the lower bound is
-    what backward sweeps prove, to a relative `tolerance`. With one, in seconds a sample, cut corners and then
-    branching raise it until most of the time is spent; the attack takes the rest.
+    `region_of(samples, radius)` makes their regions, `radius` [B]. The lower bound is what backward sweeps
+    prove, to a relative `tolerance`, raised by the methods up to `depth`, to COARSE. With a `timeout`, in
+    seconds a sample, branching goes on until most of the time is spent; the attack takes the rest.
     """
     for part in parts(samples):
         begun = time.monotonic()
@@ -75,15 +77,19 @@ def radii(
             continue
         budget = math.inf if timeout is None else timeout * len(right)
         search = Certified(network, right, region_of, begun + CERTIFY_SHARE * budget, progress)
-        search.run(Depth.backward, start, tolerance if timeout is None else max(tolerance, COARSE))
-        if timeout is not None:
-            search.run(Depth.corners, start, max(tolerance, COARSE))
-            search.run(Depth.branching, start, max(tolerance, COARSE))
+        for stage in _stages(depth if timeout is not None else min(depth, Depth.clipping)):
+            exact = stage == Depth.backward and timeout is None
+            search.run(stage, start, tolerance if exact else max(tolerance, COARSE))
         upper = _attacked(network, right, region_of, start, search.radius, begun + budget)
         seconds = (time.monotonic() - begun) / len(right)
         for sample, low, high, method in zip(right, search.radius, upper, search.method, strict=True):
             found = high if math.isfinite(high) else None
             yield Distortion(sample.index, sample.label, sample.label, low, found, seconds, method)
+
+
+def _stages(depth: Depth) -> list[Depth]:
+    """What is searched with, one after the other: deeper methods try the cheaper ones themselves."""
+    return sorted({Depth.backward, min(Depth.corners, depth), max(Depth.backward, depth)})
 
 
 class Certified:
@@ -108,7 +114,8 @@ class Certified:
 
         def ask(chosen: list[int], region: Region, tried: list[float]) -> list[Trial]:
             labels = [self._samples[k].label for k in chosen]
-            budget = Budget(self._deadline, self._progress, depth)
+            # many radii are tried: slopes take long, and clipping proves what they do
+            budget = Budget(self._deadline, self._progress, depth, slopes=depth != Depth.clipping)
             if depth == Depth.branching:  # a radius that cannot be proved must not take all of the time
                 budget = budget.share(ROUND_SHARE)
             found = self._network.margins(region, labels, budget)
@@ -116,13 +123,20 @@ class Certified:
             for k, radius, margin in zip(chosen, tried, margins, strict=True):
                 if margin > 0 and radius > self.radius[k]:
                     self.radius[k], self.method[k] = radius, found.method
-            return [Trial(r, m > 0, m) for r, m in zip(tried, margins, strict=True)]
+            # deeper methods stop once a margin is positive: then it says nothing of where it would be 0
+            smooth = depth < Depth.slopes
+            return [Trial(r, m > 0, m if smooth else math.nan) for r, m in zip(tried, margins, strict=True)]
 
+        # a radius that clipping cannot prove takes long, and often none beyond the known one can be: so the
+        # next one that counts comes first, by itself
+        alone = depth in (Depth.slopes, Depth.clipping)
+        stride = 1 + tolerance if alone else 1.05
         searches = [
-            Threshold(held or start, tolerance, holds=held, stride=1.05 if held else 4.0)
+            Threshold(held or start, tolerance, holds=held, stride=stride if held else 4.0)
             for held in self.radius
         ]
-        _rounds(searches, self._samples, self._region_of, ask, self._deadline)
+        most = 1 if alone else PROBES
+        _rounds(searches, self._samples, self._region_of, ask, self._deadline, most)
 
 
 def _attacked(
@@ -168,11 +182,13 @@ def _rounds(
     region_of: RegionOf,
     ask: Ask,
     deadline: float,
+    most: int = PROBES,
 ) -> None:
-    """Ask about the probes of all open searches together until none is open or the deadline has passed."""
+    """Ask about the probes of all open searches together, `most` at most of each, until none is open or the
+    deadline has passed."""
     open_ = list(range(len(searches)))
     while open_ and time.monotonic() < deadline:
-        count = max(1, min(PROBES, TOGETHER // len(open_)))
+        count = max(1, min(most, TOGETHER // len(open_)))
         probes = {k: tried for k in open_ if (tried := searches[k].probes(count))}
         open_ = list(probes)
         if not open_:

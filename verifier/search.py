@@ -25,7 +25,6 @@ from verifier.region import Region
 
 FIRST_STEP, LAST_STEP = 0.5, 0.02
 MOMENTUM = 0.75
-ROWS = 128  # points that move together
 
 # (x [r, n], outputs [r, m], instance [r], aim [r]) → (loss to descend [r], value wanted below 0 [r])
 Objective = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -36,7 +35,8 @@ class Effort:
     """How hard to look. An instance is done once its objective has fallen to `enough`: a little below 0, so
     that the replay's other rounding does not lift it above. `deadline` is a time.monotonic() value.
     `samples`: random points of every instance that are only evaluated, before any descent: they see past
-    plateaus, where all gradients are 0.
+    plateaus, where all gradients are 0. `rows` points move together: with many the same descents take less
+    time, but instances that are done are dropped later.
     """
 
     restarts: int = 4
@@ -46,6 +46,7 @@ class Effort:
     deadline: float = math.inf
     samples: int = 0
     first_step: float = FIRST_STEP
+    rows: int = 128
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,12 +94,12 @@ class Jobs:
 def search(
     evaluator: Evaluator, region: Region, objective: Objective, jobs: Jobs, effort: Effort
 ) -> AttackResult:
-    """Do the jobs, `ROWS` at a time, without instances that are done. Deterministic but for the deadline."""
+    """Do the jobs, some at a time, without instances that are done. Deterministic but for the deadline."""
     generator = torch.Generator().manual_seed(effort.seed)
     best = _Best(evaluator, region, objective, effort)
     best.offer(points.center(best.region), torch.arange(len(region), device=evaluator.device))
     _scatter(best, generator)
-    for chunk in torch.arange(len(jobs.instance)).split(ROWS):
+    for chunk in torch.arange(len(jobs.instance)).split(effort.rows):
         left = chunk[best.open(jobs.instance[chunk])]
         if time.monotonic() > effort.deadline:
             break
@@ -108,10 +109,10 @@ def search(
 
 
 def _scatter(best: _Best, generator: torch.Generator) -> None:
-    """Evaluate random points of the instances that are open, `ROWS` at a time."""
-    count = len(best.region)
-    for first in range(0, best.effort.samples * count, ROWS):
-        instance = torch.arange(first, first + ROWS) % count
+    """Evaluate random points of the instances that are open, `effort.rows` at a time."""
+    count, rows = len(best.region), best.effort.rows
+    for first in range(0, best.effort.samples * count, rows):
+        instance = torch.arange(first, first + rows) % count
         instance = instance[best.open(instance)].to(best.evaluator.device)
         if time.monotonic() > best.effort.deadline:
             return
@@ -196,9 +197,10 @@ class _Best:
 
     def _values(self, x: Tensor, instance: Tensor) -> Tensor:
         """The objective at points [r, n]: float64 [r]."""
+        together = self.effort.rows
         with torch.no_grad():
             values = [
                 self.objective(part, self.evaluator.flat(part), rows, torch.zeros_like(rows))[1]
-                for part, rows in zip(x.split(ROWS), instance.split(ROWS), strict=True)
+                for part, rows in zip(x.split(together), instance.split(together), strict=True)
             ]
         return torch.cat(values).double()

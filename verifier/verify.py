@@ -53,6 +53,7 @@ class Settings:
     lookback: int | None = None
     attack_restarts: int = 4
     attack_steps: int = 40
+    attack_rows: int = 128
     seed: int = 0
 
 

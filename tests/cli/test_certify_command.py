@@ -164,6 +164,23 @@ def test_radius_table(recert: Recert, tiny: Files) -> None:
     assert "median radius" in text
 
 
+@pytest.mark.parametrize("command", ["certify", "radius"])
+def test_the_method_is_the_last_that_is_tried(recert: Recert, tiny: Files, command: str) -> None:
+    def tried(*options: str) -> list[dict[str, object]]:
+        ask = ("--eps", 0.6) if command == "certify" else ("--tolerance", 0.02, "--limit", 2)
+        found = recert(command, tiny.model, tiny.data, *ask, "--json", "-", *options).stdout
+        return sorted(objects(found), key=lambda entry: str(entry["index"]))
+
+    cheap, deep = tried("--method", "backward"), tried()
+    assert {entry["method"] for entry in cheap} <= {"none", "interval", "attack", "backward"}
+    assert any("+" in str(entry["method"]) for entry in deep)
+    field = "margin_lower" if command == "certify" else "radius_lower"
+    for before, after in zip(cheap, deep, strict=True):
+        low, high = before[field], after[field]
+        if isinstance(low, float) and isinstance(high, float):
+            assert min(high, 1e-5) >= min(low, 1e-5)
+
+
 # --- refused ------------------------------------------------------------------------------------------
 
 

@@ -16,10 +16,10 @@ from parsers.errors import BadInput
 from parsers.ir import Graph
 from parsers.specification import Box, Case, LinearConstraint
 from verifier import points
-from verifier.attack import attack_cases, attack_margins
+from verifier.attack import ALL_CLASSES, attack_cases, attack_margins, attack_margins_from
 from verifier.evaluator import Evaluator
 from verifier.region import Region, ball_region
-from verifier.search import Effort
+from verifier.search import Effort, Jobs
 
 NORMS = [1.0, 1.5, 2.0, 3.0, math.inf]
 
@@ -107,6 +107,35 @@ def test_same_seed_same_witness() -> None:
     runs = [attack_margins(Evaluator(graph), region, labels, Effort(2, 10, seed=s)) for s in (5, 5, 6)]
     assert torch.equal(runs[0].witness, runs[1].witness)
     assert not torch.equal(runs[0].witness, runs[2].witness)
+
+
+def test_how_many_points_move_together_changes_nothing() -> None:
+    graph = lstm()
+    x, labels = data(graph, 3)
+    region = ball_region(x, 0.3, math.inf)
+    runs = [
+        attack_margins(Evaluator(graph), region, labels, Effort(1, 10, enough=-math.inf, rows=rows))
+        for rows in (1, 4, 1000)
+    ]
+    assert runs[0].steps > runs[1].steps > runs[2].steps
+    for run in runs[1:]:
+        torch.testing.assert_close(run.lowest, runs[0].lowest, rtol=0, atol=1e-12)
+
+
+def test_given_places_are_where_descents_begin() -> None:
+    """Without a step nothing but the places and the center is seen, drawn into the region."""
+    graph = lstm()
+    x, labels = data(graph, 3)
+    region = ball_region(x, 0.1, 2)
+    places = x[[2, 0, 0]].double() + torch.tensor([[0.0], [0.01], [5.0]])
+    jobs = Jobs.at(places, torch.tensor([2, 0, 0]), torch.full((3,), ALL_CLASSES))
+    found = attack_margins_from(Evaluator(graph), region, labels, jobs, Effort(steps=0, enough=-math.inf))
+    seen = points.project(region.select(torch.tensor([2, 0, 0])), places)
+    assert bool(region.contains(found.witness).all())
+    value = margins(graph, seen, labels[[2, 0, 0]])
+    centers = margins(graph, x, labels)
+    expected = torch.stack([torch.minimum(centers[0], value[1:].min()), centers[1], centers[2]])
+    torch.testing.assert_close(found.lowest, expected, rtol=0, atol=1e-5)
 
 
 def test_done_instances_stop_and_others_go_on() -> None:

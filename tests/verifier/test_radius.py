@@ -86,23 +86,67 @@ def test_a_counterexample_inside_a_certified_ball_is_an_alarm() -> None:
         list(radii(Line(slack=-0.1), samples(1.0), ball))
 
 
-def test_cheap_bounds_go_first() -> None:
-    class Asked(Line):
-        def __init__(self) -> None:
-            super().__init__()
-            self.depths: list[Depth] = []
+class Deep(Line):
+    """Loses the less the deeper it may go; margins of deeper methods end just above 0."""
 
-        def margins(self, region: Region, labels: Sequence[int], budget: Budget) -> MarginBounds:
-            self.depths.append(budget.depth)
-            found = super().margins(region, labels, budget)
-            loss = 0.1 if budget.depth < Depth.branching else 0.0
-            return MarginBounds(found.per_class - loss, budget.depth.name, True, found.why)
+    def __init__(self, loss: dict[Depth, float]) -> None:
+        super().__init__()
+        self.loss = loss
+        self.depths: list[Depth] = []
 
-    network = Asked()
-    (found,) = radii(network, samples(1.0), ball)
-    assert found.radius_lower == pytest.approx(0.95, rel=2e-4)
-    assert set(network.depths) == {Depth.backward}
+    def margins(self, region: Region, labels: Sequence[int], budget: Budget) -> MarginBounds:
+        self.depths.append(budget.depth)
+        assert budget.slopes == (budget.depth != Depth.clipping)
+        found = super().margins(region, labels, budget)
+        margins = found.per_class - self.loss[budget.depth]
+        if budget.depth >= Depth.slopes:
+            margins = margins.clamp(max=1e-5)
+        return MarginBounds(margins, budget.depth.name, True, found.why)
+
+
+LOSS = {
+    Depth.backward: 0.2,
+    Depth.corners: 0.16,
+    Depth.slopes: 0.12,
+    Depth.clipping: 0.1,
+    Depth.branching: 0.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("depth", "radius", "tolerance"),
+    [
+        (Depth.backward, 0.90, 2e-4),
+        (Depth.corners, 0.92, 0.011),
+        (Depth.slopes, 0.94, 0.011),
+        (Depth.clipping, 0.95, 0.011),
+        (Depth.branching, 0.95, 0.011),  # which needs a time limit
+    ],
+)
+def test_radii_go_as_deep_as_they_may(depth: Depth, radius: float, tolerance: float) -> None:
+    network = Deep(LOSS)
+    (found,) = radii(network, samples(1.0), ball, depth=depth)
+    last = min(depth, Depth.clipping)
+    assert found.radius_lower is not None
+    assert radius * (1 - tolerance) <= found.radius_lower <= radius
+    assert found.method == last.name
+    assert network.depths == sorted(network.depths)
+    assert set(network.depths) == {d for d in (Depth.backward, Depth.corners, last) if d <= last}
+    if depth == last:  # and no deeper with a time limit
+        (found,) = radii(network, samples(1.0), ball, depth=depth, timeout=30)
+        assert found.method == last.name
+
+
+def test_cheap_bounds_go_first_where_time_is_limited() -> None:
+    network = Deep(LOSS)
     (found,) = radii(network, samples(1.0), ball, timeout=30)
     assert found.radius_lower == pytest.approx(1.0, rel=2e-2)
     assert found.method == "branching"
     assert network.depths == sorted(network.depths)
+
+
+def test_a_deeper_method_never_lowers_a_radius() -> None:
+    poor = dict.fromkeys(LOSS, 1.0) | {Depth.backward: 0.1}
+    (found,) = radii(Deep(poor), samples(1.0), ball)
+    assert found.radius_lower == pytest.approx(0.95, rel=2e-4)
+    assert found.method == "backward"

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from rich.table import Table
 
+from verifier.budget import Depth
 from verifier.cli import checks
 from verifier.cli.jobs import decided
 from verifier.cli.machine import Machine
@@ -32,7 +33,7 @@ from verifier.replay import Replay
 
 def run_certify(task: Samples, machine: Machine, eps: float) -> Status:
     """Certify every sample at radius `eps`."""
-    question = Certify(checks.radius(eps), checks.timeout(task.timeout))
+    question = Certify(checks.radius(eps), checks.timeout(task.timeout), Depth[task.method.value])
     return _run(task, machine, question, lambda o: o.verdict.value, outcome_table, accuracy_lines)
 
 
@@ -43,7 +44,7 @@ def run_radius(task: Samples, machine: Machine, start: float, tolerance: float) 
     return _run(
         task,
         machine,
-        Radius(start, tolerance, checks.timeout(task.timeout)),
+        Radius(start, tolerance, checks.timeout(task.timeout), Depth[task.method.value]),
         lambda d: "misclassified" if d.misclassified else "bounded",
         distortion_table,
         distortion_lines,

@@ -10,6 +10,16 @@ from typing import Annotated
 import typer
 
 
+class Method(StrEnum):
+    """`verifier.budget.Depth`, as far as there is something to choose."""
+
+    backward = "backward"
+    corners = "corners"
+    slopes = "slopes"
+    clipping = "clipping"
+    branching = "branching"
+
+
 class Device(StrEnum):
     auto = "auto"
     cpu = "cpu"
@@ -36,7 +46,12 @@ Eps = Annotated[
 ]
 Start = Annotated[float, typer.Option("--start", help="The first radius that is tried.", metavar="E")]
 Tolerance = Annotated[
-    float, typer.Option("--tolerance", help="Relative accuracy of the certified radius.", metavar="R")
+    float,
+    typer.Option(
+        "--tolerance",
+        help="Relative accuracy of the radius; 0.01 at best beyond backward sweeps.",
+        metavar="R",
+    ),
 ]
 Norm = Annotated[
     str, typer.Option("--norm", help="The norm: inf, 2, 1 or any number from 1 up.", metavar="inf|2|1|P")
@@ -73,6 +88,10 @@ Timeout = Annotated[
 QueryTimeout = Annotated[
     float | None,
     typer.Option("--timeout", help="Seconds for the query, with start-up.", metavar="S", show_default=False),
+]
+MethodName = Annotated[
+    Method,
+    typer.Option("--method", help="Bounds that go no further than this; branching needs a --timeout."),
 ]
 DeviceName = Annotated[
     Device, typer.Option("--device", help="Where to compute bounds; auto takes CUDA if there is some.")
@@ -128,7 +147,7 @@ Fix = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """What `certify` and `radius` are asked about: a model, samples, what may move, how long."""
+    """What `certify` and `radius` are asked about: a model, samples, what may move, how long, how deep."""
 
     model: Model
     data: Data
@@ -140,4 +159,5 @@ class Samples:
     limit: Limit = None
     json: Json = None
     timeout: Timeout = None
+    method: MethodName = Method.branching
     jobs: Jobs = 1

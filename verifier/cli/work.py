@@ -11,6 +11,7 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 from torch import Tensor
 
+from verifier.budget import Depth
 from verifier.certify import certify
 from verifier.dataset import Sample, stacked
 from verifier.evaluator import join
@@ -44,9 +45,12 @@ class Certify:
 
     eps: float
     timeout: float | None
+    depth: Depth
 
     def __call__(self, network: Classifier, samples: Sequence[Sample], balls: Balls) -> Iterator[Outcome]:
-        return certify(network, samples, lambda some: balls(some, self.eps), timeout=self.timeout)
+        return certify(
+            network, samples, lambda some: balls(some, self.eps), timeout=self.timeout, depth=self.depth
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +60,13 @@ class Radius:
     start: float
     tolerance: float
     timeout: float | None
+    depth: Depth
 
     def __call__(self, network: Classifier, samples: Sequence[Sample], balls: Balls) -> Iterator[Distortion]:
         return radii(
-            network, samples, balls, start=self.start, tolerance=self.tolerance, timeout=self.timeout
-        )
+            network, samples, balls,
+            start=self.start, tolerance=self.tolerance, timeout=self.timeout, depth=self.depth,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
