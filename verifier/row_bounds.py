@@ -12,7 +12,6 @@ from torch.nn.functional import pad
 
 from verifier.affine import AffineForm
 from verifier.arithmetic import Arithmetic
-from verifier.crew import shares, together
 from verifier.ends import StateBox, Swept, joined, state_box
 from verifier.forward import LinearBounds, LinearPass, LinearRules
 from verifier.interval import Interval, interval_of
@@ -51,7 +50,7 @@ class RowBounds:
         self.rules = LinearRules(region, arithmetic)
         self.chain = chain(program, arithmetic.dtype)
         self.states: dict[Key, list[StateBox]] = {}
-        self._sweeps = [self._sweep_with(relaxed)]  # one for each thread that takes part
+        self._sweep = self._sweep_with(relaxed)
         self._starts: dict[tuple[int, ...], tuple[dict[str, Tensor], Tensor]] = {}
 
     def end_in(
@@ -129,22 +128,16 @@ class RowBounds:
     def _swept(
         self, rows: Mapping[str, Tensor], constant: Tensor, scan: ScanStep | None, iteration: int
     ) -> Iterator[Swept]:
-        """Sweeps of as many rows at a time as memory is for, shared among threads."""
-
-        def swept(sweep: Sweep, share: slice) -> Swept:
-            some, bias = {name: A[:, share] for name, A in rows.items()}, constant[:, share]
-            if scan is None:
-                return sweep.from_program(some, bias)
-            return sweep.from_iteration(scan, iteration, some, bias)
-
+        """Sweeps of as many rows at a time as memory is for."""
         entries = self._batch * max((A.shape[-1] for A in rows.values()), default=1)
-        chunk, total = max(64, ROW_ENTRIES // entries), constant.shape[-1]
-        for first in range(0, total, chunk):
-            parts = shares(first, min(first + chunk, total), entries, constant.device)
-            while len(self._sweeps) < len(parts):
-                self._sweeps.append(self._sweeps[0].twin())
-            pairs = zip(self._sweeps, parts, strict=False)
-            yield from together([partial(swept, sweep, share) for sweep, share in pairs])
+        chunk = max(64, ROW_ENTRIES // entries)
+        for first in range(0, constant.shape[-1], chunk):
+            part = {name: A[:, first : first + chunk] for name, A in rows.items()}
+            bias = constant[:, first : first + chunk]
+            if scan is None:
+                yield self._sweep.from_program(part, bias)
+            else:
+                yield self._sweep.from_iteration(scan, iteration, part, bias)
 
     def _minimum(self, swept: Swept) -> tuple[Tensor, Tensor]:
         """Lower bounds [B, R], and whether they stand on linear bounds of states.
@@ -191,7 +184,7 @@ class RowBounds:
         intervals and magnitudes are `known`: coefficients [B, R, N] and constants [B, R]. Differentiable
         in the planes of `relaxed`, which replace those of the object, and in `multipliers` of the splits;
         `record` receives the coefficients of every gate."""
-        sweep = self._sweeps[0]
+        sweep = self._sweep
         if relaxed is not None or multipliers is not None or record is not None:
             sweep = self._sweep_with(self._relaxed if relaxed is None else relaxed, multipliers, record)
         rows: dict[str, Tensor] = {}

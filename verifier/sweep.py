@@ -16,7 +16,6 @@ T·k, not T².
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from copy import copy
 from dataclasses import replace
 
 import torch
@@ -57,12 +56,6 @@ class Sweep:
         self._record = record
         self._packed: dict[tuple[int, int], Packed] = {}
         self._space = Workspace()
-
-    def twin(self) -> Sweep:
-        """The same sweep for another thread: with memory of its own, and the packed planes in common."""
-        other = copy(self)
-        other._space = Workspace()
-        return other
 
     def from_program(self, rows: Mapping[str, Tensor], constant: Tensor) -> Swept:
         """From rows [B, R, n] over variables of the program and their constant [B, R]."""
