@@ -15,7 +15,6 @@ from torch import Tensor
 from verifier.bounds import Bounds
 from verifier.budget import Budget
 from verifier.clipping import above, clips, surplus
-from verifier.decide import Trees, next_leaves
 from verifier.explain import Trend
 from verifier.halfspace import Halfspace
 from verifier.hunt import Hunt
@@ -23,6 +22,7 @@ from verifier.mixture import mixed_minimum
 from verifier.question import Question
 from verifier.region import Region
 from verifier.rows import Rows
+from verifier.trees import Trees, next_leaves
 
 FEW = 10  # entries that move: with more, cutting them one by one takes too long
 

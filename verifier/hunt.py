@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -17,9 +16,7 @@ from torch import Tensor
 from verifier import points
 from verifier.budget import Budget
 from verifier.region import Region
-
-if TYPE_CHECKING:
-    from verifier.decide import Trees
+from verifier.trees import Trees
 
 SHARE = 0.1  # of the time of a search
 

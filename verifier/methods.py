@@ -16,7 +16,7 @@ from torch import Tensor
 from relaxations import Planes
 from verifier.budget import Budget, Depth
 from verifier.clipping import DEPTH, clipped, clips
-from verifier.decide import Effort, Trees, branch_and_bound
+from verifier.decide import Effort, branch_and_bound
 from verifier.divide import divide, divisible
 from verifier.explain import Trend
 from verifier.hunt import lowest
@@ -24,6 +24,7 @@ from verifier.optimise import ascend
 from verifier.question import Question
 from verifier.regional import Regional
 from verifier.site import Key
+from verifier.trees import Trees
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,7 +17,7 @@ from verifier.arithmetic import Arithmetic
 from verifier.bounds import Bounds, Objective
 from verifier.branch import candidates
 from verifier.budget import Budget
-from verifier.decide import Effort, MakeBounds, Trees, branch_and_bound
+from verifier.decide import Effort, MakeBounds, branch_and_bound
 from verifier.halfspace import Halfspace
 from verifier.inherit import Inherited
 from verifier.layout import layout_of
@@ -25,6 +25,7 @@ from verifier.optimise import optimise_slopes
 from verifier.program import Block, compile_program
 from verifier.region import Region, ball_region
 from verifier.splits import Key, Part, Splits, multiplier
+from verifier.trees import Trees
 
 REAL = Arithmetic(deployed=False)
 ROWS = torch.eye(CLASSES).double().unsqueeze(0)

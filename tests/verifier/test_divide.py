@@ -16,11 +16,11 @@ from verifier import divide as divide_module
 from verifier.arithmetic import Arithmetic
 from verifier.bounds import Bounds, Objective
 from verifier.budget import Budget
-from verifier.decide import Trees
 from verifier.divide import FEW, _shrunk, divide, divisible
 from verifier.halfspace import Halfspace
 from verifier.program import compile_program
 from verifier.region import Region, ball_region, box_region
+from verifier.trees import Trees
 
 REAL = Arithmetic(deployed=False)
 ROWS = torch.eye(CLASSES).double().unsqueeze(0)

@@ -24,7 +24,7 @@ from verifier.arithmetic import Arithmetic
 from verifier.bounds import Bounds, Objective
 from verifier.budget import Budget, Refute
 from verifier.certify import certify
-from verifier.decide import Effort, Trees, branch_and_bound
+from verifier.decide import Effort, branch_and_bound
 from verifier.divide import divide
 from verifier.evaluator import Evaluator
 from verifier.halfspace import Halfspace
@@ -38,6 +38,7 @@ from verifier.query_network import QueryNetwork
 from verifier.region import Region, ball_region, box_region
 from verifier.replay import Replay
 from verifier.splits import Splits
+from verifier.trees import Trees
 from verifier.verify import MarginBounds, Settings, Verifier
 
 LOCKS = ["rnn_tanh", "rnn_relu", "lstm_count", "gru_reset_after", "bidirectional_gru"]

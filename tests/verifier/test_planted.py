@@ -30,7 +30,7 @@ from verifier.attack import attack_margins
 from verifier.bounds import Bounds
 from verifier.budget import Budget
 from verifier.decide import Effort as BranchingEffort
-from verifier.decide import MakeBounds, Trees, branch_and_bound
+from verifier.decide import MakeBounds, branch_and_bound
 from verifier.divide import divide
 from verifier.evaluator import Evaluator
 from verifier.halfspace import Halfspace
@@ -38,6 +38,7 @@ from verifier.inherit import Inherited
 from verifier.region import Region, ball_region, box_region
 from verifier.search import Effort
 from verifier.splits import Part, Splits
+from verifier.trees import Trees
 from verifier.verify import Settings, Verifier
 
 
