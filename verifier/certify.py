@@ -54,10 +54,10 @@ def certify(
         yield from _together(network, part, region_of, timeout, depth, progress)
 
 
-def parts(samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
+def parts(samples: Sequence[Sample], size: int = TOGETHER) -> Iterator[Sequence[Sample]]:
     """`samples` in portions that are decided together."""
-    for first in range(0, len(samples), TOGETHER):
-        yield samples[first : first + TOGETHER]
+    for first in range(0, len(samples), size):
+        yield samples[first : first + size]
 
 
 def _together(

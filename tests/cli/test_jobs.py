@@ -14,7 +14,8 @@ import pytest
 
 from parsers.errors import BadInput, UnsupportedModel
 from tests.cli.running import Files, Recert, Refused
-from verifier.cli.jobs import decided, portions
+from verifier.certify import parts
+from verifier.cli.jobs import decided
 from verifier.cli.work import Balls, Work
 from verifier.dataset import Sample, load_dataset
 from verifier.network import Classifier
@@ -45,11 +46,10 @@ def test_answers_are_those_of_one_process(recert: Recert, tiny: Files, command: 
 
 
 def test_every_sample_is_in_one_portion() -> None:
-    for count, jobs in ((1, 4), (5, 2), (16, 2), (100, 3)):
-        parts = list(portions(range(count), jobs))  # type: ignore[arg-type]
-        assert [k for part in parts for k in part] == list(range(count))
-        assert len(parts) >= min(count, jobs)
-        assert max(map(len, parts)) <= 16
+    for count, size in ((1, 4), (5, 2), (16, 16), (100, 3)):
+        found = list(parts(range(count), size))  # type: ignore[arg-type]
+        assert [k for part in found for k in part] == list(range(count))
+        assert max(map(len, found)) <= size
 
 
 @pytest.mark.parametrize("count", [0, -1])

@@ -13,18 +13,11 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from parsers.errors import BadInput
-from verifier.certify import TOGETHER
+from verifier.certify import TOGETHER, parts
 from verifier.cli.work import Desk, Found, Work
 from verifier.dataset import Sample
 
 _desk: Desk[Any] | None = None  # of a process that was started here
-
-
-def portions(samples: Sequence[Sample], jobs: int) -> Iterator[Sequence[Sample]]:
-    """`samples` in portions that are decided together, at least one for each job where there are so many."""
-    size = max(1, min(TOGETHER, -(-len(samples) // jobs)))
-    for first in range(0, len(samples), size):
-        yield samples[first : first + size]
 
 
 def decided(
@@ -36,8 +29,9 @@ def decided(
     """
     pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin, (work, threads))
     try:
-        parts = [part for group in groups for part in portions(group, jobs)]
-        for done in as_completed([pool.submit(_decide, part) for part in parts]):
+        size = min(TOGETHER, -(-sum(map(len, groups)) // jobs))  # smaller ones cost more a sample
+        tasks = [pool.submit(_decide, part) for group in groups for part in parts(group, size)]
+        for done in as_completed(tasks):
             yield from done.result()
     except BrokenProcessPool as broken:
         raise BadInput(
