@@ -17,7 +17,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-ENTRIES = 1 << 21  # of rows whose multipliers are sought together: sorting takes 30 bytes for each
+from verifier.compiled import POINTER, SIZE, functions
+
+ENTRIES = 1 << 21  # of rows whose multipliers are sought together by torch: sorting takes 30 bytes for each
+
+FUNCTIONS = functions(
+    "multipliers", 1,
+    [POINTER, SIZE, SIZE, SIZE, POINTER, POINTER, POINTER, POINTER, POINTER, POINTER],
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,21 +52,41 @@ def multipliers(rows: Tensor, normal: Tensor, constant: Tensor, centre: Tensor, 
     λ·b + min (a + λA)·x is concave in λ. Its slope at 0 is A·x* + b at the corner x* that is best for a, and
     falls by 2·radiusᵢ·|Aᵢ| where λ passes −aᵢ/Aᵢ and entry i changes sides: the best λ is where it reaches 0.
     """
-    batch, _, size = rows.shape
     A, r = normal.float(), radius.float()
-    middle = (normal * centre).sum(-1) + constant
+    middle = ((normal * centre).sum(-1) + constant).float()
+    if rows.dtype in FUNCTIONS and rows.device.type == "cpu" and normal.dtype == rows.dtype:
+        return _compiled(rows, A, r, middle)
+    size = max(1, ENTRIES // max(1, rows.shape[0] * rows.shape[2]))
+    return torch.cat([_sorted(part.float(), A, r, middle) for part in rows.split(size, 1)], 1).to(rows.dtype)
+
+
+def _sorted(a: Tensor, A: Tensor, r: Tensor, middle: Tensor) -> Tensor:
+    """The same for a [B, R, k], A and r [B, k], and the half-space's value `middle` [B] there."""
     fall = (2 * r * A.abs()).unsqueeze(1)
-    found = []
-    for part in rows.split(max(1, ENTRIES // max(1, batch * size)), 1):
-        a = part.float()
-        side = torch.where(a == 0, A.unsqueeze(1), a).sign()
-        slope = middle.float().unsqueeze(1) - (side @ (A * r).unsqueeze(-1)).squeeze(-1)
-        place = -a / A.unsqueeze(1)
-        moves = (place > 0) & (fall > 0)
-        place, order = torch.where(moves, place, torch.inf).sort(-1)
-        steps = torch.where(place < torch.inf, fall.expand_as(a).gather(-1, order), 0.0)
-        index = (steps.cumsum(-1) < slope.unsqueeze(-1)).sum(-1, keepdim=True)
-        last = (place < torch.inf).sum(-1, keepdim=True) - 1  # beyond it the part is empty: any λ will do
-        best = place.gather(-1, torch.minimum(index, last).clamp_min(0)).squeeze(-1)
-        found.append(torch.where((slope > 0) & torch.isfinite(best), best, 0.0))
-    return torch.cat(found, 1).to(rows.dtype)
+    side = torch.where(a == 0, A.unsqueeze(1), a).sign()
+    slope = middle.unsqueeze(1) - (side @ (A * r).unsqueeze(-1)).squeeze(-1)
+    place = -a / A.unsqueeze(1)
+    moves = (place > 0) & (fall > 0)
+    place, order = torch.where(moves, place, torch.inf).sort(-1)
+    steps = torch.where(place < torch.inf, fall.expand_as(a).gather(-1, order), 0.0)
+    index = (steps.cumsum(-1) < slope.unsqueeze(-1)).sum(-1, keepdim=True)
+    last = (place < torch.inf).sum(-1, keepdim=True) - 1  # beyond it the part is empty: any λ will do
+    best = place.gather(-1, torch.minimum(index, last).clamp_min(0)).squeeze(-1)
+    return torch.where((slope > 0) & torch.isfinite(best), best, 0.0)
+
+
+def _compiled(rows: Tensor, A: Tensor, r: Tensor, middle: Tensor) -> Tensor:
+    """The same by `c/halfspace.c`, with falls in units of 2⁻²⁹ of their sum."""
+    rows = rows if rows.stride(-1) == 1 else rows.contiguous()
+    batch, count, n = rows.shape
+    fall = 2 * r * A.abs()
+    units = 2.0**29 / fall.sum(-1).clamp_min(1e-30)
+    fall = (fall * units.unsqueeze(-1)).round().int()
+    middle = (middle * units).clamp(-(2.0**29), 2.0**29).nan_to_num(0.0).int()
+    inverse = torch.where(A == 0, 0.0, -1 / A)
+    place, found = torch.empty_like(fall[0]), rows.new_empty(batch, count)
+    FUNCTIONS[rows.dtype](
+        rows.data_ptr(), batch, count, n, (SIZE * 2)(*rows.stride()[:2]), inverse.data_ptr(), fall.data_ptr(),
+        middle.data_ptr(), place.data_ptr(), found.data_ptr(),
+    )  # fmt: skip
+    return found

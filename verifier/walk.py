@@ -1,7 +1,7 @@
 """The compiled walk through a cell, where the installation could build it and the cell is made for it.
 
 Substituting through one iteration is a handful of elementwise passes over large arrays and one matrix
-product. `walk.c` does all the passes at once, row by row, and writes the operands' coefficients next to each
+product. `c/walk.c` does all the passes at once, row by row, and writes the operands' coefficients next to each
 other, where the product wants them. The numbers are those of `RelaxedGate.pull` and `Cotangents`, with fewer
 roundings or in another order, which every margin allows for. Nothing needs it: `Sweep` does the same with
 torch operations, and always does where gradients flow, coefficients are recorded, or on another device.
@@ -9,50 +9,37 @@ torch operations, and always does where gradients flow, coefficients are recorde
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from verifier.affine import AffineForm
+from verifier.compiled import POINTER, SIZE, functions
 from verifier.cotangents import stacked_table
 from verifier.linear import Diagonal, Identity, LinearMap
 from verifier.program import Block, GateStep
 from verifier.relaxed import RelaxedGate
 from verifier.workspace import Workspace
 
-_POINTER, _SIZE = ctypes.c_void_p, ctypes.c_ssize_t
-WAITING, DIRECT, SCRATCH = range(3)  # as in walk.c
+WAITING, DIRECT, SCRATCH = range(3)  # as in c/walk.c
 
 BLOCK = 1 << 20  # bytes of waiting coefficients between two products, so that they stay in the cache
 
 
-def _library() -> dict[torch.dtype, Callable[..., None]]:
-    for path in sorted(Path(__file__).parent.glob("_walk*")):
-        try:
-            library = ctypes.CDLL(str(path))
-            double, single = library.verifier_walk_double_3, library.verifier_walk_float_3
-        except (OSError, AttributeError):  # built for another machine, or before a change of walk.c
-            continue
-        for function in (double, single):
-            function.argtypes = [
-                _POINTER, _SIZE, _SIZE, _SIZE, _POINTER, _POINTER, _POINTER, _POINTER, _POINTER, _POINTER,
-                _SIZE, _POINTER, _POINTER, _SIZE, _POINTER, _SIZE, _POINTER,
-            ]  # fmt: skip
-            function.restype = None
-        return {torch.float64: double, torch.float32: single}
-    return {}
-
-
-FUNCTIONS = _library()
+FUNCTIONS = functions(
+    "walk", 3,
+    [
+        POINTER, SIZE, SIZE, SIZE, POINTER, POINTER, POINTER, POINTER, POINTER, POINTER,
+        SIZE, POINTER, POINTER, SIZE, POINTER, SIZE, POINTER,
+    ],
+)  # fmt: skip
 
 
 class Packed:
-    """The planes of the gates of a walk at one iteration, [B, 2k + 2, n] each, as `walk.c` reads them."""
+    """The planes of the gates of a walk at one iteration, [B, 2k + 2, n] each, as `c/walk.c` reads them."""
 
     def __init__(self, relaxed: Sequence[RelaxedGate], dtype: torch.dtype) -> None:
         parts = [_rows(gate) for gate in relaxed]
@@ -101,7 +88,7 @@ class Walk:
     scale_pointers: Any
 
     def takes(self, planes: Packed, given: Sequence[Tensor], constant: Tensor) -> bool:
-        """Whether the tensors are for `walk.c`: on the CPU, of one type, and no gradient is wanted."""
+        """Whether the tensors are for `c/walk.c`: on the CPU, of one type, and no gradient is wanted."""
         return (
             planes.usable
             and all(A.dtype == self.dtype and A.shape[1] == constant.shape[1] for A in given)
@@ -179,7 +166,7 @@ def walk_of(block: Block, given: tuple[bool, ...]) -> Walk | None:
 
 
 class _Unsuited(Exception):
-    """There are no words in `walk.c` for a form of the block."""
+    """There are no words in `c/walk.c` for a form of the block."""
 
 
 class _Layout:
@@ -279,8 +266,8 @@ def _places(sizes: Iterable[tuple[Any, int]]) -> dict[Any, int]:
 
 
 def _pointers(tensors: Sequence[Tensor]) -> Any:
-    return (_POINTER * len(tensors))(*(t.data_ptr() for t in tensors))
+    return (POINTER * len(tensors))(*(t.data_ptr() for t in tensors))
 
 
 def _sizes(values: Sequence[int]) -> Any:
-    return (_SIZE * len(values))(*values)
+    return (SIZE * len(values))(*values)

@@ -1,19 +1,8 @@
 /* The exchanges of simplex.py, one instance after the other: the same numbers as `exchange` there, without an
  * array in between.  It chooses slopes, which are sound whatever they are; offsets are bounded elsewhere. */
 
+#include "compiler.h"
 #include "gates.h"
-
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
-#define FASTEST __attribute__((target_clones("arch=haswell", "default")))
-#else
-#define FASTEST
-#endif
-
-#ifdef __GNUC__
-#define INLINE static inline __attribute__((always_inline)) /* into every clone */
-#else
-#define INLINE static inline
-#endif
 
 static const double PIVOT = 1e-9, TOLERANCE = 1e-14;
 

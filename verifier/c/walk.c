@@ -16,25 +16,15 @@
  *
  * planes[g] [batch or 1, 2 * arity + 2, n]: for every operand middle and minus_radius, then the same of the offset.
  * The constants of rows, `before` and `after`, are double: what rounding adds to them iteration by iteration must
- * not grow with their number.  The number in the names changes with the arguments, so that a library that was built before is not called. */
+ * not grow with their number. */
 
 #include <math.h>
 #include <stddef.h>
 #include <string.h>
 
+#include "../../relaxations/c/compiler.h"
+
 enum { LANES = 8 };
-
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
-#define FASTEST __attribute__((target_clones("arch=haswell", "default")))
-#else
-#define FASTEST
-#endif
-
-#ifdef __GNUC__
-#define INLINE static inline __attribute__((always_inline)) /* into every clone */
-#else
-#define INLINE static inline
-#endif
 
 #define DEFINE_WALK(NAME, REAL, ABS)                                                                             \
     /* `pulls`, `adds` and whether there is a `scale` are constants wherever this is expanded */                 \

@@ -1,0 +1,24 @@
+/* What compilers need to be told; of `verifier/c` too. */
+
+#ifndef RELAXATIONS_COMPILER_H
+#define RELAXATIONS_COMPILER_H
+
+/* A second version of a function for processors with AVX2, chosen when the library is loaded. "arch=" with the name of
+ * a processor is for that very one and no other. */
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
+#if __GNUC__ >= 12
+#define FASTEST __attribute__((target_clones("arch=x86-64-v3", "default")))
+#else
+#define FASTEST __attribute__((target_clones("avx2", "default")))
+#endif
+#else
+#define FASTEST
+#endif
+
+#ifdef __GNUC__
+#define INLINE static inline __attribute__((always_inline)) /* into every clone */
+#else
+#define INLINE static inline
+#endif
+
+#endif
