@@ -1,4 +1,4 @@
-"""Compiled parts, where the installation could build them: `verifier/c`, of which nothing needs to be there."""
+"""Compiled parts, where the installation could build them: `verifier/c`, none of which needs to be there."""
 
 from __future__ import annotations
 

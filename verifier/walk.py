@@ -1,10 +1,10 @@
 """The compiled walk through a cell, where the installation could build it and the cell is made for it.
 
 Substituting through one iteration is a handful of elementwise passes over large arrays and one matrix
-product. `c/walk.c` does all the passes at once, row by row, and writes the operands' coefficients next to each
-other, where the product wants them. The numbers are those of `RelaxedGate.pull` and `Cotangents`, with fewer
-roundings or in another order, which every margin allows for. Nothing needs it: `Sweep` does the same with
-torch operations, and always does where gradients flow, coefficients are recorded, or on another device.
+product. `c/walk.c` does all the passes at once, row by row, and writes the operands' coefficients next to
+each other, where the product wants them. The numbers are those of `RelaxedGate.pull` and `Cotangents`, with
+fewer roundings or in another order, which every margin allows for. Nothing needs it: `Sweep` does the same
+with torch operations, and always does where gradients flow, coefficients are recorded, or on another device.
 """
 
 from __future__ import annotations
