@@ -45,7 +45,9 @@ class Bounds:
     what they have `inherited` they need no sweeps: boxes follow from the inherited ones, the splits, and
     intervals.
 
-    `corners` cuts the boxes of those gates for which it pays (`Gate.corners`) by diagonals.
+    `corners` cuts the boxes of those gates for which it pays (`Gate.corners`) by diagonals. `joint` wins back
+    what gates cannot lose together (`verifier.joint`), in float64, over boxes of inputs, with sweeps of any
+    length.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Bounds:
         splits: Splits | None = None,
         inherited: Inherited | None = None,
         corners: bool = False,
+        joint: bool = False,
         progress: Callable[[], None] = lambda: None,
     ) -> None:
         self.program = program
@@ -68,7 +71,7 @@ class Bounds:
         self._backward = backward
         walk = SiteWalk(
             program, region, arithmetic, backward=backward, lookback=lookback, splits=self.splits,
-            inherited=inherited, corners=corners, progress=progress,
+            inherited=inherited, corners=corners, joint=joint, progress=progress,
         )  # fmt: skip
         with torch.no_grad():
             variables = walk.run()

@@ -14,12 +14,14 @@ import torch
 from torch import Tensor
 
 from relaxations import Diagonals, Planes, image, planes
+from relaxations.slack import slack
 from verifier.affine import AffineForm
 from verifier.arithmetic import Arithmetic, never_negative
 from verifier.corners import corner_rows
 from verifier.forward import LinearBounds, LinearPass
 from verifier.inherit import Inherited, inherited_planes
 from verifier.interval import Interval, interval_of
+from verifier.joint import Joint, slack_rows
 from verifier.program import Block, GateStep, ScanStep, Stage
 from verifier.region import Region
 from verifier.relaxed import RelaxedGate
@@ -48,6 +50,7 @@ class SiteWalk:
         splits: Splits,
         inherited: Inherited | None,
         corners: bool,
+        joint: bool,
         progress: Callable[[], None],
     ) -> None:
         self._program = program
@@ -66,7 +69,9 @@ class SiteWalk:
         self.operands: dict[Key, tuple[Interval, Tensor]] = {}
         self.lost = torch.zeros(self._batch, dtype=torch.bool, device=region.lower.device)
         self.empty = torch.zeros_like(self.lost)
-        self.rows = RowBounds(program, region, arithmetic, lookback, self.relaxed)
+        self.rows = RowBounds(
+            program, region, arithmetic, lookback, self.relaxed, Joint(region) if joint else None
+        )
 
     def run(self) -> dict[str, Interval]:
         """The intervals of all variables of the program."""
@@ -100,6 +105,7 @@ class SiteWalk:
                 if isinstance(step, GateStep):
                     box, cut = boxes[id(step)], cuts.get(id(step))
                     variables[step.output] = self._gate(step, box, cut, known, iteration, block.width)
+                    self._join(step, known, scan, iteration, block.width)
                 else:
                     variables |= self._scan(step, block, variables)
         # a state whose form was an operand is as tight as that operand
@@ -218,6 +224,28 @@ class SiteWalk:
         if never_negative(step):
             low = low.clamp_min(0.0)
         return Interval(low, high, torch.zeros_like(low))
+
+    def _join(
+        self,
+        step: GateStep,
+        known: Mapping[int, tuple[Interval, Tensor]],
+        scan: ScanStep | None,
+        iteration: int,
+        width: int,
+    ) -> None:
+        """Add the gate to those of which rows win something back together."""
+        joint, site = self.rows.joint, self.sites.get((id(step), iteration))
+        if joint is None or site is None or not joint.takes(step.size):
+            return
+        found = slack(step.gate, site.planes, site.lower, site.upper, step.parameters, site.diagonals)
+        if found is None:
+            return
+        relative = self._arithmetic.affine(0, width + self.rows.chain)
+        operands = [known[id(form)] for form in step.operands]
+        rows, constant, margin = slack_rows(step, found, operands, relative)
+        A, b = self.rows.functions(rows, constant, scan, iteration)
+        joint.add((id(step), iteration), found, A, b - margin)
+        self._progress()
 
     def _planes(
         self, step: GateStep, iteration: int, lower: Tensor, upper: Tensor, cut: Diagonals | None

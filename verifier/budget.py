@@ -24,7 +24,8 @@ class Depth(IntEnum):
     corners = 3
     slopes = 4
     clipping = 5
-    branching = 6
+    joint = 6
+    branching = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,11 @@ class Budget:
     @property
     def over(self) -> bool:
         return time.monotonic() >= self.deadline
+
+    @property
+    def joint(self) -> bool:
+        """It takes seconds: where nobody asked for it, only where there is a deadline."""
+        return self.depth == Depth.joint or self.branching
 
     @property
     def branching(self) -> bool:

@@ -29,6 +29,10 @@ class Inherited:
     planes: Mapping[Key, Planes] | None = None
     diagonals: Mapping[Key, Diagonals] = field(default_factory=dict)
 
+    def select(self, instances: Tensor) -> Inherited:
+        """The boxes of these instances."""
+        return Inherited({key: (low[instances], high[instances]) for key, (low, high) in self.boxes.items()})
+
 
 def inherited_planes(
     step: GateStep, iteration: int, lower: Tensor, upper: Tensor, inherited: Inherited

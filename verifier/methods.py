@@ -1,8 +1,8 @@
 """The methods of bounding a question, from the cheapest on, until it is answered.
 
 Intervals; backward sweeps, for long sequences short ones first; with corners of boxes cut off; slopes climbed
-for the question; clipping, bounds once more where counterexamples could be; branching, which has no natural
-end and is used only where there is a deadline.
+for the question; clipping, bounds once more where counterexamples could be; the same with what gates cannot
+lose together, which takes long, and branching, which has no natural end: both only where there is a deadline.
 """
 
 from __future__ import annotations
@@ -14,17 +14,21 @@ import torch
 from torch import Tensor
 
 from relaxations import Planes
+from verifier.bounds import Bounds
 from verifier.budget import Budget, Depth
 from verifier.clipping import DEPTH, clipped, clips
 from verifier.decide import Effort, branch_and_bound
 from verifier.divide import divide, divisible
 from verifier.explain import Trend
 from verifier.hunt import lowest
+from verifier.jointly import jointly
 from verifier.optimise import ascend
 from verifier.question import Question
 from verifier.regional import Regional
 from verifier.site import Key
 from verifier.trees import Trees
+
+JOINT_SHARE = 0.5  # of the time that is left, where branching may follow
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,6 +129,13 @@ class Methods:
                 over, instance, single, best, halfspace, middle,
                 deadline=budget.deadline, together=self.together, progress=budget.progress,
             )  # fmt: skip
+        left, inherited = single.open(best), None
+        if budget.joint and len(left) and bounds.sites and over.can_join and not divisible(over.region):
+            reached = Depth.joint
+            share = budget.share(JOINT_SHARE) if budget.branching else budget
+            best, halfspace, inherited = jointly(
+                over, instance, single, best, halfspace, deadline=share.deadline, progress=budget.progress
+            )
         left, settled = single.open(best), torch.zeros_like(ask.goal[:, 0], dtype=torch.bool)
         if budget.refute is not None and len(left):
             some, row = instance[left], rows[1][left, 0]
@@ -135,12 +146,15 @@ class Methods:
         if budget.branching and len(left) and can_be_cut:
             reached = Depth.branching
             some, place = instance[left], instance[left]
-            if bool((middle[left] > DEPTH).any()) and not divisible(over.region):
+            root = None
+            if inherited is not None:
+                root = over.part(some, {}, inherited.select(left), halfspace.select(left))
+            if root is not None or (bool((middle[left] > DEPTH).any()) and not divisible(over.region)):
                 over = over.cut_by(some, halfspace.select(left))
                 place, planes = torch.arange(len(some), device=some.device), None
             part = single.select(left)
             trees = Trees(place, some, rows[1][left, 0], part.objective, part.goal, best[left])
-            above, factors = self._branch(over, trees, planes, budget)
+            above, factors = self._branch(over, root, trees, planes, budget)
             best[left] = torch.maximum(best[left], part.goal + above[:, None])
             outlook = {}
             for k, factor in zip(some.tolist(), factors, strict=True):
@@ -152,12 +166,14 @@ class Methods:
     def _branch(
         self,
         over: Regional,
+        root: Bounds | None,
         trees: Trees,
         planes: Mapping[Key, Planes] | None,
         budget: Budget,
     ) -> tuple[Tensor, list[float]]:
         """By how much [M] the best row of each of `trees` is above its goal, by branch and bound; and how
-        many times more time would likely decide those that stay open."""
+        many times more time would likely decide those that stay open. Trees begin in `root`, if it is
+        given."""
         trend, effort = Trend(), Effort()
         effort = replace(
             effort,
@@ -172,6 +188,6 @@ class Methods:
             )  # fmt: skip
         else:
             above = branch_and_bound(
-                trees, over.deepest, over.part, budget, planes=planes, effort=effort, trend=trend
+                trees, root or over.deepest, over.part, budget, planes=planes, effort=effort, trend=trend
             )
         return above, trend.outlook()

@@ -11,6 +11,7 @@ from verifier.arithmetic import Arithmetic
 from verifier.bounds import Bounds
 from verifier.halfspace import Halfspace
 from verifier.inherit import Inherited
+from verifier.joint import joins
 from verifier.program import Block, gate_steps
 from verifier.region import Region
 from verifier.splits import Splits
@@ -28,6 +29,7 @@ class Regional:
         lookback: int | None,
         few: int | None,
         progress: Callable[[], None],
+        joint: bool = False,
     ) -> None:
         self.corners = any(step.gate.corners for step in gate_steps(program))
         self._program = program
@@ -36,6 +38,7 @@ class Regional:
         self._lookback = lookback
         self._few = few
         self._progress = progress
+        self._joint = joint
 
     @cached_property
     def intervals(self) -> Bounds:
@@ -59,7 +62,7 @@ class Regional:
         """With the corners of boxes cut off: slower, and much tighter where there are gates for it."""
         return Bounds(
             self._program, self.region, self._arithmetic, lookback=self._lookback, corners=True,
-            progress=self._progress,
+            joint=self._joint, progress=self._progress,
         )  # fmt: skip
 
     @property
@@ -70,8 +73,9 @@ class Regional:
     def inner(self, region: Region) -> Bounds:
         """Bounds over some region of the same network."""
         return Bounds(
-            self._program, region, self._arithmetic, lookback=self._lookback, progress=self._progress
-        )
+            self._program, region, self._arithmetic, lookback=self._lookback, joint=self._joint,
+            progress=self._progress,
+        )  # fmt: skip
 
     def part(self, instances: Tensor, splits: Splits, inherited: Inherited, halfspace: Halfspace) -> Bounds:
         """Bounds of parts of the region's instances, cut by half-spaces."""
@@ -91,5 +95,19 @@ class Regional:
         """The instances at these places, in order, each cut by its half-space."""
         return self._over(self.region.select(instances).within(halfspace))
 
+    @property
+    def can_join(self) -> bool:
+        """Whether `jointly` gives anything."""
+        few = all(step.gate.arity <= 2 for step in gate_steps(self._program))
+        return few and self._lookback is None and joins(self.region, self._arithmetic)
+
+    def jointly(self, progress: Callable[[], None]) -> Regional:
+        """The same region, where bounds win back what gates cannot lose together."""
+        return Regional(
+            self._program, self.region, self._arithmetic, self._lookback, self._few, progress, joint=True
+        )
+
     def _over(self, region: Region) -> Regional:
-        return Regional(self._program, region, self._arithmetic, self._lookback, self._few, self._progress)
+        return Regional(
+            self._program, region, self._arithmetic, self._lookback, self._few, self._progress, self._joint
+        )

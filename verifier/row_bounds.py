@@ -15,6 +15,7 @@ from verifier.arithmetic import Arithmetic
 from verifier.ends import StateBox, Swept, joined, state_box
 from verifier.forward import LinearBounds, LinearPass, LinearRules
 from verifier.interval import Interval, interval_of
+from verifier.joint import Joint
 from verifier.program import Block, ScanStep
 from verifier.region import Region
 from verifier.relaxed import RelaxedGate
@@ -30,7 +31,8 @@ class RowBounds:
     """Sweeps through the planes in `relaxed`, which may still be filled, over `region`.
 
     `chain` counts the additions to a row's constant, for the rounding model; with a `lookback` sweeps end in
-    the boxes that are put into `states`.
+    the boxes that are put into `states`. Where there is a `joint`, rows win back what its gates cannot lose
+    together.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class RowBounds:
         arithmetic: Arithmetic,
         lookback: int | None,
         relaxed: Mapping[Key, RelaxedGate],
+        joint: Joint | None = None,
     ) -> None:
         self._program = program
         self._region = region
@@ -47,6 +50,7 @@ class RowBounds:
         self._batch = len(region)
         self._lookback = lookback
         self._relaxed = relaxed
+        self.joint = joint
         self.rules = LinearRules(region, arithmetic)
         self.chain = chain(program, arithmetic.dtype)
         self.states: dict[Key, list[StateBox]] = {}
@@ -134,10 +138,28 @@ class RowBounds:
         for first in range(0, constant.shape[-1], chunk):
             part = {name: A[:, first : first + chunk] for name, A in rows.items()}
             bias = constant[:, first : first + chunk]
+            record: dict[Key, Tensor] = {}
+            sweep = self._sweep if self.joint is None else self._sweep_with(self._relaxed, record=record)
             if scan is None:
-                yield self._sweep.from_program(part, bias)
+                swept = sweep.from_program(part, bias)
             else:
-                yield self._sweep.from_iteration(scan, iteration, part, bias)
+                swept = sweep.from_iteration(scan, iteration, part, bias)
+            yield self._jointly(swept, record)
+
+    def _jointly(self, swept: Swept, record: Mapping[Key, Tensor]) -> Swept:
+        """The functions of a sweep with these coefficients, raised by what its gates win back together."""
+        if self.joint is None:
+            return swept
+        gain = self.joint.gain(record, swept.constant.shape[-1])
+        return replace(swept, constant=swept.constant + gain)
+
+    def functions(
+        self, rows: Mapping[str, Tensor], constant: Tensor, scan: ScanStep | None, iteration: int
+    ) -> tuple[Tensor, Tensor]:
+        """Linear functions of all inputs below rows as `minimum` takes them: [B, R, N] and [B, R]."""
+        swept = joined(list(self._swept(rows, constant, scan, iteration))).expand(self._batch)
+        beside = swept.start, self._region.lower.shape[1] - swept.stop
+        return pad(swept.coefficients, beside), swept.constant
 
     def _minimum(self, swept: Swept) -> tuple[Tensor, Tensor]:
         """Lower bounds [B, R], and whether they stand on linear bounds of states.
@@ -185,6 +207,9 @@ class RowBounds:
         in the planes of `relaxed`, which replace those of the object, and in `multipliers` of the splits;
         `record` receives the coefficients of every gate."""
         sweep = self._sweep
+        jointly = self.joint is not None and relaxed is None  # the slack is that of the object's planes
+        if jointly and record is None:
+            record = {}
         if relaxed is not None or multipliers is not None or record is not None:
             sweep = self._sweep_with(self._relaxed if relaxed is None else relaxed, multipliers, record)
         rows: dict[str, Tensor] = {}
@@ -200,6 +225,8 @@ class RowBounds:
                 added = linear_map.adjoint(A)
                 rows[name] = rows[name] + added if name in rows else added
         swept = sweep.from_program(rows, constant)
+        if jointly and record is not None:
+            swept = self._jointly(swept, record)
         swept = self._chosen(swept, self._minimum(swept)[1]) if swept.met else swept.expand(self._batch)
         return swept.coefficients, swept.constant
 

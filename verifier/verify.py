@@ -234,5 +234,6 @@ def _names(backward: str, corners: bool) -> dict[int, str]:
         Depth.corners: full,
         Depth.slopes: full + "+slopes",
         Depth.clipping: full + "+clipping",
+        Depth.joint: full + "+joint",
         Depth.branching: full + "+branching",
     }

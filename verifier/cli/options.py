@@ -17,6 +17,7 @@ class Method(StrEnum):
     corners = "corners"
     slopes = "slopes"
     clipping = "clipping"
+    joint = "joint"
     branching = "branching"
 
 

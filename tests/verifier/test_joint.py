@@ -1,0 +1,141 @@
+"""What gates cannot lose together: maxima against search, bounds against points, wrong ones caught."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import verifier.joint
+from parsers import read_onnx
+from parsers.ir import Graph
+from tests.verifier import networks
+from tests.verifier.breaking import smallest_found
+from tests.verifier.networks import NETWORKS, write_network
+from verifier.arithmetic import Arithmetic
+from verifier.bounds import Bounds, Objective
+from verifier.joint import _Near, _Spread  # pyright: ignore[reportPrivateUsage]
+from verifier.program import Block, compile_program
+from verifier.region import Region, ball_region
+
+REAL = Arithmetic(deployed=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("networks")
+
+
+def _near(gates: int, inputs: int, kind: str) -> tuple[_Near, Tensor]:
+    """Gates with Σ|s| ≤ 1 and weights [2, 5, J] of rows, some of them awkward."""
+    generator = torch.Generator().manual_seed(gates + inputs)
+    place = torch.randn(2, gates, inputs, generator=generator, dtype=torch.float64)
+    if kind == "alike":
+        place = place[:, :1] + 1e-3 * place
+    if kind == "sparse":
+        place[..., inputs // 2 :] = 0.0
+    place = place / place.abs().sum(-1, keepdim=True).clamp_min(1e-9)
+    weights = torch.rand(2, 5, gates, generator=generator, dtype=torch.float64)
+    weights[:, 1] = 0.0
+    weights[:, 2, 1:] = 0.0
+    weights[:, 3] *= 10.0 ** -torch.arange(gates)
+    weights[:, 4] *= 1e-30
+    if kind == "uneven":
+        place[:, ::2] *= 1e-12
+        weights[:, :, ::3] *= 1e12
+    one = torch.ones(2, gates, dtype=torch.float64)
+    return _Near(place, 0 * one, one, 0 * one), weights
+
+
+def _highest(near: _Near, weights: Tensor) -> Tensor:
+    """The most of Σ ω(s·x̂)² that a search among corners finds, [2, R]: convex, so that a corner is best."""
+    generator = torch.Generator().manual_seed(1)
+    best = torch.zeros(weights.shape[:2], dtype=torch.float64)
+    for b, r in np.ndindex(*best.shape):
+        x = torch.randn(64, near.place.shape[-1], generator=generator, dtype=torch.float64).sign()
+        x = torch.cat([x, near.place[b].sign()])  # all of one gate
+        for _ in range(20):
+            pulled = x @ near.place[b].T
+            best[b, r] = torch.maximum(best[b, r], (pulled.square() @ weights[b, r]).max())
+            x = ((pulled * weights[b, r]) @ near.place[b]).sign()
+    return best
+
+
+@pytest.mark.parametrize("kind", ["random", "alike", "sparse", "uneven"])
+@pytest.mark.parametrize(("gates", "inputs"), [(1, 1), (3, 40), (40, 3), (70, 90)])
+def test_no_corner_is_above_the_maximum(gates: int, inputs: int, kind: str) -> None:
+    near, weights = _near(gates, inputs, kind)
+    bound = _Spread.of(near)._maximum(weights)  # pyright: ignore[reportPrivateUsage]
+    found = _highest(near, weights)
+    assert bool((bound >= found).all())
+    assert bool((bound[:, 1] == 0).all())
+
+
+def test_many_gates_are_far_from_being_at_their_ends_together() -> None:
+    near, weights = _near(150, 300, "random")
+    bound = _Spread.of(near)._maximum(weights)  # pyright: ignore[reportPrivateUsage]
+    assert bool((bound[:, 0] < 0.15 * weights[:, 0].sum(-1)).all())
+    assert bool((bound[:, 0] < 3 * _highest(near, weights)[:, 0]).all())
+
+
+def _posed(name: str, folder: Path, eps: float, count: int = 2) -> tuple[Graph, Block, Region, Objective]:
+    graph = read_onnx(write_network(name, folder))
+    size = networks.FRAMES * networks.FEATURES
+    data = np.random.default_rng(1).normal(size=(count, size)).astype(np.float32)
+    region = ball_region(torch.as_tensor(data), eps, torch.inf)
+    rows = torch.cat([torch.eye(networks.CLASSES), -torch.eye(networks.CLASSES)]).double()
+    return graph, compile_program(graph), region, Objective(rows.expand(count, -1, -1))
+
+
+@pytest.mark.parametrize("eps", [1e-4, 0.05, 0.6])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_bounds_contain_what_search_finds(name: str, eps: float, folder: Path) -> None:
+    graph, program, region, objective = _posed(name, folder, eps)
+    lower = Bounds(program, region, REAL, corners=True, joint=True).minimum(objective)
+    found = smallest_found(graph, region, objective.outputs)
+    assert bool((lower <= found + 1e-12).all()), f"left by {float((lower - found).max()):.3g}"
+
+
+@pytest.fixture
+def wide(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Networks of many units and inputs."""
+    for name, size in (("FRAMES", 3), ("FEATURES", 40), ("HIDDEN", 20)):
+        monkeypatch.setattr(networks, name, size)
+    (folder / "wide").mkdir(exist_ok=True)
+    return folder / "wide"
+
+
+@pytest.mark.parametrize("name", ["lstm", "rnn_tanh", "lstm_two_layers"])
+def test_many_gates_win_something(name: str, wide: Path) -> None:
+    graph, program, region, objective = _posed(name, wide, 0.15, count=1)
+    plain = Bounds(program, region, REAL, corners=True)
+    joint = Bounds(program, region, REAL, corners=True, joint=True)
+    lower = joint.minimum(objective)
+    assert bool((lower > plain.minimum(objective) + 0.01).all())
+    assert bool((lower <= smallest_found(graph, region, objective.outputs)).all())
+    for key, (interval, _) in joint.operands.items():
+        before = plain.operands[key][0]
+        assert float((interval.upper - interval.lower - before.upper + before.lower).sum()) <= 1e-9
+
+
+def test_gates_that_never_lose_anything_are_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One unit alone can well be where its planes touch: to forget that is wrong."""
+    monkeypatch.setattr(networks, "HIDDEN", 1)
+    (folder / "one").mkdir()
+    monkeypatch.setattr(verifier.joint._Spread, "_maximum", lambda _, weights: 0 * weights.sum(-1))  # pyright: ignore[reportPrivateUsage]
+    graph, program, region, objective = _posed("rnn_tanh", folder / "one", 0.6)
+    lower = Bounds(program, region, REAL, corners=True, joint=True).minimum(objective)
+    assert bool((lower > smallest_found(graph, region, objective.outputs) + 1e-3).any())
+
+
+def test_no_more_gates_than_pairs_are_formed_of(wide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond that number sites are left out, and the others still count."""
+    monkeypatch.setattr(verifier.joint, "GATES", 130)
+    graph, program, region, objective = _posed("lstm", wide, 0.15, count=1)
+    bounds = Bounds(program, region, REAL, corners=True, joint=True)
+    lower = bounds.minimum(objective)
+    assert bool((lower <= smallest_found(graph, region, objective.outputs)).all())
+    assert bool((lower >= Bounds(program, region, REAL, corners=True).minimum(objective)).all())
