@@ -78,7 +78,7 @@ def test_many_gates_are_far_from_being_at_their_ends_together() -> None:
     near, weights = _near(150, 300, "random")
     bound = _Spread.of(near)._maximum(weights)  # pyright: ignore[reportPrivateUsage]
     assert bool((bound[:, 0] < 0.15 * weights[:, 0].sum(-1)).all())
-    assert bool((bound[:, 0] < 3 * _highest(near, weights)[:, 0]).all())
+    assert bool((bound[:, 0] < 6 * _highest(near, weights)[:, 0]).all())
 
 
 def _posed(name: str, folder: Path, eps: float, count: int = 2) -> tuple[Graph, Block, Region, Objective]:
