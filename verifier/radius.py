@@ -115,7 +115,8 @@ class Certified:
         def ask(chosen: list[int], region: Region, tried: list[float]) -> list[Trial]:
             labels = [self._samples[k].label for k in chosen]
             # many radii are tried: slopes take long, and clipping proves what they do
-            budget = Budget(self._deadline, self._progress, depth, slopes=depth != Depth.clipping)
+            slopes = depth not in (Depth.clipping, Depth.joint)
+            budget = Budget(self._deadline, self._progress, depth, slopes=slopes)
             if depth == Depth.branching:  # a radius that cannot be proved must not take all of the time
                 budget = budget.share(ROUND_SHARE)
             found = self._network.margins(region, labels, budget)
@@ -129,7 +130,7 @@ class Certified:
 
         # a radius that clipping cannot prove takes long, and often none beyond the known one can be: so the
         # next one that counts comes first, by itself
-        alone = depth in (Depth.slopes, Depth.clipping)
+        alone = depth in (Depth.slopes, Depth.clipping, Depth.joint)
         stride = 1 + tolerance if alone else 1.05
         searches = [
             Threshold(held or start, tolerance, holds=held, stride=stride if held else 4.0)

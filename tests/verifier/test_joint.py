@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +19,12 @@ from tests.verifier.breaking import smallest_found
 from tests.verifier.networks import NETWORKS, write_network
 from verifier.arithmetic import Arithmetic
 from verifier.bounds import Bounds, Objective
+from verifier.budget import Budget, Depth
+from verifier.evaluator import Evaluator
 from verifier.joint import _Near, _Spread  # pyright: ignore[reportPrivateUsage]
 from verifier.program import Block, compile_program
 from verifier.region import Region, ball_region
+from verifier.verify import MarginBounds, Settings, Verifier
 
 REAL = Arithmetic(deployed=False)
 
@@ -139,3 +144,46 @@ def test_no_more_gates_than_pairs_are_formed_of(wide: Path, monkeypatch: pytest.
     lower = bounds.minimum(objective)
     assert bool((lower <= smallest_found(graph, region, objective.outputs)).all())
     assert bool((lower >= Bounds(program, region, REAL, corners=True).minimum(objective)).all())
+
+
+def _margins(folder: Path, eps: float, budget: Budget, **settings: Any) -> MarginBounds:
+    graph = read_onnx(write_network("lstm", folder))
+    size = networks.FRAMES * networks.FEATURES
+    data = torch.as_tensor(np.random.default_rng(1).normal(size=(6, size)).astype(np.float32))[[5]]
+    region = ball_region(data, eps, torch.inf)
+    labels = Evaluator(graph).flat(data.double()).argmax(-1)
+    return Verifier(graph, Settings(deployed=False, **settings)).margins(region, labels, budget)
+
+
+def test_what_clipping_leaves_open_is_proved(wide: Path) -> None:
+    clipped = _margins(wide, 0.11, Budget(depth=Depth.clipping))
+    joint = _margins(wide, 0.11, Budget(depth=Depth.joint))
+    assert float(clipped.lower[0]) < 0 < float(joint.lower[0])
+    assert joint.method.endswith("joint")
+    assert joint.finished
+    late = _margins(wide, 0.11, Budget(depth=Depth.branching))  # without a time limit nobody waits for it
+    assert late.method == clipped.method
+
+
+def test_branching_begins_in_its_boxes(wide: Path) -> None:
+    """Just beyond of what it proves, and with the time for a few parts."""
+    budget = Budget(deadline=time.monotonic() + 6)
+    found = _margins(wide, 0.115, budget)
+    assert found.method.endswith("branching")
+    assert float(found.lower[0]) > float(_margins(wide, 0.115, Budget(depth=Depth.clipping)).lower[0])
+
+
+def test_the_deadline_ends_it_between_gates(wide: Path) -> None:
+    plain = _margins(wide, 0.2, Budget(depth=Depth.clipping))
+    begun = time.monotonic()
+    found = _margins(wide, 0.2, Budget(deadline=begun, depth=Depth.joint))
+    assert time.monotonic() - begun < 5
+    assert not found.finished
+    found = _margins(wide, 0.2, Budget(deadline=time.monotonic() + 0.5, depth=Depth.joint))
+    assert bool((found.lower <= 0).all())
+    assert bool((plain.lower <= 0).all())
+
+
+def test_float32_goes_without(wide: Path) -> None:
+    found = _margins(wide, 0.11, Budget(depth=Depth.joint), dtype="float32")
+    assert found.method.endswith("clipping")
