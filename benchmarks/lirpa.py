@@ -23,7 +23,11 @@ from benchmarks.measure import seconds, table
 from benchmarks.networks import write_classifier
 from benchmarks.problem import problem
 
-SIZES = (("RNN", 32, 8), ("GRU", 32, 8), ("LSTM", 32, 8), ("RNN", 32, 16), ("GRU", 32, 16), ("LSTM", 32, 16))
+SIZES = (
+    *((cell, 32, length) for length in (8, 16) for cell in ("RNN", "GRU", "LSTM")),
+    ("GRU", 128, 16),
+    ("LSTM", 128, 16),
+)
 FEATURES = 8
 
 
