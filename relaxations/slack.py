@@ -36,7 +36,7 @@ SLABS = 8
 NEAR = 1e-3  # samples with a smaller 1 − w² say nothing of the height
 SHARE = 0.98  # of the height that samples allow
 MOST = 0.3  # of the height may be lost, or there is none
-OVERLAP = 1e-9  # of slabs, in units of w, more than their ends are rounded
+OVERLAP = 1e-7  # of slabs, in units of w: their ends are rounded by 1e-8 at most, see THIN
 THIN = 1e-7  # half-widths below it, relative to the centre, have no slack
 
 

@@ -46,8 +46,8 @@ class Bounds:
     intervals.
 
     `corners` cuts the boxes of those gates for which it pays (`Gate.corners`) by diagonals. `joint` wins back
-    what gates cannot lose together (`verifier.joint`), in float64, over boxes of inputs, with sweeps of any
-    length.
+    what gates cannot lose together (`verifier.joint`); it is for float64, boxes of inputs, and sweeps without
+    a `lookback`.
     """
 
     def __init__(
