@@ -1,21 +1,21 @@
 """How far inside of its planes a gate lies: what planes throw away, and sums of many gates can win back.
 
-A plane of a gate that bends away from it touches where the region of the operands ends, and is far from the
-gate in the middle.  With w(p) in [−1, 1] across that region, in one of the directions û, v̂, û + v̂, û − v̂
-of its frame,
+A plane of a gate touches it at a few points, mostly where the region of the operands ends, and is far from it
+in the middle.  With p̂ₖ = scaleₖ·pₖ + shiftₖ, about −1 and 1 at the ends of operand k,
 
-    g(p) − lower plane(p) ≥ height·(1 − w(p)²) − loss,    upper plane(p) − g(p) ≥ the same with its own w,
+    g(p) − lower plane(p) ≥ height − Σₖ bendₖ·p̂ₖ²,    upper plane(p) − g(p) ≥ the same with its own numbers,
 
-for all p of the region.  One gate alone may well be where it touches, with w = ±1; hundreds of gates that
-read the same inputs are not all at once (`verifier.joint`).
+for all p of the region.  One gate alone may well be where it touches; hundreds of gates that read the same
+inputs are not all at once (`verifier.joint`), so that Σ bendₖ·p̂ₖ² is about a `PRICE`-th of Σ bendₖ for
+them: `bend` is chosen for the greatest height − PRICE·Σ bend, on samples, and any bend ≥ 0 would be sound.
 
-`height` and direction are chosen from samples, and any would be sound.  Proof of `loss`: the region is cut
-into slabs around w = m.  By (w − m)² ≥ 0 is 1 − w² ≤ 1 + m² − 2m·w everywhere, a linear function, so that
+Proof of `height`: the box is cut into cells.  Around the middle m of a cell, in places p̂, is p̂ₖ² ≥ 2mₖ·p̂ₖ
+− mₖ², so that
 
-    plane + height·(1 − w²) ≤ plane + height·(1 + m² − 2m·w),
+    plane + height − Σ bendₖ·p̂ₖ² ≤ plane + height + Σ bendₖ·(mₖ² − 2mₖ·p̂ₖ),
 
-which is another plane, whose offset over the slab is bounded by `offset` like that of any plane.  `loss` is
-the most by which such an offset is missed on any slab.
+which is another plane, whose offset over the cell is bounded by `offset` like that of any plane.  `height` is
+the most that leaves all of these planes beyond the gate.
 """
 
 from __future__ import annotations
@@ -29,26 +29,27 @@ from torch import Tensor
 
 from relaxations.bounds import Planes, offset
 from relaxations.gate import Gate
-from relaxations.polygon import Diagonals, framed
+from relaxations.polygon import Diagonals
 
-GRID = 13  # samples of an operand
-SLABS = 8
-NEAR = 1e-3  # samples with a smaller 1 − w² say nothing of the height
-SHARE = 0.98  # of the height that samples allow
-MOST = 0.3  # of the height may be lost, or there is none
-OVERLAP = 1e-7  # of slabs, in units of w: their ends are rounded by 1e-8 at most, see THIN
+PRICE = 0.4
+SAMPLES: Mapping[int, int] = {1: 41, 2: 11, 3: 7}  # of an operand, by arity
+CELLS: Mapping[int, int] = {1: 16, 2: 8, 3: 4}
+STEPS = 24  # of the ascent to `bend`
+FADING = 0.8  # its k-th step is k^-FADING as long as the first
 THIN = 1e-7  # half-widths below it, relative to the centre, have no slack
+OUTSIDE = 1e-9  # a cell that lies so far beyond a diagonal has no point of the region
 
 
 @dataclass(frozen=True)
 class Slack:
-    """plane and gate are at least height·(1 − w²) − loss apart, w(p) = Σₖ direction[k]·pₖ + shift, over the
-    region: `direction` [k, *S], the others [*S], float64; `height` 0 where there is nothing to be won."""
+    """Planes and gate are at least height − Σₖ bend[k]·p̂ₖ² apart over the region, p̂ₖ = scale[k]·pₖ +
+    shift[k]: `scale`, `shift` [k, *S]; `height` [2, *S] and `bend` [2, k, *S] of the lower plane and of the
+    upper one, float64, both 0 where there is nothing to be won."""
 
-    direction: Tensor
+    scale: Tensor
     shift: Tensor
     height: Tensor
-    loss: Tensor
+    bend: Tensor
 
 
 @torch.no_grad()
@@ -59,159 +60,134 @@ def slack(
     upper: Tensor,
     parameters: Mapping[str, Any] | None = None,
     diagonals: Diagonals | None = None,
-) -> tuple[Slack, Slack] | None:
+) -> Slack:
     """The slack below the gate and above it, for its `planes` over boxes [k, *S] or the part that `diagonals`
-    leave of them; None for a gate of more than two operands."""
-    if gate.arity > 2:
-        return None
+    leave of them."""
     shape, parameters = lower.shape[1:], parameters or {}
     l, u = lower.double().flatten(1), upper.double().flatten(1)
-    frame = _Frame.of(l, u, None if diagonals is None else diagonals.trimmed(lower.double(), upper.double()))
-    found = []
-    for below, slope, at_zero in (
-        (True, planes.lower_slope, planes.lower_offset),
-        (False, planes.upper_slope, planes.upper_offset),
-    ):
-        side = _Side(
-            gate, parameters, below, slope.double().flatten(1), at_zero.double().flatten(), l, u, frame
-        )
-        one = side.slack()
-        found.append(
-            Slack(
-                one.direction.view(lower.shape), *(t.view(shape) for t in (one.shift, one.height, one.loss))
-            )
-        )
-    return found[0], found[1]
+    centre, half = (l + u) / 2, (u - l) / 2
+    usable = (half > THIN * (1 + centre.abs())).all(0)
+    half = torch.where(usable, half, 1.0)
+    cut = None if diagonals is None else diagonals.trimmed(lower.double(), upper.double())
+    frame = _Frame(l, u, 1 / half, -centre / half, cut)
+    sides = [
+        _Side(gate, parameters, frame, True, planes.lower_slope, planes.lower_offset),
+        _Side(gate, parameters, frame, False, planes.upper_slope, planes.upper_offset),
+    ]
+    found = [side.slack(usable) for side in sides]
+    return Slack(
+        frame.scale.view(lower.shape),
+        frame.shift.view(lower.shape),
+        torch.stack([height for height, _ in found]).view(2, *shape),
+        torch.stack([bend for _, bend in found]).view(2, *lower.shape),
+    )
 
 
 @dataclass(frozen=True)
 class _Frame:
-    """The frame of regions [k, N], and the `first` and the `last` value [m, N] there of each of m `ways` [m,
-    k] to go across; `cut` where there are two operands; whether there is any width to speak of, `usable`
-    [N]."""
+    """Boxes [k, N], the places p̂ in them, and diagonals that cut them."""
 
-    centre: Tensor
-    half: Tensor
-    ways: Tensor
-    first: Tensor
-    last: Tensor
+    lower: Tensor
+    upper: Tensor
+    scale: Tensor
+    shift: Tensor
     cut: Diagonals | None
-    usable: Tensor
 
-    @staticmethod
-    def of(lower: Tensor, upper: Tensor, cut: Diagonals | None) -> _Frame:
-        two = torch.full_like(lower[:1], 2.0)
-        if len(lower) == 1:
-            centre, half = (lower + upper) / 2, (upper - lower) / 2
-            ways = lower.new_ones(1, 1)
-        else:
-            cut = cut or framed(lower, upper, -two, two, -two, two)
-            centre, half = cut.centre, cut.half
-            ways = lower.new_tensor([[1, 0], [0, 1], [1, 1], [1, -1]])
-        usable = (upper - lower > 2 * THIN * (1 + centre.abs())).all(0) & (half > 0).all(0)
-        half = torch.where(usable, half, 1.0)
-        first, last = (lower - centre) / half, (upper - centre) / half
-        if cut is not None:
-            first = torch.cat([first, cut.sum_lower, cut.difference_lower])
-            last = torch.cat([last, cut.sum_upper, cut.difference_upper])
-        return _Frame(centre, half, ways, first, last, cut, usable & (last > first).all(0))
+    def points(self, count: int) -> Tensor:
+        """count^k points [k, P, N] in every box."""
+        share = _grid(
+            torch.linspace(0, 1, count, dtype=self.lower.dtype, device=self.lower.device), len(self.lower)
+        )
+        return self.lower[:, None] + (self.upper - self.lower)[:, None] * share[..., None]
 
-    def inside(self, places: Tensor) -> Tensor:
-        """Of `places` [k, P, N] in the frame, those in the region [P, N], up to rounding."""
-        along = torch.einsum("mk,kpn->mpn", self.ways, places)
-        slip = 1e-9
-        return ((along >= self.first[:, None] - slip) & (along <= self.last[:, None] + slip)).all(0)
-
-    def slabs(
-        self, way: Tensor, lower: Tensor, upper: Tensor, edges: Tensor
-    ) -> tuple[Tensor, Tensor, Diagonals | None]:
-        """Boxes [k, s, N] and cuts of the parts between `edges` [s + 1] of w ∈ [−1, 1], along `way` [N]."""
-        middle, half = self._across(way)
-        low = middle + half * (edges[:-1, None] - OVERLAP)
-        high = middle + half * (edges[1:, None] + OVERLAP)
-        count = len(edges) - 1
-        l, u = (t[:, None].expand(-1, count, -1).clone() for t in (lower, upper))
-        for k in range(len(lower)):
-            here = way == k
-            l[k] = torch.where(here, torch.maximum(l[k], self.centre[k] + self.half[k] * low), l[k])
-            u[k] = torch.where(here, torch.minimum(u[k], self.centre[k] + self.half[k] * high), u[k])
-        u = torch.maximum(u, l)
+    def inside(self, points: Tensor) -> Tensor:
+        """Which `points` [k, P, N] the diagonals leave [P, N], up to rounding."""
         if self.cut is None:
-            return l, u, None
-        sides = []
-        for k, (first, last) in ((2, self.cut.sides()[:2]), (3, self.cut.sides()[2:])):
-            here = way == k
-            sides.append(torch.where(here, torch.maximum(first, low), first).unsqueeze(0))
-            sides.append(torch.where(here, torch.minimum(last, high), last).unsqueeze(0))
-        frames = (t[:, None].expand(-1, count, -1) for t in (self.centre, self.half))
-        return l, u, Diagonals(*frames, *sides)
+            return torch.ones_like(points[0], dtype=torch.bool)
+        return self._within(points, points)
 
-    def _across(self, way: Tensor) -> tuple[Tensor, Tensor]:
-        """The middle of the region along `way` [N], and how far it reaches to both sides."""
-        first, last = (t.gather(0, way[None])[0] for t in (self.first, self.last))
-        return (first + last) / 2, (last - first) / 2
+    def _within(self, first: Tensor, last: Tensor) -> Tensor:
+        """Which boxes [k, P, N] may have points that the diagonals leave."""
+        assert self.cut is not None
+        low, high = ((p - self.cut.centre[:, None]) / self.cut.half[:, None] for p in (first, last))
+        most, least = high[:1] + high[1:], low[:1] + low[1:]
+        right, left = high[:1] - low[1:], low[:1] - high[1:]
+        a, b, c, d = (side[:, None] for side in self.cut.sides())
+        slip = OUTSIDE
+        return ((most >= a - slip) & (least <= b + slip) & (right >= c - slip) & (left <= d + slip)).all(0)
 
-    def across(self, way: Tensor) -> tuple[Tensor, Tensor]:
-        """Direction [k, N] and shift [N] of w along `way` [N]."""
-        middle, half = self._across(way)
-        direction = self.ways[way].T / self.half / half
-        return direction, -(direction * self.centre).sum(0) - middle / half
+    def cells(self) -> tuple[Tensor, Tensor, Diagonals | None, Tensor]:
+        """Boxes [k, C, N] of cells, their diagonals, and which have points [C, N]."""
+        k = len(self.lower)
+        count = CELLS[k]
+        edges = torch.arange(count + 1, dtype=self.lower.dtype, device=self.lower.device) / count
+        width = self.upper - self.lower
+        at = self.lower[..., None] + width[..., None] * edges  # [k, N, count + 1]
+        at[..., -1] = self.upper
+        index = _grid(torch.arange(count, device=at.device), k)  # [k, C]
+        low = torch.stack([at[j][:, i].T for j, i in enumerate(index)])
+        high = torch.stack([at[j][:, i + 1].T for j, i in enumerate(index)])
+        if self.cut is None:
+            return low, high, None, torch.ones_like(low[0], dtype=torch.bool)
+        cut = self.cut.map(lambda t: t[:, None].expand(-1, low.shape[1], -1))
+        return low, high, cut, self._within(low, high)
 
 
 @dataclass(frozen=True)
 class _Side:
-    """One side of a gate: `below` with its lower planes, or above with its upper ones."""
+    """One side of a gate: `below` with its lower planes, or above with its upper ones; slopes [k, *S],
+    offsets [*S]."""
 
     gate: Gate
     parameters: Mapping[str, Any]
-    below: bool
-    slope: Tensor
-    offset: Tensor
-    lower: Tensor
-    upper: Tensor
     frame: _Frame
+    below: bool
+    slopes: Tensor
+    offsets: Tensor
 
-    def slack(self) -> Slack:
-        way, height = self._chosen()
-        direction, shift = self.frame.across(way)
-        edges = torch.linspace(-1, 1, SLABS + 1, dtype=height.dtype, device=height.device)
-        middle = ((edges[:-1] + edges[1:]) / 2)[:, None]
-        l, u, cut = self.frame.slabs(way, self.lower, self.upper, edges)
+    def slack(self, usable: Tensor) -> tuple[Tensor, Tensor]:
+        """Height [N] and bend [k, N]."""
+        slope, at_zero = self.slopes.double().flatten(1), self.offsets.double().flatten()
+        bend = torch.where(usable, self._bend(slope, at_zero), 0.0)
+        low, high, cut, there = self.frame.cells()
+        scale, shift = self.frame.scale[:, None], self.frame.shift[:, None]
+        middle = scale * (low + high) / 2 + shift
         sign = 1.0 if self.below else -1.0
-        turned = sign * 2 * height * middle  # [s, N]
-        slope = self.slope[:, None] - turned * direction[:, None]
-        wanted = self.offset + sign * height * (1 + middle * middle) - turned * shift
-        below = torch.full_like(wanted, self.below, dtype=torch.bool)
-        there = offset(self.gate, below, slope, l, u, self.parameters, cut)
-        # slope and `wanted` err by a few u of their terms
-        reach = torch.maximum(self.lower.abs(), self.upper.abs())[:, None]
-        size = (reach * (self.slope.abs()[:, None] + turned.abs() * direction.abs()[:, None])).sum(0)
-        size = size + self.offset.abs() + 3 * height + turned.abs() * shift.abs() + there.abs()
-        missed = sign * (wanted - there) + 8 * torch.finfo(size.dtype).eps * size
-        loss = missed.nan_to_num(nan=torch.inf).amax(0).clamp_min(0.0)
-        good = self.frame.usable & (loss <= MOST * height) & torch.isfinite(shift)
-        zero = torch.zeros_like(loss)
-        return Slack(
-            torch.where(good, direction, 0.0),
-            torch.where(good, shift, zero),
-            torch.where(good, height, zero),
-            torch.where(good, loss, zero),
-        )
+        turned = 2 * bend[:, None] * middle * scale
+        below = torch.full_like(middle[0], self.below, dtype=torch.bool)
+        found = offset(self.gate, below, slope[:, None] - sign * turned, low, high, self.parameters, cut)
+        moved = bend[:, None] * (middle * middle - 2 * middle * shift)
+        height = sign * (found - at_zero) - moved.sum(0)
+        # slopes and what is added up err by a few u of their terms
+        reach = torch.maximum(low.abs(), high.abs())
+        size = (reach * (slope.abs()[:, None] + turned.abs())).sum(0) + found.abs() + at_zero.abs()
+        size = size + (bend[:, None] * middle.abs() * (middle.abs() + 2 * shift.abs())).sum(0)
+        height = height - 8 * torch.finfo(size.dtype).eps * size
+        height = height.nan_to_num(nan=-torch.inf).masked_fill(~there, torch.inf).amin(0)
+        good = usable & (height > PRICE * bend.sum(0)) & torch.isfinite(height)
+        return torch.where(good, height, 0.0), torch.where(good, bend, 0.0)
 
-    def _chosen(self) -> tuple[Tensor, Tensor]:
-        """The way across [N] with the greatest height, and that [N], by samples."""
-        frame, arity = self.frame, self.gate.arity
-        line = torch.linspace(-1, 1, GRID, dtype=self.lower.dtype, device=self.lower.device)
-        share = torch.stack([t.flatten() for t in torch.meshgrid(*[line] * arity, indexing="ij")])  # [k, P]
-        middle, half = (self.lower + self.upper) / 2, (self.upper - self.lower) / 2
-        p = middle[:, None] + half[:, None] * share.unsqueeze(-1)
-        places = (p - frame.centre[:, None]) / frame.half[:, None]
-        apart = self.gate.function(*p, **self.parameters) - (self.slope[:, None] * p).sum(0) - self.offset
-        apart = (apart if self.below else -apart).masked_fill(~frame.inside(places), torch.inf)
-        along = torch.einsum("mk,kpn->mpn", frame.ways, places)
-        w = (along - ((frame.first + frame.last) / 2)[:, None]) / ((frame.last - frame.first) / 2)[:, None]
-        hump = 1 - w * w
-        height = torch.where(hump > NEAR, apart / hump, torch.inf).amin(1)
-        height = torch.where(torch.isfinite(height), height, 0.0).clamp_min(0.0)
-        best, way = height.max(0)
-        return way, SHARE * torch.where(frame.usable, best, 0.0)
+    def _bend(self, slope: Tensor, at_zero: Tensor) -> Tensor:
+        """The bend [k, N] with the greatest height − PRICE·Σ bend on samples, nearly: the function is
+        concave, and grows with bendₖ where the lowest sample is at a p̂ₖ² above PRICE."""
+        frame = self.frame
+        p = frame.points(SAMPLES[self.gate.arity])
+        apart = self.gate.function(*p, **self.parameters) - (slope[:, None] * p).sum(0) - at_zero
+        apart = (apart if self.below else -apart).clamp_min(0.0)
+        place = (frame.scale[:, None] * p + frame.shift[:, None]).square()
+        apart = apart.masked_fill(~frame.inside(p), torch.inf)
+        scale = torch.where(torch.isfinite(apart), apart, 0.0).mean(0)
+        bend, best, most = scale.expand(len(p), -1), torch.zeros_like(slope), torch.zeros_like(at_zero)
+        for k in range(STEPS):
+            least, where = (apart + (place * bend[:, None]).sum(0)).min(0)
+            worth = least - PRICE * bend.sum(0)
+            better = (worth > most) & torch.isfinite(worth)
+            best, most = torch.where(better, bend, best), torch.where(better, worth, most)
+            uphill = place.gather(1, where.expand(len(p), 1, -1))[:, 0] - PRICE
+            bend = (bend + scale * uphill / (k + 1) ** FADING).clamp_min(0.0)
+        return best
+
+
+def _grid(line: Tensor, k: int) -> Tensor:
+    """All combinations of k entries of `line` [k, len^k]."""
+    return torch.stack([t.flatten() for t in torch.meshgrid(*[line] * k, indexing="ij")])

@@ -21,13 +21,14 @@ from verifier.corners import corner_rows
 from verifier.forward import LinearBounds, LinearPass
 from verifier.inherit import Inherited, inherited_planes
 from verifier.interval import Interval, interval_of
-from verifier.joint import Joint, slack_rows
+from verifier.joint import Joint
 from verifier.program import Block, GateStep, ScanStep, Stage
 from verifier.region import Region
 from verifier.relaxed import RelaxedGate
 from verifier.row_bounds import RowBounds
 from verifier.site import Key, Site
 from verifier.splits import Splits
+from verifier.zonotope import ScanZonotopes, Zonotope, ZonotopePass
 
 GRID = 2.0**-38  # of boxes: a power of two, so that dividing by it is exact
 
@@ -70,12 +71,14 @@ class SiteWalk:
         self.lost = torch.zeros(self._batch, dtype=torch.bool, device=region.lower.device)
         self.empty = torch.zeros_like(self.lost)
         self.rows = RowBounds(
-            program, region, arithmetic, lookback, self.relaxed, Joint(region) if joint else None
-        )
+            program, region, arithmetic, lookback, self.relaxed,
+            Joint(region, arithmetic) if joint else None, joint_boxes=inherited is None,
+        )  # fmt: skip
 
     def run(self) -> dict[str, Interval]:
         """The intervals of all variables of the program."""
         variables: dict[str, Interval] = {}
+        known: dict[str, Zonotope] = {}
         start = 0
         for name in self._program.inputs:
             stop = start + self._program.variables[name]
@@ -83,8 +86,13 @@ class SiteWalk:
             variables[name] = Interval(
                 lower, upper, torch.zeros_like(lower), tight=self._region.halfspace is None
             )
+            if self.rows.joint is not None:
+                known[name] = self.rows.joint.zonotopes.inputs(start, stop)
             start = stop
-        self._block(self._program, variables, None, 0)
+        zonotopes = None
+        if self.rows.joint is not None:
+            zonotopes = ZonotopePass(self.rows.joint.zonotopes, self._program, known)
+        self._block(self._program, variables, None, 0, zonotopes=zonotopes)
         return variables
 
     def _block(
@@ -94,6 +102,7 @@ class SiteWalk:
         scan: ScanStep | None,
         iteration: int,
         linear: LinearPass | None = None,
+        zonotopes: ZonotopePass | None = None,
     ) -> list[Interval]:
         """Bound all steps of `block`, adding to its `variables`; returns the intervals of its outputs."""
         known: dict[int, tuple[Interval, Tensor]] = {}
@@ -105,9 +114,9 @@ class SiteWalk:
                 if isinstance(step, GateStep):
                     box, cut = boxes[id(step)], cuts.get(id(step))
                     variables[step.output] = self._gate(step, box, cut, known, iteration, block.width)
-                    self._join(step, known, scan, iteration, block.width)
+                    self._join(step, iteration, zonotopes)
                 else:
-                    variables |= self._scan(step, block, variables)
+                    variables |= self._scan(step, block, variables, zonotopes)
         # a state whose form was an operand is as tight as that operand
         return [
             known[id(form)][0] if id(form) in known else self._interval(block, form, variables)[0]
@@ -225,27 +234,16 @@ class SiteWalk:
             low = low.clamp_min(0.0)
         return Interval(low, high, torch.zeros_like(low))
 
-    def _join(
-        self,
-        step: GateStep,
-        known: Mapping[int, tuple[Interval, Tensor]],
-        scan: ScanStep | None,
-        iteration: int,
-        width: int,
-    ) -> None:
+    def _join(self, step: GateStep, iteration: int, zonotopes: ZonotopePass | None) -> None:
         """Add the gate to those of which rows win something back together."""
         joint, site = self.rows.joint, self.sites.get((id(step), iteration))
-        if joint is None or site is None or not joint.takes(step.size):
+        if joint is None or site is None or zonotopes is None:
             return
-        found = slack(step.gate, site.planes, site.lower, site.upper, step.parameters, site.diagonals)
-        if found is None:
-            return
-        relative = self._arithmetic.affine(0, width + self.rows.chain)
-        operands = [known[id(form)] for form in step.operands]
-        rows, constant, margin = slack_rows(step, found, operands, relative)
-        A, b = self.rows.functions(rows, constant, scan, iteration)
-        joint.add((id(step), iteration), found, A, b - margin)
-        self._progress()
+        taken = joint.takes(step.size)
+        if taken:
+            found = slack(step.gate, site.planes, site.lower, site.upper, step.parameters, site.diagonals)
+            joint.add((id(step), iteration), found, zonotopes.operands(step))
+        zonotopes.gate(site, fresh=taken)
 
     def _planes(
         self, step: GateStep, iteration: int, lower: Tensor, upper: Tensor, cut: Diagonals | None
@@ -263,12 +261,19 @@ class SiteWalk:
         self.lost = self.lost | broken
         return lower.masked_fill(broken[:, None], 1.0), upper.masked_fill(broken[:, None], 1.0)
 
-    def _scan(self, scan: ScanStep, block: Block, variables: Mapping[str, Interval]) -> dict[str, Interval]:
+    def _scan(
+        self,
+        scan: ScanStep,
+        block: Block,
+        variables: Mapping[str, Interval],
+        zonotopes: ZonotopePass | None,
+    ) -> dict[str, Interval]:
         body = scan.body
         states = [self._interval(block, form, variables)[0] for form in scan.initial]
         sequences = [self._interval(block, form, variables)[0] for form in scan.sequences]
         lines: list[LinearBounds] = []
         frames_out: list[dict[int, Interval]] = [{} for _ in scan.stacked]
+        followed = None if zonotopes is None else ScanZonotopes(scan, zonotopes)
         for iteration in range(scan.length):
             frame = scan.frame(iteration)
             if self._lookback is not None:
@@ -281,11 +286,16 @@ class SiteWalk:
             if self._lookback is not None and iteration < scan.length - self._lookback:
                 given = dict(zip(body.inputs, lines, strict=False))
                 linear = self.rows.linear(body, iteration, inputs, self.sites, given)
-            outputs = self._block(body, inputs, scan, iteration, linear)
+            inner = None if followed is None else followed.enter(frame)
+            outputs = self._block(body, inputs, scan, iteration, linear, inner)
+            if followed is not None:
+                followed.leave(frame)
             states = outputs[: body.states]
             lines = [] if linear is None else linear.states()
             for frames, interval in zip(frames_out, outputs[body.states :], strict=True):
                 frames[frame] = interval
+        if followed is not None:
+            followed.end()
         bounds = dict(zip(scan.finals, states, strict=True))
         for name, frames in zip(scan.stacked, frames_out, strict=True):
             ordered = [frames[k] for k in range(scan.length)]

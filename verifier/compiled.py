@@ -12,17 +12,19 @@ import torch
 POINTER, SIZE = ctypes.c_void_p, ctypes.c_ssize_t
 
 
-def functions(name: str, version: int, arguments: Sequence[Any]) -> dict[torch.dtype, Callable[..., None]]:
-    """The function `name` for each type of numbers, none where there is no library.
+NAMES = {torch.float64: "double", torch.float32: "float"}
+
+
+def functions(
+    name: str, version: int, arguments: Sequence[Any], types: Sequence[torch.dtype] = tuple(NAMES)
+) -> dict[torch.dtype, Callable[..., None]]:
+    """The function `name` for each of the `types` of numbers, none where there is no library.
 
     Its `version` changes with its arguments, so that a library of other sources is not called."""
     for path in sorted(Path(__file__).parent.glob("_compiled*")):
         try:
             library = ctypes.CDLL(str(path))
-            found = {
-                torch.float64: getattr(library, f"verifier_{name}_double_{version}"),
-                torch.float32: getattr(library, f"verifier_{name}_float_{version}"),
-            }
+            found = {t: getattr(library, f"verifier_{name}_{NAMES[t]}_{version}") for t in types}
         except (OSError, AttributeError):  # built for another machine, or of other sources
             continue
         for function in found.values():

@@ -4,264 +4,275 @@ A sweep puts a plane in the place of every gate, as if each were as far from its
 drops is known: with λ the coefficient of gate j in the sweep of a row,
 
     row = A·x + b + Σⱼ |λⱼ|·(distance of gate j from its plane)
-        ≥ A·x + b + Σⱼ |λⱼ|·(κⱼ(1 − wⱼ²) − lossⱼ),
+        ≥ A·x + b + Σⱼ |λⱼ|·(heightⱼ − Σₖ bendⱼₖ·p̂ⱼₖ²),
 
-κ being the height of its slack, and w the place of its operands across their region (`relaxations.slack`).
-Sweeps of the rows ±wⱼ give a linear function of the inputs near wⱼ: |wⱼ − sⱼ·x̂| ≤ eⱼ, with every input x̂ᵢ
-in [−1, 1]. For any τ > 0 is wⱼ² ≤ (1 + τ)(sⱼ·x̂)² + (1 + 1/τ)eⱼ², so with any set J of gates and ω = |λ|·κ
+p̂ being the places of its operands in their intervals (`relaxations.slack`). A zonotope (`verifier.zonotope`)
+says how they depend on the inputs and on what planes leave open of earlier gates: |p̂ⱼₖ − sⱼₖ·z| ≤ eⱼₖ,
+with |zᵢ| ≤ 1, e being rounding. So is p̂² ≤ (1 + τ)(s·z)² + (1 + 1/τ)e² for any τ > 0, and with any set J of
+gates and ωⱼₖ = |λⱼ|·bendⱼₖ
 
-    row ≥ A·x + b + Σ_J |λⱼ|(κⱼ(1 − (1 + 1/τ)eⱼ²) − lossⱼ) − (1 + τ)·max { x̂ᵀMx̂ : |x̂ᵢ| ≤ 1 },
+    row ≥ A·x + b + Σ_J |λⱼ|(heightⱼ − (1 + 1/τ)·Σₖ bendⱼₖ·eⱼₖ²)
+                  − (1 + τ)·max { Σ_J ωⱼₖ(sⱼₖ·z)² : |zᵢ| ≤ 1 }.
 
-M = Σ_J ωⱼ·sⱼsⱼᵀ. J holds the gates whose term is positive. The maximum is where it counts that gates are
-many: if all wⱼ² could be 1 at once it would be Σ ωⱼ, and it is a small part of that, as hundreds of inputs
-would have to serve hundreds of gates at a time.
+The maximum is where it counts that gates are many: if all p̂² could be 1 at once it would be Σ ω, and it is a
+part of that, as the same z would have to serve hundreds of gates at a time.
 
-Proof of its bound: for any D > 0 is x̂ᵀMx̂ ≤ λmax(D^-½ M D^-½)·Σ Dᵢ. Let the columns of U be orthonormal, a
-few directions in which gates mostly look. With the blocks of the scaled matrix within U, across, and outside
+Proof of its bound (`most`): for any D > 0 it is at most Σ Dᵢ times the largest eigenvalue of D^-½ M D^-½, for
+M = Σ ω·ssᵀ, which is that of the matrix B of scalar products of the vectors √ω·D^-½s: the norm of B. For any
+matrix P is ‖P‖² = ‖PᵀP‖, so that some squarings and a Frobenius norm bound it, nearly at its value.
 
-    λmax ≤ (α + γ)/2 + √(((α − γ)/2)² + β²),     α ≥ λmax(within),  β = ‖across‖,  γ = ‖outside‖
+D and J come from the other side. The dual problem is max tr MX over X ⪰ 0 with Xᵢᵢ = 1; for X = VᵀV with
+columns of length 1, V ← VM with its columns scaled to length 1 climbs to it (Burer & Monteiro 2003; Wang,
+Chang & Kolter 2017), and Dᵢ = |(VM)ᵢ| is the best D where it ends. A gate of which this X makes more than it
+is worth, Σₖ ωⱼₖ·sⱼₖᵀXsⱼₖ, is better left out. Every row has its own D and J: one for all rows loses a factor
+of two to three.
 
-(Frobenius norms), for the norm of a matrix is at most that of its blocks' norms. α = (Σ λᵢ¹⁶)^(1/16), from
-powers of the small matrix; the others come from sums Σ ωᵢωⱼ(ŝᵢ·ŝⱼ)² over pairs of gates, one matrix product
-for all rows, and β² is half of what of ‖all‖² the blocks on the diagonal leave.
-
-Rounding: sums over pairs are of terms ≥ 0, in float32, and err relatively by less than (J + 4)·2⁻²⁴, `SUMS`
-covers that for J up to `GATES`; each ŝᵢ·ŝⱼ in them errs by γ·|ŝᵢ||ŝⱼ|, γ = `slip`, which is at most γ·tr in
-the norm (by the triangle inequality for norms). What is done in float64 errs by some 10⁻¹³ of tr, or tr²
-where norms are squared, as long as U is orthonormal to 10⁻¹², which is looked at: `SLIP` covers it.
+Rounding. M, D and J are what they are in float32. What is computed from them, entries x of the vectors, errs
+relatively by less than 16u, and B by γ of the products of magnitudes: at most `slip`·tr B in the norm, as the
+norm of a matrix of magnitudes is at most that of Frobenius. A square PᵀP of ‖P‖_F = 1 errs by γ in the norm.
 """
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize, pad
 
 from relaxations.slack import Slack
 from verifier.arithmetic import Arithmetic
+from verifier.compiled import POINTER, SIZE, functions
 from verifier.dual import relative_margin
-from verifier.interval import Interval
-from verifier.program import GateStep
+from verifier.program import Block, GateStep
 from verifier.region import Region
 from verifier.site import Key
+from verifier.zonotope import Zonotope, Zonotopes
 
-GATES = 4096  # units of gates, both sides counted, that pairs are formed of at most
-DIRECTIONS = 32  # columns of U
-SHARES = (0.2, 0.35, 0.6, 1.0, 1.7, 3.0)  # τ
-SINGLE = 1.3  # the ratio of maximum and trace for a row, to that of the mean row: which is more even
-SUMS = 1e-3
+GATES = 4096  # units of gates, both sides counted, that count at most
+ENTRIES = 1 << 26  # of the generators of one value, at most
+TOGETHER = 1 << 20  # entries of vectors that are worked on at once: they stay in the processor's cache
+HEAVIEST = 256  # gates of a row that are looked at, and
+SHARED = 850  # over the root of the number of rows: what they cost goes with their square
+COLUMNS = 4  # of Vᵀ; `c/balance.c` has them too
+LANES = 8  # entries that it takes at a time
+ROUNDS = 10  # in which it climbs
+LEAVING = 5  # the round after which gates are left out
+SQUARINGS = 5
+TAU = 1e-4
+LEAST = 1e-3  # of the mean of D: less does not pay
+FAINT = 1e-12  # of the greatest ω: what is less is left out
 SLIP = 1e-9
-TINY = 1e-9  # of |ŝ|²: what is smaller may be lost in float32
-ROUNDS = 6  # of subspace iteration for U, any of which will do
+SUMS = 1e-3
+TINY = 1e-30
+
+FUNCTIONS = functions(
+    "balance", 1,
+    [POINTER, SIZE, SIZE, *[POINTER] * 3, SIZE, SIZE, POINTER, SIZE, SIZE, ctypes.c_float, *[POINTER] * 5],
+    [torch.float32],
+)  # fmt: skip
+
+
+def joins(program: Block, region: Region, arithmetic: Arithmetic) -> bool:
+    """Whether gates can be taken together: inputs in a box, in float64, of a network of a size for it."""
+    if region.cutting_ball is not None or arithmetic.dtype != torch.float64:
+        return False
+    widest = max(_sizes(program), default=0)
+    return widest * (region.lower.shape[1] + GATES) <= ENTRIES
+
+
+def _sizes(block: Block) -> list[int]:
+    """Of all forms of a block."""
+    sizes = [form.size for form in block.outputs]
+    for step in block.steps:
+        if isinstance(step, GateStep):
+            sizes.append(step.size)
+        else:
+            sizes += [form.size for form in step.sequences] + _sizes(step.body)
+    return sizes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Near:
-    """J gates, and where their w is: within `error` [B, J] of `place` [B, J, N] times x̂; `height` and `loss`
-    [B, J]."""
+class _Gates:
+    """U gates of up to m operands: `place` s [B, U, m, G] of the operands, the constant first, float32;
+    `value` height − (1 + 1/τ)·Σ bend·e² [B, 2, U] and `bend` [B, 2, U, m] of the lower planes and of the
+    upper ones, all 0 where there is nothing to win."""
 
     place: Tensor
-    error: Tensor
-    height: Tensor
-    loss: Tensor
-
-
-def joins(region: Region, arithmetic: Arithmetic) -> bool:
-    """Whether there can be anything to win: inputs in a box, in float64."""
-    return region.cutting_ball is None and arithmetic.dtype == torch.float64
-
-
-def slack_rows(
-    step: GateStep, slack: tuple[Slack, Slack], known: Sequence[tuple[Interval, Tensor]], relative: float
-) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-    """Rows [B, 4n, m] over each variable that the operands of a gate of n units read: w of the lower side,
-    −w, w of the upper side, −w; their constants [B, 4n], and the margin [B, 4n] for all rounding. `known` has
-    the interval of every operand and the magnitude of its terms [B, n], `relative` is the rounding of their
-    sum.
-
-    Proof of the margin: an operand is known up to `error`, and w has the slope `direction` in it."""
-    rows: dict[str, list[Tensor]] = {}
-    constants, margins = [], []
-    for side in slack:
-        terms: dict[str, Tensor] = {}
-        constant, margin = side.shift, relative * side.shift.abs()
-        for form, slope, (interval, magnitude) in zip(step.operands, side.direction, known, strict=True):
-            for name, linear_map in form.terms.items():
-                part = slope.unsqueeze(-1) * linear_map.rows()
-                terms[name] = terms[name] + part if name in terms else part
-            constant = constant + slope * form.bias
-            margin = margin + slope.abs() * (interval.error + relative * magnitude)
-        for name, part in terms.items():
-            rows.setdefault(name, []).extend((part, -part))
-        constants += [constant, -constant]
-        margins += [margin, margin]
-    return (
-        {name: torch.cat(parts, 1) for name, parts in rows.items()},
-        torch.cat(constants, -1),
-        torch.cat(margins, -1),
-    )
+    value: Tensor
+    bend: Tensor
 
 
 class Joint:
     """Collects gates while a region's boxes are made, and says what rows of sweeps win back by them."""
 
-    def __init__(self, region: Region) -> None:
-        middle = region.middle.double()
-        radius = torch.maximum(region.upper.double() - middle, middle - region.lower.double())
-        self._region = region.within(None)
-        self._middle, self._radius = middle, radius * (1 + 4 * torch.finfo(torch.float64).eps)
-        self._gates: list[_Near] = []
+    def __init__(self, region: Region, arithmetic: Arithmetic) -> None:
+        self.zonotopes = Zonotopes(region.within(None), arithmetic)
+        self._zero = region.lower.new_zeros(len(region), 1)
+        self._sites: list[_Gates] = []
         self._places: dict[Key, int] = {}
         self._count = 0
-        self._spread: _Spread | None = None
+        self._all: _Gates | None = None
 
     def takes(self, units: int) -> bool:
         """Whether there is room for a site of that many units."""
-        return self._count + 2 * units <= GATES
+        return self._count + units <= GATES
 
-    def add(self, key: Key, slack: tuple[Slack, Slack], A: Tensor, b: Tensor) -> None:
-        """Gates of a site with n units. Linear functions A·x + b, [B, 4n, N] and [B, 4n], lie below w of the
-        lower side, −w of it, w of the upper side, and −w of it."""
-        A, b = (t.double().unflatten(1, (2, 2, -1)) for t in (A, b))
-        under, over = (t.flatten(1, 2) for t in A.unbind(2))
-        low, high = (t.flatten(1) for t in b.unbind(2))
-        slope, at_zero = (under - over) / 2, (low - high) / 2  # half way between both functions
-        apart = -(self._region.minimum((under + over) / 2) + (low + high) / 2)  # half of their distance
-        middle = (slope @ self._middle.unsqueeze(-1)).squeeze(-1) + at_zero
-        size = (
-            (slope.abs() @ (self._middle.abs() + self._radius).unsqueeze(-1)).squeeze(-1)
-            + low.abs()
-            + high.abs()
-        )
-        error = apart + middle.abs() + relative_margin(slope.shape[-1], torch.float64) * size
-        height, loss = (torch.cat([getattr(side, name) for side in slack], -1) for name in ("height", "loss"))
-        known = torch.isfinite(error) & torch.isfinite(slope).all(-1)
-        self._gates.append(
-            _Near(
-                (slope * self._radius.unsqueeze(1)).masked_fill(~known.unsqueeze(-1), 0.0),
-                error.masked_fill(~known, torch.inf),
-                height.masked_fill(~known, 0.0),
-                loss,
+    def add(self, key: Key, slack: Slack, operands: Sequence[Zonotope]) -> None:
+        """The gates of a site: their slack, and zonotopes of their operands."""
+        places = [
+            self.zonotopes.sum([operand], scale[None], shift)
+            for operand, scale, shift in zip(operands, slack.scale, slack.shift, strict=True)
+        ]
+        error = torch.stack([p.error for p in places])
+        value = slack.height - (1 + 1 / TAU) * (slack.bend * error * error).sum(1)  # [2, B, n]
+        finite = torch.isfinite(torch.stack([p.reach for p in places])).all(0)
+        good = finite & (value > 0)
+        place = torch.stack(
+            [torch.cat([p.centre.unsqueeze(-1), p.generators], -1) for p in places], -2
+        ).float()
+        self._sites.append(
+            _Gates(
+                place.masked_fill(~finite[..., None, None], 0.0),
+                value.masked_fill(~good, 0.0).movedim(0, 1),
+                slack.bend.masked_fill(~good.unsqueeze(1), 0.0).permute(2, 0, 3, 1),
             )
         )
         self._places[key] = self._count
-        self._count += height.shape[-1]
+        self._count += value.shape[-1]
 
     def gain(self, coefficients: Mapping[Key, Tensor], rows: int) -> Tensor:
         """What `rows` R of a sweep, whose `coefficients` [B or 1, R, n] these are, win back [B, R]: ≥ 0."""
-        batch = len(self._middle)
-        if not self._gates:
-            return self._middle.new_zeros(batch, rows)
-        held = 0 if self._spread is None else self._spread.gates.height.shape[-1]
-        if self._spread is None or any(self._places.get(key, -1) >= held for key in coefficients):
-            self._spread, held = _Spread.of(_joined(self._gates)), self._count
-        weights = self._middle.new_zeros(batch, rows, held)
-        for key, A in coefficients.items():
-            first = self._places.get(key)
-            if first is not None:
-                n = A.shape[-1]
-                weights[..., first : first + n] = A.clamp_min(0.0)
-                weights[..., first + n : first + 2 * n] = -A.clamp_max(0.0)
-        return self._spread.gain(weights).nan_to_num(nan=0.0, posinf=0.0).clamp_min(0.0)
+        used = [(A, self._places[key]) for key, A in coefficients.items() if key in self._places]
+        if not used:
+            return self._zero.expand(-1, rows)
+        gates = self._gathered()
+        weights = self._zero.new_zeros(len(self._zero), rows, self._count)
+        for A, first in used:
+            weights[..., first : first + A.shape[-1]] = A
+        won = [_won(*one) for one in zip(weights, gates.place, gates.value, gates.bend, strict=True)]
+        return torch.stack(won).nan_to_num(nan=0.0, posinf=0.0).clamp_min(0.0)
+
+    def _gathered(self) -> _Gates:
+        if self._all is None or self._all.place.shape[1] < self._count:
+            size = max(site.place.shape[-1] for site in self._sites)
+            parts = max(site.place.shape[-2] for site in self._sites)
+
+            def wide(t: Tensor, last: int, more: int) -> Tensor:
+                return pad(t, (0, last - t.shape[-1], 0, more)) if more else pad(t, (0, last - t.shape[-1]))
+
+            self._all = _Gates(
+                torch.cat([wide(s.place, size, parts - s.place.shape[-2]) for s in self._sites], 1),
+                torch.cat([s.value for s in self._sites], -1),
+                torch.cat([wide(s.bend, parts, 0) for s in self._sites], 2),
+            )
+        return self._all
 
 
-def _joined(gates: list[_Near]) -> _Near:
-    return _Near(
-        torch.cat([near.place for near in gates], 1),
-        torch.cat([near.error for near in gates], 1),
-        torch.cat([near.height for near in gates], 1),
-        torch.cat([near.loss for near in gates], 1),
-    )
+def _won(weights: Tensor, place: Tensor, value: Tensor, bend: Tensor) -> Tensor:
+    """What rows [R] win back with coefficients `weights` [R, U], from U gates at `place` [U, m, G] with
+    `value` [2, U] and `bend` [2, U, m]."""
+    used = weights.abs().amax(0) > 0
+    weights, place, value, bend = weights[:, used], place[used], value[:, used], bend[:, used]
+    if not place.shape[0]:
+        return weights.sum(-1)
+    place = place[..., (place != 0).any(0).any(0)]
+    place = pad(place, (0, -place.shape[-1] % LANES)).contiguous()
+    worth = torch.where(weights > 0, value[0], value[1]) * weights.abs()
+    count = min(HEAVIEST, round(SHARED / len(weights) ** 0.5), len(place))
+    worth, heaviest = worth.topk(max(1, count), -1)
+    weights = weights.gather(-1, heaviest)
+    omega = torch.where(weights.unsqueeze(-1) > 0, bend[0][heaviest], bend[1][heaviest])
+    omega = omega * weights.abs().unsqueeze(-1)
+    scale = worth[:, :1].clamp_min(TINY)
+    worth, omega = worth / scale, omega / scale.unsqueeze(-1)
+    heavy = worth > FAINT
+    worth, omega = worth.masked_fill(~heavy, 0.0), omega.masked_fill(~heavy.unsqueeze(-1), 0.0)
+    chunk = max(1, TOGETHER // (heaviest.shape[1] * place.shape[1] * place.shape[2]))
+    parts = zip(heaviest.split(chunk), omega.split(chunk), worth.split(chunk), strict=True)
+    return torch.cat([_balance(place, *part) for part in parts]) * scale[:, 0]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Spread:
-    """What J gates with unit weights look at: `trace` Σ D [B]; `sizes` |ŝ|² [B, J]; `within` ŝŝᵀ inside of U,
-    flat [B, J, k²]; `pairs` (ŝᵢ·ŝⱼ)² [B, J, J] float32, and `outside` the same of what U leaves, each ŝᵢ·ŝⱼ
-    up to `slip`·|ŝᵢ||ŝⱼ|."""
-
-    gates: _Near
-    trace: Tensor
-    sizes: Tensor
-    within: Tensor
-    pairs: Tensor
-    outside: Tensor
-    slip: float
-    orthonormal: bool
-
-    @staticmethod
-    def of(gates: _Near) -> _Spread:
-        S = gates.place.float()
-        M = (S * gates.height.float().unsqueeze(-1)).mT @ S
-        D = M.norm(dim=-1).double()  # of every input: it makes the scaled matrix even
-        D = D.clamp_min(1e-6 * D.amax(-1, keepdim=True)).clamp_min(torch.finfo(S.dtype).tiny)
-        scale = D.rsqrt()
-        U = _directions(M.double() * scale.unsqueeze(1) * scale.unsqueeze(2))
-        S = gates.place * scale.unsqueeze(1)
-        inner = S @ U
-        whole, rest = S.float(), (S - inner @ U.mT).float()
-        unity = torch.eye(U.shape[-1], dtype=U.dtype, device=U.device)
-        return _Spread(
-            gates,
-            D.sum(-1) * (1 + SLIP),
-            (S * S).sum(-1) + TINY,
-            (inner.unsqueeze(-1) * inner.unsqueeze(-2)).flatten(2),
-            (whole @ whole.mT).square_(),
-            (rest @ rest.mT).square_(),
-            relative_margin(S.shape[-1], torch.float32),
-            bool((U.mT @ U - unity).abs().amax() <= 1e-12),
-        )
-
-    def gain(self, weights: Tensor) -> Tensor:
-        """[B, R] for weights |λ| [B, R, J]; it may be negative. Each row takes the τ that is best if maximum
-        and trace of M are to each other as for the mean row."""
-        near, share = self.gates, weights.new_tensor(SHARES)[:, None, None]
-        each = near.height * (1 - (1 + 1 / share) * near.error * near.error) - near.loss  # [τ, B, J]
-        taken = each > 0
-        won = weights @ torch.where(taken, each, 0.0).unsqueeze(-1)
-        trace = weights @ torch.where(taken, near.height * self.sizes, 0.0).unsqueeze(-1)
-        mean = weights.mean(1, keepdim=True) * near.height.unsqueeze(1)
-        ratio = SINGLE * self._maximum(mean) / (mean @ self.sizes.unsqueeze(-1)).squeeze(-1).clamp_min(1e-300)
-        best = (won.squeeze(-1) - (1 + share) * ratio * trace.squeeze(-1)).argmax(0)  # [B, R]
-        instance = torch.arange(len(best), device=best.device)[:, None]
-        used = torch.where(taken[best, instance], weights, 0.0) * near.height.unsqueeze(1)
-        found = won.squeeze(-1).gather(0, best.unsqueeze(0))[0] * (1 - SLIP)
-        return found - (1 + share[best, 0, 0]) * self._maximum(used)
-
-    def _maximum(self, weights: Tensor) -> Tensor:
-        """An upper bound [B, R] of max x̂ᵀMx̂ for ω [B, R, J]."""
-        scale = weights.amax(-1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
-        weights = weights / scale
-        single = weights.float()
-        trace = (weights @ self.sizes.unsqueeze(-1)).squeeze(-1) * (1 + SLIP)
-        whole, outside = (
-            ((single @ pairs) * single).sum(-1).double().sqrt() for pairs in (self.pairs, self.outside)
-        )
-        most = whole * (1 + SUMS) + self.slip * trace
-        if not self.orthonormal:
-            return most * self.trace[:, None] * scale.squeeze(-1)
-        k = int(self.within.shape[-1] ** 0.5)
-        inner = (weights @ self.within).unflatten(-1, (k, k))
-        size = inner.flatten(2).norm(dim=-1)
-        power = inner / size.clamp_min(torch.finfo(size.dtype).tiny)[..., None, None]
-        for _ in range(3):
-            power = power @ power
-        alpha = size * (power.flatten(2).norm(dim=-1) + 1e-12) ** (1 / 8) + SLIP * trace
-        gamma = outside * (1 + SUMS) + self.slip * trace
-        least = (outside * (1 - SUMS) - self.slip * trace).clamp_min(0.0)
-        across = ((most * most - size * size - least * least) / 2).clamp_min(0.0) + SLIP * trace * trace
-        largest = (alpha + gamma) / 2 + (((alpha - gamma) / 2).square() + across).sqrt()
-        return torch.minimum(largest, most) * self.trace[:, None] * scale.squeeze(-1)
+def _balance(place: Tensor, pick: Tensor, omega: Tensor, value: Tensor) -> Tensor:
+    """The same [R] for k gates `pick` [R, k] of its own for every row, with ω = `omega` [R, k, m] and `value`
+    [R, k]."""
+    scaled = _compiled if FUNCTIONS and place.device.type == "cpu" else _scaled
+    keep, products, total = scaled(place, pick, omega.float().sqrt(), value.float())
+    won = value.masked_fill(~keep, 0.0).sum(-1) * (1 - SLIP)
+    return won - (1 + TAU) * most(products, total, place.shape[-1])
 
 
-def _directions(M: Tensor) -> Tensor:
-    """Orthonormal columns [B, N, k], nearly the first eigenvectors of M [B, N, N]."""
-    size = M.shape[-1]
+def _scaled(place: Tensor, pick: Tensor, root: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Which gates count [R, k]; for the vectors root·place of these, and zero for the others, a good scaling
+    D, ΣD [R], and the scalar products of the vectors over √D [R, k·m, k·m]."""
+    parts = place.shape[1]
+    vectors = (place[pick] * root.unsqueeze(-1)).flatten(1, 2)
+    keep = value > 0
+    V = _start(place.shape[-1]).to(place.device).expand(len(pick), -1, -1)
+    D = torch.zeros_like(vectors[:, 0])
+    for step in range(ROUNDS):
+        seen = V @ vectors.mT
+        if step == LEAVING:
+            keep = keep & (seen.square().sum(1).unflatten(-1, (-1, parts)).sum(-1) < value)
+            kept = keep.repeat_interleave(parts, -1)
+            seen, vectors = seen * kept.unsqueeze(1), vectors * kept.unsqueeze(-1)
+        pulled = seen @ vectors
+        D = pulled.square().sum(1).sqrt()  # `norm` takes ten times as long
+        V = pulled / D.clamp_min(TINY).unsqueeze(1)
+    D = D + LEAST * D.mean(-1, keepdim=True) + TINY
+    vectors = vectors * D.rsqrt().unsqueeze(1)
+    return keep, vectors @ vectors.mT, D.double().sum(-1)
+
+
+def _compiled(place: Tensor, pick: Tensor, root: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The same by `c/balance.c`."""
+    rows, k, m = root.shape
+    n = place.shape[-1]
+    keep = torch.empty(rows, k, dtype=torch.bool)
+    products, total = root.new_empty(rows, k * m, k * m), root.new_empty(rows, dtype=torch.float64)
+    space = root.new_empty((k * m + 4 + 2 * COLUMNS) * n)
+    order, start = torch.empty(k * m, dtype=torch.int64), _start(n)
+    pick, root, value = (t.contiguous() for t in (pick, root, value))
+    FUNCTIONS[torch.float32](
+        place.data_ptr(), m, n, pick.data_ptr(), root.data_ptr(), value.data_ptr(), rows, k,
+        start.data_ptr(), ROUNDS, LEAVING, LEAST, space.data_ptr(), order.data_ptr(),
+        keep.data_ptr(), products.data_ptr(), total.data_ptr(),
+    )  # fmt: skip
+    return keep, products, total
+
+
+def most(products: Tensor, total: Tensor, entries: int) -> Tensor:
+    """At least max Σⱼ (vⱼ·z)² over |zᵢ| ≤ 1 [R], for scalar products [R, k, k] of vectors of so many
+    `entries` over the roots of any D > 0, whose sum is `total` [R]; entries are up to relatively 16u,
+    products up to γ."""
+    trace = products.diagonal(dim1=1, dim2=2).double().sum(-1) * (1 + SUMS)
+    slip = relative_margin(entries + 64, torch.float32)
+    return (_norm(products) + slip * trace + TINY) * total * (1 + SLIP)
+
+
+def _norm(B: Tensor) -> Tensor:
+    """At least the norms [R] of matrices B [R, k, k], float32.
+
+    With Pᵢ of Frobenius norm 1 and Q = fl(PᵢᵀPᵢ): ‖Pᵢ‖² ≤ ‖Q‖ + γ, and Pᵢ₊₁ = Q / ‖Q‖_F."""
+    slip = relative_margin(B.shape[-1], torch.float32)
+    sizes = []
+    for step in range(SQUARINGS + 1):
+        if step:
+            B = B.mT @ B
+        size = torch.linalg.vector_norm(B, dim=(1, 2), dtype=torch.float64).clamp_min(TINY)
+        sizes.append(size * (1 + 1e-6))
+        B = B / size.float()[:, None, None]
+    found = torch.ones_like(sizes[0])
+    for size in reversed(sizes[1:]):
+        found = (size * found + slip).sqrt()
+    return found * sizes[0]
+
+
+@cache
+def _start(size: int) -> Tensor:
+    """V [COLUMNS, size] to begin with."""
     generator = torch.Generator().manual_seed(0)
-    U = torch.randn(size, min(DIRECTIONS, size), generator=generator, dtype=M.dtype).to(M.device)
-    U = U.expand(len(M), -1, -1)
-    for _ in range(ROUNDS):
-        U = torch.linalg.qr(M @ U).Q
-    return U
+    return normalize(torch.randn(COLUMNS, size, generator=generator), dim=0).contiguous()

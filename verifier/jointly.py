@@ -8,12 +8,13 @@ inside of which branch and bound begins.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from verifier.bounds import Bounds
 from verifier.clipping import DEPTH, GAIN, ROUNDS, above, clips
 from verifier.halfspace import Halfspace
 from verifier.inherit import Inherited
@@ -43,6 +44,7 @@ def jointly(
         known.clone(),
         halfspace.normal.clone(),
         halfspace.constant.clone(),
+        torch.zeros_like(halfspace.constant),
         {
             key: (interval.lower[instance], interval.upper[instance])
             for key, (interval, _) in over.deepest.operands.items()
@@ -60,9 +62,9 @@ def jointly(
     held = instance[still].unique()
     try:
         for k in held[short[held].argsort()]:
-            one = over.select(k.unsqueeze(0)).jointly(watched)
-            for row in still[instance[still] == k].tolist():
-                found.raise_(row, one, ask.select(still.new_tensor([row])))
+            found.all_of(
+                still[instance[still] == k].tolist(), over.select(k.unsqueeze(0)).jointly(watched), ask
+            )
     except _Late:
         pass
     return found.best, Halfspace(found.normal, found.constant), Inherited(found.boxes)
@@ -70,32 +72,66 @@ def jointly(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Raised:
-    """What is known of M questions, row by row replaced by better."""
+    """What is known of M questions, row by row replaced by better; `depth` [M] of the middle of the region in
+    what the half-spaces take away, where they are from here."""
 
     best: Tensor
     normal: Tensor
     constant: Tensor
+    depth: Tensor
     boxes: dict[Key, tuple[Tensor, Tensor]]
 
-    def raise_(self, row: int, one: Regional, ask: Question) -> None:
-        """The question at `row`, about the region of `one`: rounds of clipping go on while they pay."""
-        there = Halfspace(self.normal[[row]], self.constant[[row]])
-        for _ in range(ROUNDS):
-            cut = bool(there.normal.any())
-            bounds = (
-                one.cut_by(torch.zeros_like(ask.goal[:, 0], dtype=torch.int64), there) if cut else one
-            ).deepest
-            with torch.no_grad():
-                found = bounds.minimum(ask.objective)
-            missing = (ask.goal - self.best[row]).amin()
-            if cut:
-                found = ask.goal + above(found, ask.goal).unsqueeze(-1)
-            self.best[row] = torch.maximum(self.best[row], found[0])
-            for key, (interval, _) in bounds.operands.items():
-                self.boxes[key][0][row], self.boxes[key][1][row] = interval.lower[0], interval.upper[0]
-            rose = missing - (ask.goal - self.best[row]).amin()
-            there, depth = clips(bounds, ask).deepest()
-            done = not len(ask.open(self.best[[row]])) or float(depth[0]) <= DEPTH
-            if done or (cut and rose <= GAIN * missing):
+    def all_of(self, rows: Sequence[int], one: Regional, ask: Question) -> None:
+        """The questions at `rows`, all about the region of `one`, the one that is farthest from its answer
+        first. If that stays open the others would be answered in vain."""
+        questions = {row: ask.select(self.depth.new_tensor([row], dtype=torch.long)) for row in rows}
+        for row, question in questions.items():
+            self._note(row, one.deepest, question, cut=False)
+        for row in sorted(rows, key=self._missing(ask)):
+            if not self._raise(row, one, questions[row]):
                 break
-            self.normal[row], self.constant[row] = there.normal[0], there.constant[0]
+
+    def _missing(self, ask: Question) -> Callable[[int], float]:
+        distance = (self.best - ask.goal).amax(-1)
+        return lambda row: float(distance[row])
+
+    def _raise(self, row: int, one: Regional, ask: Question) -> bool:
+        """The question at `row`: rounds of clipping as long as they pay, first those that keep the boxes
+        there are, which are cheap. Whether it is answered."""
+        first = torch.zeros_like(self.depth[:1], dtype=torch.long)
+        for anew in (False, True):
+            for _ in range(ROUNDS):
+                if not len(ask.open(self.best[[row]])):
+                    return True
+                if float(self.depth[row]) <= DEPTH:
+                    return False
+                there = Halfspace(self.normal[[row]], self.constant[[row]])
+                if anew:
+                    bounds = one.cut_by(first, there).deepest
+                else:
+                    boxes = {key: (low[[row]], high[[row]]) for key, (low, high) in self.boxes.items()}
+                    bounds = one.part(first, {}, Inherited(boxes), there)
+                if not self._note(row, bounds, ask, cut=True):
+                    break
+        return not len(ask.open(self.best[[row]]))
+
+    def _note(self, row: int, bounds: Bounds, ask: Question, *, cut: bool) -> bool:
+        """Keep what `bounds` say of the question at `row`; whether that pays."""
+        with torch.no_grad():
+            found = bounds.minimum(ask.objective)
+        missing = float((ask.goal - self.best[row]).amin())
+        if cut:
+            found = ask.goal + above(found, ask.goal).unsqueeze(-1)
+        self.best[row] = torch.maximum(self.best[row], found[0])
+        for key, (interval, _) in bounds.operands.items():
+            low, high = self.boxes[key]
+            low[row] = torch.maximum(low[row], interval.lower[0])
+            high[row] = torch.minimum(high[row], interval.upper[0])
+        there, depth = clips(bounds, ask).deepest()
+        if depth[0] > self.depth[row]:
+            self.normal[row], self.constant[row], self.depth[row] = (
+                there.normal[0],
+                there.constant[0],
+                depth[0],
+            )
+        return missing - float((ask.goal - self.best[row]).amin()) > GAIN * missing

@@ -28,7 +28,7 @@ from verifier.regional import Regional
 from verifier.site import Key
 from verifier.trees import Trees
 
-JOINT_SHARE = 0.5  # of the time that is left, where branching may follow
+JOINT_SHARE = 0.8  # of the time that is left, at most
 
 
 @dataclass(frozen=True, slots=True, eq=False)

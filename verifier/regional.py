@@ -82,7 +82,7 @@ class Regional:
         return Bounds(
             self._program, self.region.select(instances).within(halfspace), self._arithmetic,
             lookback=self._lookback, splits=splits, inherited=inherited, corners=self.corners,
-            progress=self._progress,
+            joint=self._joint, progress=self._progress,
         )  # fmt: skip
 
     def select(self, instances: Tensor) -> Regional:
@@ -98,8 +98,7 @@ class Regional:
     @property
     def can_join(self) -> bool:
         """Whether `jointly` gives anything."""
-        few = all(step.gate.arity <= 2 for step in gate_steps(self._program))
-        return few and self._lookback is None and joins(self.region, self._arithmetic)
+        return self._lookback is None and joins(self._program, self.region, self._arithmetic)
 
     def jointly(self, progress: Callable[[], None]) -> Regional:
         """The same region, where bounds win back what gates cannot lose together."""

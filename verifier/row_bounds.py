@@ -32,7 +32,7 @@ class RowBounds:
 
     `chain` counts the additions to a row's constant, for the rounding model; with a `lookback` sweeps end in
     the boxes that are put into `states`. Where there is a `joint`, rows win back what its gates cannot lose
-    together.
+    together: those of outputs, and with `joint_boxes` all others too.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class RowBounds:
         lookback: int | None,
         relaxed: Mapping[Key, RelaxedGate],
         joint: Joint | None = None,
+        joint_boxes: bool = True,
     ) -> None:
         self._program = program
         self._region = region
@@ -51,6 +52,7 @@ class RowBounds:
         self._lookback = lookback
         self._relaxed = relaxed
         self.joint = joint
+        self._joint_boxes = joint is not None and joint_boxes
         self.rules = LinearRules(region, arithmetic)
         self.chain = chain(program, arithmetic.dtype)
         self.states: dict[Key, list[StateBox]] = {}
@@ -139,27 +141,18 @@ class RowBounds:
             part = {name: A[:, first : first + chunk] for name, A in rows.items()}
             bias = constant[:, first : first + chunk]
             record: dict[Key, Tensor] = {}
-            sweep = self._sweep if self.joint is None else self._sweep_with(self._relaxed, record=record)
+            sweep = self._sweep_with(self._relaxed, record=record) if self._joint_boxes else self._sweep
             if scan is None:
                 swept = sweep.from_program(part, bias)
             else:
                 swept = sweep.from_iteration(scan, iteration, part, bias)
-            yield self._jointly(swept, record)
+            yield self._jointly(swept, record) if self._joint_boxes else swept
 
     def _jointly(self, swept: Swept, record: Mapping[Key, Tensor]) -> Swept:
         """The functions of a sweep with these coefficients, raised by what its gates win back together."""
-        if self.joint is None:
-            return swept
+        assert self.joint is not None
         gain = self.joint.gain(record, swept.constant.shape[-1])
         return replace(swept, constant=swept.constant + gain)
-
-    def functions(
-        self, rows: Mapping[str, Tensor], constant: Tensor, scan: ScanStep | None, iteration: int
-    ) -> tuple[Tensor, Tensor]:
-        """Linear functions of all inputs below rows as `minimum` takes them: [B, R, N] and [B, R]."""
-        swept = joined(list(self._swept(rows, constant, scan, iteration))).expand(self._batch)
-        beside = swept.start, self._region.lower.shape[1] - swept.stop
-        return pad(swept.coefficients, beside), swept.constant
 
     def _minimum(self, swept: Swept) -> tuple[Tensor, Tensor]:
         """Lower bounds [B, R], and whether they stand on linear bounds of states.

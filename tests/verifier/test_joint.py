@@ -11,17 +11,17 @@ import pytest
 import torch
 from torch import Tensor
 
-import verifier.joint
 from parsers import read_onnx
 from parsers.ir import Graph
 from tests.verifier import networks
 from tests.verifier.breaking import smallest_found
 from tests.verifier.networks import NETWORKS, write_network
+from verifier import joint
 from verifier.arithmetic import Arithmetic
 from verifier.bounds import Bounds, Objective
 from verifier.budget import Budget, Depth
 from verifier.evaluator import Evaluator
-from verifier.joint import _Near, _Spread  # pyright: ignore[reportPrivateUsage]
+from verifier.joint import most
 from verifier.program import Block, compile_program
 from verifier.region import Region, ball_region
 from verifier.verify import MarginBounds, Settings, Verifier
@@ -34,56 +34,118 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("networks")
 
 
-def _near(gates: int, inputs: int, kind: str) -> tuple[_Near, Tensor]:
-    """Gates with Σ|s| ≤ 1 and weights [2, 5, J] of rows, some of them awkward."""
-    generator = torch.Generator().manual_seed(gates + inputs)
-    place = torch.randn(2, gates, inputs, generator=generator, dtype=torch.float64)
+Gates = tuple[Tensor, Tensor, Tensor]  # place [U, m, G], ω [R, U, m], value [R, U]
+
+for_both_ways = pytest.mark.parametrize(
+    "scaled",
+    [
+        pytest.param(joint._scaled, id="torch"),  # pyright: ignore[reportPrivateUsage]
+        pytest.param(
+            joint._compiled,  # pyright: ignore[reportPrivateUsage]
+            id="compiled",
+            marks=pytest.mark.skipif(
+                not joint.FUNCTIONS, reason="no compiled library: it needs a C compiler"
+            ),
+        ),
+    ],
+)
+
+
+def _gates(count: int, entries: int, kind: str, parts: int = 2) -> Gates:
+    """Gates with Σ|s| ≤ 1, and weights of five rows, some of them awkward."""
+    generator = torch.Generator().manual_seed(count + entries)
+    place = torch.randn(count, parts, entries, generator=generator)
     if kind == "alike":
-        place = place[:, :1] + 1e-3 * place
+        place = place[:1] + 1e-3 * place
     if kind == "sparse":
-        place[..., inputs // 2 :] = 0.0
+        place[..., entries // 2 :] = 0.0
+        place[::2, 1:] = 0.0  # gates of one operand
     place = place / place.abs().sum(-1, keepdim=True).clamp_min(1e-9)
-    weights = torch.rand(2, 5, gates, generator=generator, dtype=torch.float64)
-    weights[:, 1] = 0.0
-    weights[:, 2, 1:] = 0.0
-    weights[:, 3] *= 10.0 ** -torch.arange(gates)
-    weights[:, 4] *= 1e-30
+    weights = torch.rand(5, count, parts, generator=generator)
+    weights[1] = 0.0
+    weights[2, 1:] = 0.0
+    weights[3] *= 10.0 ** -torch.arange(count)[:, None].clamp_max(30)
     if kind == "uneven":
-        place[:, ::2] *= 1e-12
-        weights[:, :, ::3] *= 1e12
-    one = torch.ones(2, gates, dtype=torch.float64)
-    return _Near(place, 0 * one, one, 0 * one), weights
+        place[::2] *= 1e-6
+        weights[:, ::3] *= 1e-6
+    return place, weights, 0.4 * weights.sum(-1)
 
 
-def _highest(near: _Near, weights: Tensor) -> Tensor:
-    """The most of Σ ω(s·x̂)² that a search among corners finds, [2, R]: convex, so that a corner is best."""
+def _highest(place: Tensor, weights: Tensor) -> float:
+    """The most of Σ ω(s·z)² that a search among corners finds: convex, so that a corner is best."""
+    place, weights = place.double(), weights.double()
     generator = torch.Generator().manual_seed(1)
-    best = torch.zeros(weights.shape[:2], dtype=torch.float64)
-    for b, r in np.ndindex(*best.shape):
-        x = torch.randn(64, near.place.shape[-1], generator=generator, dtype=torch.float64).sign()
-        x = torch.cat([x, near.place[b].sign()])  # all of one gate
-        for _ in range(20):
-            pulled = x @ near.place[b].T
-            best[b, r] = torch.maximum(best[b, r], (pulled.square() @ weights[b, r]).max())
-            x = ((pulled * weights[b, r]) @ near.place[b]).sign()
+    z = torch.randn(64, place.shape[-1], generator=generator, dtype=torch.float64).sign()
+    z = torch.cat([z, place.sign()])  # all of one operand
+    best = 0.0
+    for _ in range(20):
+        pulled = z @ place.T
+        best = max(best, float((pulled.square() @ weights).max()))
+        z = ((pulled * weights) @ place).sign()
     return best
 
 
+def _most(gates: Gates, scaled: Any) -> tuple[Tensor, Tensor]:
+    """Which gates are kept [R, U], and the bound of what they lose [R]."""
+    place, weights, value = gates
+    place = torch.nn.functional.pad(place, (0, -place.shape[-1] % joint.LANES)).contiguous()
+    pick = torch.arange(len(place)).expand(len(weights), -1)
+    keep, products, total = scaled(place, pick, weights.sqrt(), value)
+    return keep, most(products, total, place.shape[-1])
+
+
+@for_both_ways
 @pytest.mark.parametrize("kind", ["random", "alike", "sparse", "uneven"])
-@pytest.mark.parametrize(("gates", "inputs"), [(1, 1), (3, 40), (40, 3), (70, 90)])
-def test_no_corner_is_above_the_maximum(gates: int, inputs: int, kind: str) -> None:
-    near, weights = _near(gates, inputs, kind)
-    bound = _Spread.of(near)._maximum(weights)  # pyright: ignore[reportPrivateUsage]
-    found = _highest(near, weights)
-    assert bool((bound >= found).all())
-    assert bool((bound[:, 1] == 0).all())
+@pytest.mark.parametrize(("count", "entries"), [(1, 1), (3, 40), (40, 3), (70, 90)])
+def test_no_corner_is_above_the_bound(count: int, entries: int, kind: str, scaled: Any) -> None:
+    gates = _gates(count, entries, kind)
+    keep, bound = _most(gates, scaled)
+    for k, one in enumerate(bound):
+        weights = gates[1][k] * keep[k].unsqueeze(-1)
+        assert float(one) >= _highest(gates[0].flatten(0, 1), weights.flatten())
+    assert float(bound[1]) < 1e-9
 
 
-def test_many_gates_are_far_from_being_at_their_ends_together() -> None:
-    near, weights = _near(150, 300, "random")
-    bound = _Spread.of(near)._maximum(weights)  # pyright: ignore[reportPrivateUsage]
-    assert bool((bound[:, 0] < 0.15 * weights[:, 0].sum(-1)).all())
-    assert bool((bound[:, 0] < 6 * _highest(near, weights)[:, 0]).all())
+@for_both_ways
+def test_the_bound_is_nearly_what_a_search_finds(scaled: Any) -> None:
+    """Many gates are far from being at their ends together, and all of them stay."""
+    place, weights, value = _gates(150, 300, "random")
+    keep, bound = _most((place, weights, 10 * value), scaled)
+    assert bool(keep[0].all())
+    assert float(bound[0]) < 0.15 * float(weights[0].sum())
+    assert float(bound[0]) < 2 * _highest(place.flatten(0, 1), weights[0].flatten())
+
+
+@for_both_ways
+def test_gates_that_lose_more_than_they_are_worth_go(scaled: Any) -> None:
+    place, weights, value = _gates(70, 90, "random")
+    value[:, ::2] *= 1e-3
+    keep, bound = _most((place, weights, value), scaled)
+    won = value.masked_fill(~keep, 0.0).sum(-1) - bound
+    _, of_all = _most((place, weights, 1e9 * value), scaled)
+    assert not bool(keep[0, ::2].any())
+    assert float(won[0]) > float(value[0].sum() - of_all[0])
+
+
+@pytest.mark.skipif(not joint.FUNCTIONS, reason="no compiled library: it needs a C compiler")
+def test_both_ways_agree() -> None:
+    one, other = (
+        _most(_gates(70, 90, "random"), way)
+        for way in (joint._scaled, joint._compiled)  # pyright: ignore[reportPrivateUsage]
+    )
+    assert torch.equal(one[0], other[0])
+    torch.testing.assert_close(one[1], other[1], rtol=1e-3, atol=1e-9)
+
+
+@pytest.mark.parametrize("k", [1, 2, 7, 64])
+def test_norms_are_bounded_nearly_at_their_value(k: int) -> None:
+    generator = torch.Generator().manual_seed(k)
+    B = torch.randn(6, k, k, generator=generator)
+    B = (B @ B.mT) * 10.0 ** torch.arange(-15, 15, 5)[:, None, None]
+    exact = torch.linalg.eigvalsh(B.double())[:, -1]
+    found = joint._norm(B)  # pyright: ignore[reportPrivateUsage]
+    assert bool((found >= exact * (1 - 1e-6)).all())
+    assert bool((found <= 1.05 * exact).all())
 
 
 def _posed(name: str, folder: Path, eps: float, count: int = 2) -> tuple[Graph, Block, Region, Objective]:
@@ -117,11 +179,11 @@ def wide(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_many_gates_win_something(name: str, wide: Path) -> None:
     graph, program, region, objective = _posed(name, wide, 0.15, count=1)
     plain = Bounds(program, region, REAL, corners=True)
-    joint = Bounds(program, region, REAL, corners=True, joint=True)
-    lower = joint.minimum(objective)
+    together = Bounds(program, region, REAL, corners=True, joint=True)
+    lower = together.minimum(objective)
     assert bool((lower > plain.minimum(objective) + 0.01).all())
     assert bool((lower <= smallest_found(graph, region, objective.outputs)).all())
-    for key, (interval, _) in joint.operands.items():
+    for key, (interval, _) in together.operands.items():
         before = plain.operands[key][0]
         assert float((interval.upper - interval.lower - before.upper + before.lower).sum()) <= 1e-9
 
@@ -130,7 +192,8 @@ def test_gates_that_never_lose_anything_are_caught(folder: Path, monkeypatch: py
     """One unit alone can well be where its planes touch: to forget that is wrong."""
     monkeypatch.setattr(networks, "HIDDEN", 1)
     (folder / "one").mkdir()
-    monkeypatch.setattr(verifier.joint._Spread, "_maximum", lambda _, weights: 0 * weights.sum(-1))  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(joint, "most", lambda _, total, __: 0 * total)
+    monkeypatch.setattr(joint, "LEAVING", joint.ROUNDS)
     graph, program, region, objective = _posed("rnn_tanh", folder / "one", 0.6)
     lower = Bounds(program, region, REAL, corners=True, joint=True).minimum(objective)
     assert bool((lower > smallest_found(graph, region, objective.outputs) + 1e-3).any())
@@ -138,7 +201,7 @@ def test_gates_that_never_lose_anything_are_caught(folder: Path, monkeypatch: py
 
 def test_no_more_gates_than_pairs_are_formed_of(wide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond that number sites are left out, and the others still count."""
-    monkeypatch.setattr(verifier.joint, "GATES", 130)
+    monkeypatch.setattr(joint, "GATES", 130)
     graph, program, region, objective = _posed("lstm", wide, 0.15, count=1)
     bounds = Bounds(program, region, REAL, corners=True, joint=True)
     lower = bounds.minimum(objective)
@@ -168,9 +231,9 @@ def test_what_clipping_leaves_open_is_proved(wide: Path) -> None:
 def test_branching_begins_in_its_boxes(wide: Path) -> None:
     """Just beyond of what it proves, and with the time for a few parts."""
     budget = Budget(deadline=time.monotonic() + 6)
-    found = _margins(wide, 0.115, budget)
+    found = _margins(wide, 0.13, budget)
     assert found.method.endswith("branching")
-    assert float(found.lower[0]) > float(_margins(wide, 0.115, Budget(depth=Depth.clipping)).lower[0])
+    assert float(found.lower[0]) > float(_margins(wide, 0.13, Budget(depth=Depth.clipping)).lower[0])
 
 
 def test_the_deadline_ends_it_between_gates(wide: Path) -> None:
