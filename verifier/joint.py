@@ -15,7 +15,8 @@ gates and ωⱼₖ = |λⱼ|·bendⱼₖ
                   − (1 + τ)·max { Σ_J ωⱼₖ(sⱼₖ·z)² : |zᵢ| ≤ 1 }.
 
 The maximum is where it counts that gates are many: if all p̂² could be 1 at once it would be Σ ω, and it is a
-part of that, as the same z would have to serve hundreds of gates at a time.
+part of that, as the same z would have to serve hundreds of gates at a time. (Where a half-space cuts the
+region some of the z are in a ball instead of a box, and have one D together.)
 
 Proof of its bound (`most`): for any D > 0 it is at most Σ Dᵢ times the largest eigenvalue of D^-½ M D^-½, for
 M = Σ ω·ssᵀ, which is that of the matrix B of scalar products of the vectors √ω·D^-½s: the norm of B. For any
@@ -70,8 +71,11 @@ SUMS = 1e-3
 TINY = 1e-30
 
 FUNCTIONS = functions(
-    "balance", 1,
-    [POINTER, SIZE, SIZE, *[POINTER] * 3, SIZE, SIZE, POINTER, SIZE, SIZE, ctypes.c_float, *[POINTER] * 5],
+    "balance", 2,
+    [
+        POINTER, SIZE, SIZE, SIZE, *[POINTER] * 3, SIZE, SIZE, POINTER, SIZE, SIZE, ctypes.c_float,
+        *[POINTER] * 5,
+    ],
     [torch.float32],
 )  # fmt: skip
 
@@ -110,7 +114,7 @@ class Joint:
     """Collects gates while a region's boxes are made, and says what rows of sweeps win back by them."""
 
     def __init__(self, region: Region, arithmetic: Arithmetic) -> None:
-        self.zonotopes = Zonotopes(region.within(None), arithmetic)
+        self.zonotopes = Zonotopes(region, arithmetic)
         self._zero = region.lower.new_zeros(len(region), 1)
         self._sites: list[_Gates] = []
         self._places: dict[Key, int] = {}
@@ -153,7 +157,9 @@ class Joint:
         weights = self._zero.new_zeros(len(self._zero), rows, self._count)
         for A, first in used:
             weights[..., first : first + A.shape[-1]] = A
-        won = [_won(*one) for one in zip(weights, gates.place, gates.value, gates.bend, strict=True)]
+        ball = pad(self.zonotopes.ball, (1, gates.place.shape[-1] - 1 - self.zonotopes.ball.shape[-1]))
+        each = zip(weights, gates.place, gates.value, gates.bend, ball, strict=True)
+        won = [_won(*one) for one in each]
         return torch.stack(won).nan_to_num(nan=0.0, posinf=0.0).clamp_min(0.0)
 
     def _gathered(self) -> _Gates:
@@ -172,14 +178,16 @@ class Joint:
         return self._all
 
 
-def _won(weights: Tensor, place: Tensor, value: Tensor, bend: Tensor) -> Tensor:
+def _won(weights: Tensor, place: Tensor, value: Tensor, bend: Tensor, ball: Tensor) -> Tensor:
     """What rows [R] win back with coefficients `weights` [R, U], from U gates at `place` [U, m, G] with
-    `value` [2, U] and `bend` [2, U, m]."""
+    `value` [2, U] and `bend` [2, U, m]; entries of z in the `ball` [G] have a Euclidean norm of at most 1."""
     used = weights.abs().amax(0) > 0
     weights, place, value, bend = weights[:, used], place[used], value[:, used], bend[:, used]
     if not place.shape[0]:
         return weights.sum(-1)
-    place = place[..., (place != 0).any(0).any(0)]
+    needed = (place != 0).any(0).any(0)
+    columns = torch.cat([torch.nonzero(needed & ball)[:, 0], torch.nonzero(needed & ~ball)[:, 0]])
+    place, tied = place[..., columns], int((needed & ball).sum())
     place = pad(place, (0, -place.shape[-1] % LANES)).contiguous()
     worth = torch.where(weights > 0, value[0], value[1]) * weights.abs()
     count = min(HEAVIEST, round(SHARED / len(weights) ** 0.5), len(place))
@@ -193,19 +201,21 @@ def _won(weights: Tensor, place: Tensor, value: Tensor, bend: Tensor) -> Tensor:
     worth, omega = worth.masked_fill(~heavy, 0.0), omega.masked_fill(~heavy.unsqueeze(-1), 0.0)
     chunk = max(1, TOGETHER // (heaviest.shape[1] * place.shape[1] * place.shape[2]))
     parts = zip(heaviest.split(chunk), omega.split(chunk), worth.split(chunk), strict=True)
-    return torch.cat([_balance(place, *part) for part in parts]) * scale[:, 0]
+    return torch.cat([_balance(place, tied, *part) for part in parts]) * scale[:, 0]
 
 
-def _balance(place: Tensor, pick: Tensor, omega: Tensor, value: Tensor) -> Tensor:
+def _balance(place: Tensor, tied: int, pick: Tensor, omega: Tensor, value: Tensor) -> Tensor:
     """The same [R] for k gates `pick` [R, k] of its own for every row, with ω = `omega` [R, k, m] and `value`
-    [R, k]."""
+    [R, k]; the first `tied` entries of z are in a ball."""
     scaled = _compiled if FUNCTIONS and place.device.type == "cpu" else _scaled
-    keep, products, total = scaled(place, pick, omega.float().sqrt(), value.float())
+    keep, products, total = scaled(place, tied, pick, omega.float().sqrt(), value.float())
     won = value.masked_fill(~keep, 0.0).sum(-1) * (1 - SLIP)
     return won - (1 + TAU) * most(products, total, place.shape[-1])
 
 
-def _scaled(place: Tensor, pick: Tensor, root: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _scaled(
+    place: Tensor, tied: int, pick: Tensor, root: Tensor, value: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """Which gates count [R, k]; for the vectors root·place of these, and zero for the others, a good scaling
     D, ΣD [R], and the scalar products of the vectors over √D [R, k·m, k·m]."""
     parts = place.shape[1]
@@ -220,14 +230,18 @@ def _scaled(place: Tensor, pick: Tensor, root: Tensor, value: Tensor) -> tuple[T
             kept = keep.repeat_interleave(parts, -1)
             seen, vectors = seen * kept.unsqueeze(1), vectors * kept.unsqueeze(-1)
         pulled = seen @ vectors
-        D = pulled.square().sum(1).sqrt()  # `norm` takes ten times as long
+        squares = pulled.square().sum(1)  # `norm` takes ten times as long
+        squares[:, :tied] = squares[:, :tied].sum(-1, keepdim=True)
+        D = squares.sqrt()
         V = pulled / D.clamp_min(TINY).unsqueeze(1)
     D = D + LEAST * D.mean(-1, keepdim=True) + TINY
     vectors = vectors * D.rsqrt().unsqueeze(1)
-    return keep, vectors @ vectors.mT, D.double().sum(-1)
+    return keep, vectors @ vectors.mT, D[:, max(tied - 1, 0) :].double().sum(-1)
 
 
-def _compiled(place: Tensor, pick: Tensor, root: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _compiled(
+    place: Tensor, tied: int, pick: Tensor, root: Tensor, value: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """The same by `c/balance.c`."""
     rows, k, m = root.shape
     n = place.shape[-1]
@@ -237,7 +251,7 @@ def _compiled(place: Tensor, pick: Tensor, root: Tensor, value: Tensor) -> tuple
     order, start = torch.empty(k * m, dtype=torch.int64), _start(n)
     pick, root, value = (t.contiguous() for t in (pick, root, value))
     FUNCTIONS[torch.float32](
-        place.data_ptr(), m, n, pick.data_ptr(), root.data_ptr(), value.data_ptr(), rows, k,
+        place.data_ptr(), m, n, tied, pick.data_ptr(), root.data_ptr(), value.data_ptr(), rows, k,
         start.data_ptr(), ROUNDS, LEAVING, LEAST, space.data_ptr(), order.data_ptr(),
         keep.data_ptr(), products.data_ptr(), total.data_ptr(),
     )  # fmt: skip

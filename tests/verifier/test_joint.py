@@ -71,38 +71,45 @@ def _gates(count: int, entries: int, kind: str, parts: int = 2) -> Gates:
     return place, weights, 0.4 * weights.sum(-1)
 
 
-def _highest(place: Tensor, weights: Tensor) -> float:
-    """The most of Σ ω(s·z)² that a search among corners finds: convex, so that a corner is best."""
+def _highest(place: Tensor, weights: Tensor, tied: int = 0) -> float:
+    """The most of Σ ω(s·z)² that a search finds, the first `tied` entries of z being in a ball: it is convex,
+    so that a corner is best."""
+
+    def farthest(z: Tensor) -> Tensor:
+        ball = z[:, :tied] / z[:, :tied].norm(dim=-1, keepdim=True).clamp_min(1e-300)
+        return torch.cat([ball, z[:, tied:].sign()], -1)
+
     place, weights = place.double(), weights.double()
     generator = torch.Generator().manual_seed(1)
-    z = torch.randn(64, place.shape[-1], generator=generator, dtype=torch.float64).sign()
-    z = torch.cat([z, place.sign()])  # all of one operand
+    z = torch.randn(64, place.shape[-1], generator=generator, dtype=torch.float64)
+    z = farthest(torch.cat([z, place]))  # all of one operand
     best = 0.0
     for _ in range(20):
         pulled = z @ place.T
         best = max(best, float((pulled.square() @ weights).max()))
-        z = ((pulled * weights) @ place).sign()
+        z = farthest((pulled * weights) @ place)
     return best
 
 
-def _most(gates: Gates, scaled: Any) -> tuple[Tensor, Tensor]:
+def _most(gates: Gates, scaled: Any, tied: int = 0) -> tuple[Tensor, Tensor]:
     """Which gates are kept [R, U], and the bound of what they lose [R]."""
     place, weights, value = gates
     place = torch.nn.functional.pad(place, (0, -place.shape[-1] % joint.LANES)).contiguous()
     pick = torch.arange(len(place)).expand(len(weights), -1)
-    keep, products, total = scaled(place, pick, weights.sqrt(), value)
+    keep, products, total = scaled(place, tied, pick, weights.sqrt(), value)
     return keep, most(products, total, place.shape[-1])
 
 
 @for_both_ways
 @pytest.mark.parametrize("kind", ["random", "alike", "sparse", "uneven"])
+@pytest.mark.parametrize("tied", [0, 1, 30])
 @pytest.mark.parametrize(("count", "entries"), [(1, 1), (3, 40), (40, 3), (70, 90)])
-def test_no_corner_is_above_the_bound(count: int, entries: int, kind: str, scaled: Any) -> None:
-    gates = _gates(count, entries, kind)
-    keep, bound = _most(gates, scaled)
+def test_no_corner_is_above_the_bound(count: int, entries: int, tied: int, kind: str, scaled: Any) -> None:
+    gates, tied = _gates(count, entries, kind), min(tied, entries)
+    keep, bound = _most(gates, scaled, tied)
     for k, one in enumerate(bound):
         weights = gates[1][k] * keep[k].unsqueeze(-1)
-        assert float(one) >= _highest(gates[0].flatten(0, 1), weights.flatten())
+        assert float(one) >= _highest(gates[0].flatten(0, 1), weights.flatten(), tied)
     assert float(bound[1]) < 1e-9
 
 
@@ -130,7 +137,7 @@ def test_gates_that_lose_more_than_they_are_worth_go(scaled: Any) -> None:
 @pytest.mark.skipif(not joint.FUNCTIONS, reason="no compiled library: it needs a C compiler")
 def test_both_ways_agree() -> None:
     one, other = (
-        _most(_gates(70, 90, "random"), way)
+        _most(_gates(70, 90, "random"), way, 20)
         for way in (joint._scaled, joint._compiled)  # pyright: ignore[reportPrivateUsage]
     )
     assert torch.equal(one[0], other[0])

@@ -54,15 +54,24 @@ INLINE void pull(const float *restrict x, const float *restrict y, const float *
     }
 }
 
-/* D[i], the length of column i of `pulled`, and v, these columns at length 1. */
-INLINE void normalised(const float *restrict pulled, ptrdiff_t n, float *restrict D, float *restrict v)
+/* D[i], the length of column i of `pulled`, and v, these columns at length 1; all of the first `tied` columns count as
+ * one. */
+INLINE void normalised(const float *restrict pulled, ptrdiff_t n, ptrdiff_t tied, float *restrict D, float *restrict v)
 {
+    float together = 0;
     for (ptrdiff_t i = 0; i < n; i++) {
         const float a = pulled[i], b = pulled[n + i], c = pulled[2 * n + i], d = pulled[3 * n + i];
-        const float length = sqrtf(a * a + b * b + c * c + d * d);
-        const float inverse = 1 / (length > TINY ? length : TINY);
+        D[i] = a * a + b * b + c * c + d * d;
+    }
+    for (ptrdiff_t i = 0; i < tied; i++)
+        together += D[i];
+    for (ptrdiff_t i = 0; i < tied; i++)
+        D[i] = together;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const float length = sqrtf(D[i]), inverse = 1 / (length > TINY ? length : TINY);
         D[i] = length;
-        v[i] = a * inverse, v[n + i] = b * inverse, v[2 * n + i] = c * inverse, v[3 * n + i] = d * inverse;
+        for (int c = 0; c < COLUMNS; c++)
+            v[c * n + i] = pulled[c * n + i] * inverse;
     }
 }
 
@@ -111,12 +120,12 @@ INLINE void scalar_products(const float *x, ptrdiff_t count, ptrdiff_t n, ptrdif
 
 /* For each of `rows`: of k gates, of `parts` vectors each, vector p of gate j being root[j][p] * place[pick[j]][p] with n
  * entries, a multiple of 8, those gates that are kept, `keep` [rows, k]; a scaling D for their vectors, `sum` [rows] of
- * whose entries; and the scalar products of these with 1 / D, `gram` [rows, k parts, k parts], zero for the others.
+ * whose entries, one for the first `tied`, which are alike; and the scalar products of these with 1 / D, `gram` [rows, k parts, k parts], zero for the others.
  *
  * V [COLUMNS, n] begins at `start` and climbs for `rounds` rounds; after `leaving` of them those gates go of whose
  * vectors it makes more than their `value` [rows, k]. Entries of D are increased by `least` times their mean. `space` is
  * for (k parts + 3 + 2 COLUMNS + 1) n numbers, `order` for k parts. */
-FASTEST void verifier_balance_float_1(const float *place, ptrdiff_t parts, ptrdiff_t n, const int64_t *pick,
+FASTEST void verifier_balance_float_2(const float *place, ptrdiff_t parts, ptrdiff_t n, ptrdiff_t tied, const int64_t *pick,
                                       const float *root, const float *value, ptrdiff_t rows, ptrdiff_t k,
                                       const float *start, ptrdiff_t rounds, ptrdiff_t leaving, float least,
                                       float *space, int64_t *order, uint8_t *keep, float *gram, double *sum)
@@ -148,7 +157,7 @@ FASTEST void verifier_balance_float_1(const float *place, ptrdiff_t parts, ptrdi
                 products(x + j * n, x + (j + 1) * n, v, n, seen);
                 pull(x + j * n, x + (j + 1) * n, seen, n, pulled);
             }
-            normalised(pulled, n, D, v);
+            normalised(pulled, n, tied, D, v);
         }
         double mean = 0, all = 0;
         for (ptrdiff_t i = 0; i < n; i++)
@@ -156,7 +165,7 @@ FASTEST void verifier_balance_float_1(const float *place, ptrdiff_t parts, ptrdi
         const float more = (float)(mean / n) * least + TINY;
         for (ptrdiff_t i = 0; i < n; i++) {
             D[i] += more;
-            all += D[i];
+            all += i + 1 < tied ? 0 : D[i];
             D[i] = 1 / sqrtf(D[i]);
         }
         for (ptrdiff_t j = 0; j < count; j++)
