@@ -188,7 +188,7 @@ def _won(weights: Tensor, place: Tensor, value: Tensor, bend: Tensor, ball: Tens
     needed = (place != 0).any(0).any(0)
     columns = torch.cat([torch.nonzero(needed & ball)[:, 0], torch.nonzero(needed & ~ball)[:, 0]])
     place, tied = place[..., columns], int((needed & ball).sum())
-    place = pad(place, (0, -place.shape[-1] % LANES)).contiguous()
+    place = pad(place, (0, LANES - place.shape[-1] % LANES)).contiguous()  # one at least
     worth = torch.where(weights > 0, value[0], value[1]) * weights.abs()
     count = min(HEAVIEST, round(SHARED / len(weights) ** 0.5), len(place))
     worth, heaviest = worth.topk(max(1, count), -1)
