@@ -32,8 +32,8 @@ from relaxations.gate import Gate
 from relaxations.polygon import Diagonals
 
 PRICE = 0.4
-SAMPLES: Mapping[int, int] = {1: 41, 2: 11, 3: 7}  # of an operand, by arity
-CELLS: Mapping[int, int] = {1: 16, 2: 8, 3: 4}
+SAMPLES = 216  # in a box, about
+CELLS = 64  # of a box, about
 STEPS = 24  # of the ascent to `bend`
 FADING = 0.8  # its k-th step is k^-FADING as long as the first
 THIN = 1e-7  # half-widths below it, relative to the centre, have no slack
@@ -119,7 +119,7 @@ class _Frame:
     def cells(self) -> tuple[Tensor, Tensor, Diagonals | None, Tensor]:
         """Boxes [k, C, N] of cells, their diagonals, and which have points [C, N]."""
         k = len(self.lower)
-        count = CELLS[k]
+        count = _each(CELLS, k)
         edges = torch.arange(count + 1, dtype=self.lower.dtype, device=self.lower.device) / count
         width = self.upper - self.lower
         at = self.lower[..., None] + width[..., None] * edges  # [k, N, count + 1]
@@ -171,7 +171,7 @@ class _Side:
         """The bend [k, N] with the greatest height − PRICE·Σ bend on samples, nearly: the function is
         concave, and grows with bendₖ where the lowest sample is at a p̂ₖ² above PRICE."""
         frame = self.frame
-        p = frame.points(SAMPLES[self.gate.arity])
+        p = frame.points(_each(SAMPLES, self.gate.arity))
         apart = self.gate.function(*p, **self.parameters) - (slope[:, None] * p).sum(0) - at_zero
         apart = (apart if self.below else -apart).clamp_min(0.0)
         place = (frame.scale[:, None] * p + frame.shift[:, None]).square()
@@ -186,6 +186,11 @@ class _Side:
             uphill = place.gather(1, where.expand(len(p), 1, -1))[:, 0] - PRICE
             bend = (bend + scale * uphill / (k + 1) ** FADING).clamp_min(0.0)
         return best
+
+
+def _each(total: int, k: int) -> int:
+    """How many along each of k operands make about `total`."""
+    return max(2, round(total ** (1 / k)))
 
 
 def _grid(line: Tensor, k: int) -> Tensor:

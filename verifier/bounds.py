@@ -46,8 +46,8 @@ class Bounds:
     intervals.
 
     `corners` cuts the boxes of those gates for which it pays (`Gate.corners`) by diagonals. `joint` wins back
-    what gates cannot lose together (`verifier.joint`); it is for float64, boxes of inputs, and sweeps without
-    a `lookback`.
+    what gates cannot lose together (`verifier.joint`): for all boxes, or, inside of `inherited` ones, for
+    objectives only; it is for float64, boxes of inputs, and sweeps without a `lookback`.
     """
 
     def __init__(

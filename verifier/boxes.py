@@ -236,14 +236,16 @@ class SiteWalk:
 
     def _join(self, step: GateStep, iteration: int, zonotopes: ZonotopePass | None) -> None:
         """Add the gate to those of which rows win something back together."""
-        joint, site = self.rows.joint, self.sites.get((id(step), iteration))
-        if joint is None or site is None or zonotopes is None:
+        joint = self.rows.joint
+        if joint is None or zonotopes is None:
             return
+        site = self.sites[id(step), iteration]
         taken = joint.takes(step.size)
         if taken:
             found = slack(step.gate, site.planes, site.lower, site.upper, step.parameters, site.diagonals)
             joint.add((id(step), iteration), found, zonotopes.operands(step))
         zonotopes.gate(site, fresh=taken)
+        self._progress()
 
     def _planes(
         self, step: GateStep, iteration: int, lower: Tensor, upper: Tensor, cut: Diagonals | None

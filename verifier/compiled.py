@@ -10,8 +10,6 @@ from typing import Any
 import torch
 
 POINTER, SIZE = ctypes.c_void_p, ctypes.c_ssize_t
-
-
 NAMES = {torch.float64: "double", torch.float32: "float"}
 
 

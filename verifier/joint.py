@@ -30,7 +30,7 @@ of two to three.
 
 Rounding. M, D and J are what they are in float32. What is computed from them, entries x of the vectors, errs
 relatively by less than 16u, and B by γ of the products of magnitudes: at most `slip`·tr B in the norm, as the
-norm of a matrix of magnitudes is at most that of Frobenius. A square PᵀP of ‖P‖_F = 1 errs by γ in the norm.
+norm of a matrix of magnitudes is at most that of Frobenius.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ from verifier.region import Region
 from verifier.site import Key
 from verifier.zonotope import Zonotope, Zonotopes
 
-GATES = 4096  # units of gates, both sides counted, that count at most
-ENTRIES = 1 << 26  # of the generators of one value, at most
+GATES = 4096  # units of gates that count at most
+ENTRIES = 1 << 25  # of the generators of one value, at most
 TOGETHER = 1 << 20  # entries of vectors that are worked on at once: they stay in the processor's cache
 HEAVIEST = 256  # gates of a row that are looked at, and
 SHARED = 850  # over the root of the number of rows: what they cost goes with their square
@@ -63,11 +63,10 @@ LANES = 8  # entries that it takes at a time
 ROUNDS = 10  # in which it climbs
 LEAVING = 5  # the round after which gates are left out
 SQUARINGS = 5
-TAU = 1e-4
+TAU = 1e-4  # τ: errors are rounding, so that 1/τ of their squares is nothing
 LEAST = 1e-3  # of the mean of D: less does not pay
-FAINT = 1e-12  # of the greatest ω: what is less is left out
-SLIP = 1e-9
-SUMS = 1e-3
+FAINT = 1e-12  # of what the heaviest gate is worth: what is less is left out
+SLIP = 1e-9  # of sums in double precision
 TINY = 1e-30
 
 FUNCTIONS = functions(
@@ -95,7 +94,7 @@ def _sizes(block: Block) -> list[int]:
         if isinstance(step, GateStep):
             sizes.append(step.size)
         else:
-            sizes += [form.size for form in step.sequences] + _sizes(step.body)
+            sizes += [form.size for form in (*step.initial, *step.sequences)] + _sizes(step.body)
     return sizes
 
 
@@ -181,17 +180,17 @@ class Joint:
 def _won(weights: Tensor, place: Tensor, value: Tensor, bend: Tensor, ball: Tensor) -> Tensor:
     """What rows [R] win back with coefficients `weights` [R, U], from U gates at `place` [U, m, G] with
     `value` [2, U] and `bend` [2, U, m]; entries of z in the `ball` [G] have a Euclidean norm of at most 1."""
-    used = weights.abs().amax(0) > 0
+    used = (weights != 0).any(0)
+    if not bool(used.any()):
+        return torch.zeros_like(weights[:, 0])
     weights, place, value, bend = weights[:, used], place[used], value[:, used], bend[:, used]
-    if not place.shape[0]:
-        return weights.sum(-1)
     needed = (place != 0).any(0).any(0)
     columns = torch.cat([torch.nonzero(needed & ball)[:, 0], torch.nonzero(needed & ~ball)[:, 0]])
     place, tied = place[..., columns], int((needed & ball).sum())
     place = pad(place, (0, LANES - place.shape[-1] % LANES)).contiguous()  # one at least
     worth = torch.where(weights > 0, value[0], value[1]) * weights.abs()
-    count = min(HEAVIEST, round(SHARED / len(weights) ** 0.5), len(place))
-    worth, heaviest = worth.topk(max(1, count), -1)
+    count = min(HEAVIEST, len(place), max(1, round(SHARED / len(weights) ** 0.5)))
+    worth, heaviest = worth.topk(count, -1)
     weights = weights.gather(-1, heaviest)
     omega = torch.where(weights.unsqueeze(-1) > 0, bend[0][heaviest], bend[1][heaviest])
     omega = omega * weights.abs().unsqueeze(-1)
@@ -261,16 +260,19 @@ def _compiled(
 def most(products: Tensor, total: Tensor, entries: int) -> Tensor:
     """At least max Σⱼ (vⱼ·z)² over |zᵢ| ≤ 1 [R], for scalar products [R, k, k] of vectors of so many
     `entries` over the roots of any D > 0, whose sum is `total` [R]; entries are up to relatively 16u,
-    products up to γ."""
-    trace = products.diagonal(dim1=1, dim2=2).double().sum(-1) * (1 + SUMS)
+    products up to γ. With more entries than that says anything for, it is infinite."""
     slip = relative_margin(entries + 64, torch.float32)
+    if slip > 0.5:
+        return torch.full_like(total, torch.inf)
+    trace = products.diagonal(dim1=1, dim2=2).double().sum(-1) * (1 + slip)
     return (_norm(products) + slip * trace + TINY) * total * (1 + SLIP)
 
 
 def _norm(B: Tensor) -> Tensor:
     """At least the norms [R] of matrices B [R, k, k], float32.
 
-    With Pᵢ of Frobenius norm 1 and Q = fl(PᵢᵀPᵢ): ‖Pᵢ‖² ≤ ‖Q‖ + γ, and Pᵢ₊₁ = Q / ‖Q‖_F."""
+    With Pᵢ of Frobenius norm 1 and Q = fl(PᵢᵀPᵢ): ‖Pᵢ‖² ≤ ‖Q‖ + γ, and Pᵢ₊₁ = Q / ‖Q‖_F up to 2u in the norm,
+    which `slip`, more than 2γ, has room for."""
     slip = relative_margin(B.shape[-1], torch.float32)
     sizes = []
     for step in range(SQUARINGS + 1):

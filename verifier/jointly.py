@@ -1,8 +1,8 @@
 """Questions that clipping leaves open, once more with what gates cannot lose together.
 
-Bounds with a `verifier.joint` take seconds and not hundredths of one, so instances come one by one, those
-nearest to being answered first, and each row is clipped by itself. What stays open has smaller boxes then,
-inside of which branch and bound begins.
+Bounds with a `verifier.joint` take up to seconds and not hundredths of one, so instances come one by one,
+those nearest to being answered first, and each row is clipped by itself. What stays open has smaller boxes
+then, inside of which branch and bound begins.
 """
 
 from __future__ import annotations
@@ -87,13 +87,10 @@ class _Raised:
         questions = {row: ask.select(self.depth.new_tensor([row], dtype=torch.long)) for row in rows}
         for row, question in questions.items():
             self._note(row, one.deepest, question, cut=False)
-        for row in sorted(rows, key=self._missing(ask)):
+        distance = (self.best - ask.goal).amax(-1).tolist()
+        for row in sorted(rows, key=distance.__getitem__):
             if not self._raise(row, one, questions[row]):
                 break
-
-    def _missing(self, ask: Question) -> Callable[[int], float]:
-        distance = (self.best - ask.goal).amax(-1)
-        return lambda row: float(distance[row])
 
     def _raise(self, row: int, one: Regional, ask: Question) -> bool:
         """The question at `row`: rounds of clipping as long as they pay, first those that keep the boxes

@@ -15,8 +15,8 @@ magnitudes; |z| ≤ 1. With reach(v) ≥ |centre| + Σ|generators| + error, all 
 at most γ_k·Σ|s|·reach, which is added to `error`. What the network itself rounds is added too, and a gate's
 new generator takes over all errors of its operands.
 
-The parallel planes are as close to each other as can be: how far a generator goes is what others have to live
-with.
+The parallel planes are nearly as close to each other as can be (`relaxations.parallel`): the longer
+generators are, the more can be lost along them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from relaxations import offsets
+from relaxations.parallel import parallel
 from verifier.affine import AffineForm
 from verifier.arithmetic import Arithmetic, gamma
 from verifier.dual import relative_margin
@@ -37,12 +37,8 @@ from verifier.program import Block, GateStep, ScanStep
 from verifier.region import Region
 from verifier.site import Site
 
-SHARES = (0.0, 0.5, 1.0)  # from the mean slope of a gate's planes to its own at the centre
-PACE = tuple(0.3 * 0.8**k for k in range(12))  # of the descent
-NARROW = 1e-9  # half-widths below it count as it in the descent
 LIGHT = 0.05  # of the greatest entry of a half-space's normal: what is lighter stays in its box
 DEEP = 0.2  # γ, below which the box is kept
-NEAR = 1e-3  # half-widths that a difference goes to both sides
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,7 +70,7 @@ class Zonotopes:
 
     the least for γ = h/‖a‖₁: a ball takes the place of the box for those entries, the `ball` [B, N], in which
     a is not small, and y in units of what is left the place of z; over the other entries a·z is at least
-    −Σ|aᵢ|, which h gives away. In the middle of the box gates would be where none is left.
+    −Σ|aᵢ|, which h gives away. The inequality is true of any γ ≥ 0.
     """
 
     def __init__(self, region: Region, arithmetic: Arithmetic) -> None:
@@ -90,6 +86,8 @@ class Zonotopes:
             self._recentre(region.halfspace)
 
     def _recentre(self, halfspace: Halfspace) -> None:
+        """Around what `halfspace` leaves of the box. The sums for h err by less than the margin that it is
+        lowered by, new middles by 3u of what is added up."""
         a = halfspace.normal * self._radius
         size = a.abs()
         h = (halfspace.normal * self._middle).sum(-1) + halfspace.constant
@@ -98,12 +96,12 @@ class Zonotopes:
         inside = size >= LIGHT * size.amax(-1, keepdim=True)
         total = (size * inside).sum(-1).clamp_min(1e-300)
         h = h - (size * ~inside).sum(-1)
-        gamma = (h / total).clamp(max=1.0)
-        used = gamma > DEEP
-        gamma = torch.where(used, gamma, 0.0)
-        left = (total * (1 + gamma * gamma) - 2 * gamma * h).clamp_min(1e-6 * total) * (1 + 1e-9)
+        shift = (h / total).clamp(max=1.0)  # γ
+        used = shift > DEEP
+        shift = torch.where(used, shift, 0.0)
+        left = (total * (1 + shift * shift) - 2 * shift * h).clamp_min(1e-6 * total) * (1 + 1e-9)
         self.ball = inside & used.unsqueeze(-1)
-        moved = gamma.unsqueeze(-1) * a.sign() * self._radius
+        moved = shift.unsqueeze(-1) * a.sign() * self._radius
         stretched = self._radius * (left.unsqueeze(-1) / size).sqrt()
         self._error = torch.where(self.ball, 4 * self._unit * (self._middle.abs() + self._radius), 0.0)
         self._middle = torch.where(self.ball, self._middle - moved, self._middle)
@@ -145,14 +143,16 @@ class Zonotopes:
         rounding = rounding + 4 * gamma(form.depth + width + 16, self._unit)
         return self._made(centre, generators, error + rounding * reach)
 
-    def gate(self, site: Site, operands: Sequence[Zonotope], *, fresh: bool = True) -> Zonotope:
+    def gate(self, site: Site, operands: Sequence[Zonotope], *, fresh: bool) -> Zonotope:
         """The output of a gate within whose region the `operands` are: of two parallel planes around it the
         middle, and for each unit a new generator, or an error where none is wanted."""
-        planes = _parallel(site)
-        centre, half = (planes.low + planes.high) / 2, (planes.high - planes.low) / 2
+        step, mean = site.step, (site.planes.lower_slope + site.planes.upper_slope) / 2
+        planes = parallel(step.gate, mean, site.lower, site.upper, step.parameters, site.diagonals)
+        low, high = planes.lower_offset, planes.upper_offset
+        centre, half = (low + high) / 2, (high - low) / 2
         found = self.sum(operands, planes.slope, centre)
         half = half + found.error + site.gate_error
-        half = half + 4 * self._unit * (planes.low.abs() + planes.high.abs() + half)
+        half = half + 4 * self._unit * (low.abs() + high.abs() + half)
         if not fresh:
             return self._made(found.centre, found.generators, half)
         self.count += half.shape[-1]
@@ -235,67 +235,3 @@ class ScanZonotopes:
         known |= dict(zip(self._scan.finals, self._states, strict=True))
         for name, frames in zip(self._scan.stacked, self._frames, strict=True):
             known[name] = self._outer.rules.joined([frames[k] for k in range(self._scan.length)])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Parallel:
-    """Parallel planes around gates: their slope [k, B, n], both offsets [B, n], and the way in which the
-    slope is to be changed so that they come closer [k, B, n]."""
-
-    slope: Tensor
-    low: Tensor
-    high: Tensor
-    closer: Tensor
-
-    @staticmethod
-    def of(site: Site, slope: Tensor) -> _Parallel:
-        """The gap is convex in the slope: what is open between both planes turns around the places where they
-        touch the gate."""
-        step = site.step
-        with torch.enable_grad():
-            leaf = slope.clone().requires_grad_(True)
-            low, high = offsets(
-                step.gate, leaf, leaf, site.lower, site.upper, step.parameters, diagonals=site.diagonals
-            )
-            (closer,) = torch.autograd.grad((low - high).sum(), leaf)
-        return _Parallel(slope, low.detach(), high.detach(), closer)
-
-    def or_else(self, other: _Parallel) -> _Parallel:
-        """The closer ones."""
-        better = other.high - other.low < self.high - self.low
-        return _Parallel(
-            *(
-                torch.where(better, getattr(other, name), getattr(self, name))
-                for name in ("slope", "low", "high", "closer")
-            )
-        )
-
-
-def _parallel(site: Site) -> _Parallel:
-    """Parallel planes around the gates of a site, nearly as close as any: the best of a few slopes, and a
-    descent from there. Any slope is sound."""
-    mean = (site.planes.lower_slope + site.planes.upper_slope) / 2
-    own = _gradient(site).nan_to_num(0.0, 0.0, 0.0)
-    half = ((site.upper - site.lower) / 2).clamp_min(NARROW)
-    best = _Parallel.of(site, mean)
-    for share in SHARES[1:]:
-        best = best.or_else(_Parallel.of(site, mean + share * (own - mean)))
-    for pace in PACE:
-        way = best.closer / half
-        length = pace * (best.high - best.low) / way.square().sum(0).clamp_min(NARROW)
-        best = best.or_else(_Parallel.of(site, best.slope + length * way / half))
-    return best
-
-
-def _gradient(site: Site) -> Tensor:
-    """The slope [k, B, n] of the gate around the centre of its box, by differences."""
-    centre, half = (site.lower + site.upper) / 2, (site.upper - site.lower) / 2
-    found = []
-    for k, step in enumerate(NEAR * half):
-        moved = torch.zeros_like(half)
-        moved[k] = step
-        ahead, behind = (
-            site.step.gate.function(*at, **site.step.parameters) for at in (centre + moved, centre - moved)
-        )
-        found.append((ahead - behind) / (2 * step))
-    return torch.stack(found)

@@ -55,7 +55,7 @@ def test_heights_that_only_samples_allow_are_caught(monkeypatch: pytest.MonkeyPa
     gate = GATES["sigmoid_tanh"]
     lower, upper = boxes(gate, {})
     found = planes(gate, lower, upper)
-    monkeypatch.setattr(module, "SAMPLES", {2: 3})
+    monkeypatch.setattr(module, "SAMPLES", 9)
     points = inside_of(lower, upper, torch.rand(2, 600, lower.shape[1], dtype=torch.float64))
     assert _least(gate, found, slack(gate, found, lower, upper), points, {}) >= -1e-6
     cells = module._Frame.cells  # pyright: ignore[reportPrivateUsage]

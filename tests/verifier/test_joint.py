@@ -206,7 +206,7 @@ def test_gates_that_never_lose_anything_are_caught(folder: Path, monkeypatch: py
     assert bool((lower > smallest_found(graph, region, objective.outputs) + 1e-3).any())
 
 
-def test_no_more_gates_than_pairs_are_formed_of(wide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sites_beyond_the_limit_are_left_out(wide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond that number sites are left out, and the others still count."""
     monkeypatch.setattr(joint, "GATES", 130)
     graph, program, region, objective = _posed("lstm", wide, 0.15, count=1)

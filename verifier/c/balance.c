@@ -100,8 +100,8 @@ INLINE ptrdiff_t staying(float *x, ptrdiff_t n, ptrdiff_t parts, const float *va
     return left;
 }
 
-/* Scalar products of the `count` vectors x, of n entries, an even number of vectors: those of a and b go to the places
- * at[a] and at[b] of `gram` [k, k]. */
+/* Scalar products of the `count` vectors x, of n entries, after which there are three of zeros: that of a and b goes to
+ * gram[at[a]][at[b]], and to the place beyond the diagonal; `gram` is [k, k]. */
 INLINE void scalar_products(const float *x, ptrdiff_t count, ptrdiff_t n, ptrdiff_t k, const int64_t *at, float *gram)
 {
     for (ptrdiff_t row = 0; row < count; row += 2) {
@@ -120,15 +120,17 @@ INLINE void scalar_products(const float *x, ptrdiff_t count, ptrdiff_t n, ptrdif
 
 /* For each of `rows`: of k gates, of `parts` vectors each, vector p of gate j being root[j][p] * place[pick[j]][p] with n
  * entries, a multiple of 8, those gates that are kept, `keep` [rows, k]; a scaling D for their vectors, `sum` [rows] of
- * whose entries, one for the first `tied`, which are alike; and the scalar products of these with 1 / D, `gram` [rows, k parts, k parts], zero for the others.
+ * whose entries, one for the first `tied`, which are alike; and the scalar products of these with 1 / D, `gram` [rows,
+ * k parts, k parts], zero for the others.
  *
  * V [COLUMNS, n] begins at `start` and climbs for `rounds` rounds; after `leaving` of them those gates go of whose
  * vectors it makes more than their `value` [rows, k]. Entries of D are increased by `least` times their mean. `space` is
  * for (k parts + 3 + 2 COLUMNS + 1) n numbers, `order` for k parts. */
-FASTEST void verifier_balance_float_2(const float *place, ptrdiff_t parts, ptrdiff_t n, ptrdiff_t tied, const int64_t *pick,
-                                      const float *root, const float *value, ptrdiff_t rows, ptrdiff_t k,
-                                      const float *start, ptrdiff_t rounds, ptrdiff_t leaving, float least,
-                                      float *space, int64_t *order, uint8_t *keep, float *gram, double *sum)
+FASTEST void verifier_balance_float_2(const float *place, ptrdiff_t parts, ptrdiff_t n, ptrdiff_t tied,
+                                      const int64_t *pick, const float *root, const float *value, ptrdiff_t rows,
+                                      ptrdiff_t k, const float *start, ptrdiff_t rounds, ptrdiff_t leaving,
+                                      float least, float *space, int64_t *order, uint8_t *keep, float *gram,
+                                      double *sum)
 {
     const ptrdiff_t most = k * parts;
     float *x = space, *v = x + (most + 3) * n, *pulled = v + COLUMNS * n, *D = pulled + COLUMNS * n;
