@@ -31,7 +31,7 @@ from relaxations.bounds import Planes, offset
 from relaxations.gate import Gate
 from relaxations.polygon import Diagonals
 
-PRICE = 0.4
+PRICE = 0.35
 SAMPLES = 216  # in a box, about
 CELLS = 64  # of a box, about
 STEPS = 24  # of the ascent to `bend`

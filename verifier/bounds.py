@@ -13,6 +13,7 @@ from verifier.arithmetic import Arithmetic
 from verifier.boxes import SiteWalk
 from verifier.inherit import Inherited
 from verifier.interval import Interval, interval_of
+from verifier.joint import Joint
 from verifier.program import Block
 from verifier.region import Region
 from verifier.relaxed import RelaxedGate
@@ -121,8 +122,12 @@ class Bounds:
         """The backward sweep of `minimum` alone; differentiable in the planes of `relaxed`, which replace
         the sites' own, and in `multipliers` of the splits. `record` receives the coefficients of every gate.
         Meaningless for `lost` and for `empty` instances."""
-        A, constant = self.swept_rows(objective, relaxed, multipliers, record)
-        return constant + self.region.minimum(A) - self.uncertainty(objective)
+        joint, record = self._recorded(relaxed, record)
+        A, constant = self._swept(objective, relaxed, multipliers, record)
+        found = constant + self.region.minimum(A)
+        if joint is not None and record is not None:
+            found = torch.maximum(found, joint.minimum(A, constant, 0, record))
+        return found - self.uncertainty(objective)
 
     def swept_rows(
         self,
@@ -133,6 +138,27 @@ class Bounds:
     ) -> tuple[Tensor, Tensor]:
         """Linear functions of the inputs below the objective's rows: coefficients [B, R, N] and constants
         [B, R]; arguments as for `swept_minimum`."""
+        joint, record = self._recorded(relaxed, record)
+        A, constant = self._swept(objective, relaxed, multipliers, record)
+        if joint is not None and record is not None:
+            constant = constant + joint.raised(record, constant.shape[-1])
+        return A, constant
+
+    def _recorded(
+        self, relaxed: Mapping[Key, RelaxedGate] | None, record: dict[Key, Tensor] | None
+    ) -> tuple[Joint | None, dict[Key, Tensor] | None]:
+        """What gates can be taken together by, which is for the sites' own planes, and where a sweep puts the
+        coefficients that it needs."""
+        joint = self._rows.joint if relaxed is None else None
+        return joint, {} if record is None and joint is not None else record
+
+    def _swept(
+        self,
+        objective: Objective,
+        relaxed: Mapping[Key, RelaxedGate] | None,
+        multipliers: Mapping[Key, Multiplier] | None,
+        record: dict[Key, Tensor] | None,
+    ) -> tuple[Tensor, Tensor]:
         A, constant = self._rows.of_outputs(objective.outputs, self._outputs, relaxed, multipliers, record)
         if objective.inputs is not None:
             A = A + objective.inputs

@@ -107,7 +107,8 @@ class Methods:
             best, planes = found.best, found.planes
         if budget.depth >= Depth.clipping and len(ask.open(best)):
             return self._row_by_row(over, ask, best, planes, budget)
-        return Minimum(best, self.names[reached], True, ask.why(bounds, best))
+        finished = reached < Depth.slopes or _ended(budget, ask.open(best))
+        return Minimum(best, self.names[reached], finished, ask.why(bounds, best))
 
     def _row_by_row(
         self,
@@ -160,7 +161,8 @@ class Methods:
             for k, factor in zip(some.tolist(), factors, strict=True):
                 outlook[k] = max(outlook.get(k, 1.0), factor)
         raised = known.index_put(rows, best)
-        finished = reached < Depth.branching or bool(settled[ask.open(raised)].all())
+        still = ask.open(raised)
+        finished = _ended(budget, still[~settled[still]])
         return Minimum(raised, self.names[reached], finished, ask.why(bounds, raised, outlook))
 
     def _branch(
@@ -191,3 +193,8 @@ class Methods:
                 trees, root or over.deepest, over.part, budget, planes=planes, effort=effort, trend=trend
             )
         return above, trend.outlook()
+
+
+def _ended(budget: Budget, still: Tensor) -> bool:
+    """Whether more time would not help those that are `still` open."""
+    return not len(still) or not budget.over

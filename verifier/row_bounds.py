@@ -93,8 +93,14 @@ class RowBounds:
     ) -> Tensor:
         """Lower bounds [B, R] of rows [B or 1, R, n] over variables of the body of `scan` at `iteration`, or
         of the program where there is no scan, plus `constant` [B or 1, R]."""
-        parts = self._swept(rows, constant, scan, iteration)
-        return torch.cat([self._minimum(part)[0] for part in parts], -1)
+        found = []
+        for swept, record in self._swept(rows, constant, scan, iteration):
+            best = self._minimum(swept)[0]
+            if self._joint_boxes and self.joint is not None:
+                more = self.joint.minimum(swept.coefficients, swept.constant, swept.start, record)
+                best = torch.maximum(best, more)
+            found.append(best)
+        return torch.cat(found, -1)
 
     def of_forms(
         self,
@@ -110,7 +116,7 @@ class RowBounds:
         if linear is None:
             found = self.minimum(*self._start(forms), scan, iteration)
         else:
-            swept = joined(list(self._swept(*self._start(forms), scan, iteration)))
+            swept = joined([part for part, _ in self._swept(*self._start(forms), scan, iteration)])
             found, better = self._minimum(swept)
             start = 0
             for form, error in zip(forms, errors, strict=True):
@@ -133,8 +139,9 @@ class RowBounds:
 
     def _swept(
         self, rows: Mapping[str, Tensor], constant: Tensor, scan: ScanStep | None, iteration: int
-    ) -> Iterator[Swept]:
-        """Sweeps of as many rows at a time as memory is for."""
+    ) -> Iterator[tuple[Swept, dict[Key, Tensor]]]:
+        """Sweeps of as many rows at a time as memory is for; with the coefficients of every gate, where its
+        boxes win something by a `joint`."""
         entries = self._batch * max((A.shape[-1] for A in rows.values()), default=1)
         chunk = max(64, ROW_ENTRIES // entries)
         for first in range(0, constant.shape[-1], chunk):
@@ -143,16 +150,9 @@ class RowBounds:
             record: dict[Key, Tensor] = {}
             sweep = self._sweep_with(self._relaxed, record=record) if self._joint_boxes else self._sweep
             if scan is None:
-                swept = sweep.from_program(part, bias)
+                yield sweep.from_program(part, bias), record
             else:
-                swept = sweep.from_iteration(scan, iteration, part, bias)
-            yield self._jointly(swept, record) if self._joint_boxes else swept
-
-    def _jointly(self, swept: Swept, record: Mapping[Key, Tensor]) -> Swept:
-        """The functions of a sweep with these coefficients, raised by what its gates win back together."""
-        assert self.joint is not None
-        gain = self.joint.gain(record, swept.constant.shape[-1])
-        return replace(swept, constant=swept.constant + gain)
+                yield sweep.from_iteration(scan, iteration, part, bias), record
 
     def _minimum(self, swept: Swept) -> tuple[Tensor, Tensor]:
         """Lower bounds [B, R], and whether they stand on linear bounds of states.
@@ -200,9 +200,6 @@ class RowBounds:
         in the planes of `relaxed`, which replace those of the object, and in `multipliers` of the splits;
         `record` receives the coefficients of every gate."""
         sweep = self._sweep
-        jointly = self.joint is not None and relaxed is None  # the slack is that of the object's planes
-        if jointly and record is None:
-            record = {}
         if relaxed is not None or multipliers is not None or record is not None:
             sweep = self._sweep_with(self._relaxed if relaxed is None else relaxed, multipliers, record)
         rows: dict[str, Tensor] = {}
@@ -218,8 +215,6 @@ class RowBounds:
                 added = linear_map.adjoint(A)
                 rows[name] = rows[name] + added if name in rows else added
         swept = sweep.from_program(rows, constant)
-        if jointly and record is not None:
-            swept = self._jointly(swept, record)
         swept = self._chosen(swept, self._minimum(swept)[1]) if swept.met else swept.expand(self._batch)
         return swept.coefficients, swept.constant
 

@@ -32,13 +32,9 @@ from relaxations.parallel import parallel
 from verifier.affine import AffineForm
 from verifier.arithmetic import Arithmetic, gamma
 from verifier.dual import relative_margin
-from verifier.halfspace import Halfspace
 from verifier.program import Block, GateStep, ScanStep
 from verifier.region import Region
 from verifier.site import Site
-
-LIGHT = 0.05  # of the greatest entry of a half-space's normal: what is lighter stays in its box
-DEEP = 0.2  # γ, below which the box is kept
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,57 +57,22 @@ class Zonotope:
 
 
 class Zonotopes:
-    """How zonotopes over `region`, a box, are made and carried on, in `arithmetic`.
-
-    Where a half-space cuts the region, only points near one corner are left of it. With a·z + h ≤ 0 for that,
-    h > 0, and sᵢ the sign of aᵢ, the points y = z + γs around the middle −γs of what is left have
-
-        Σ|aᵢ|yᵢ² = Σ|aᵢ|(zᵢ² + γ²) + 2γ·a·z ≤ ‖a‖₁(1 + γ²) − 2γh,
-
-    the least for γ = h/‖a‖₁: a ball takes the place of the box for those entries, the `ball` [B, N], in which
-    a is not small, and y in units of what is left the place of z; over the other entries a·z is at least
-    −Σ|aᵢ|, which h gives away. The inequality is true of any γ ≥ 0.
-    """
+    """How zonotopes over `region`, a box, are made and carried on, in `arithmetic`: the inputs are `middle` +
+    `radius`·z [B, N]."""
 
     def __init__(self, region: Region, arithmetic: Arithmetic) -> None:
         self._batch, self.count = region.lower.shape
         self._arithmetic = arithmetic
         self._unit = arithmetic.unit
+        self.middle = region.middle
         # up to the farther end, and what the difference rounds
         radius = torch.maximum(region.upper - region.middle, region.middle - region.lower)
-        self._radius = radius = radius * (1 + 8 * self._unit)
-        self._middle, self._error = region.middle, torch.zeros_like(radius)
-        self.ball = torch.zeros_like(radius, dtype=torch.bool)
-        if region.halfspace is not None:
-            self._recentre(region.halfspace)
-
-    def _recentre(self, halfspace: Halfspace) -> None:
-        """Around what `halfspace` leaves of the box. The sums for h err by less than the margin that it is
-        lowered by, new middles by 3u of what is added up."""
-        a = halfspace.normal * self._radius
-        size = a.abs()
-        h = (halfspace.normal * self._middle).sum(-1) + halfspace.constant
-        terms = (halfspace.normal * self._middle).abs().sum(-1) + halfspace.constant.abs() + size.sum(-1)
-        h = h - 4 * relative_margin(a.shape[-1], a.dtype) * terms
-        inside = size >= LIGHT * size.amax(-1, keepdim=True)
-        total = (size * inside).sum(-1).clamp_min(1e-300)
-        h = h - (size * ~inside).sum(-1)
-        shift = (h / total).clamp(max=1.0)  # γ
-        used = shift > DEEP
-        shift = torch.where(used, shift, 0.0)
-        left = (total * (1 + shift * shift) - 2 * shift * h).clamp_min(1e-6 * total) * (1 + 1e-9)
-        self.ball = inside & used.unsqueeze(-1)
-        moved = shift.unsqueeze(-1) * a.sign() * self._radius
-        stretched = self._radius * (left.unsqueeze(-1) / size).sqrt()
-        self._error = torch.where(self.ball, 4 * self._unit * (self._middle.abs() + self._radius), 0.0)
-        self._middle = torch.where(self.ball, self._middle - moved, self._middle)
-        self._radius = torch.where(self.ball, stretched, self._radius)
+        self.radius = radius * (1 + 8 * self._unit)
 
     def inputs(self, start: int, stop: int) -> Zonotope:
         """The inputs from `start` to `stop`."""
-        radius = self._radius[:, start:stop]
-        generators = pad(torch.diag_embed(radius), (start, 0))
-        return self._made(self._middle[:, start:stop], generators, self._error[:, start:stop])
+        radius, middle = self.radius[:, start:stop], self.middle[:, start:stop]
+        return self._made(middle, pad(torch.diag_embed(radius), (start, 0)), torch.zeros_like(middle))
 
     def joined(self, parts: Sequence[Zonotope]) -> Zonotope:
         """One value after the other."""

@@ -1,4 +1,4 @@
-"""What gates cannot lose together: maxima against search, bounds against points, wrong ones caught."""
+"""What gates cannot lose together: bounds against points, wrong ones caught."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from parsers import read_onnx
 from parsers.ir import Graph
@@ -21,7 +20,7 @@ from verifier.arithmetic import Arithmetic
 from verifier.bounds import Bounds, Objective
 from verifier.budget import Budget, Depth
 from verifier.evaluator import Evaluator
-from verifier.joint import most
+from verifier.halfspace import Halfspace
 from verifier.program import Block, compile_program
 from verifier.region import Region, ball_region
 from verifier.verify import MarginBounds, Settings, Verifier
@@ -32,127 +31,6 @@ REAL = Arithmetic(deployed=False)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("networks")
-
-
-Gates = tuple[Tensor, Tensor, Tensor]  # place [U, m, G], ω [R, U, m], value [R, U]
-
-for_both_ways = pytest.mark.parametrize(
-    "scaled",
-    [
-        pytest.param(joint._scaled, id="torch"),  # pyright: ignore[reportPrivateUsage]
-        pytest.param(
-            joint._compiled,  # pyright: ignore[reportPrivateUsage]
-            id="compiled",
-            marks=pytest.mark.skipif(
-                not joint.FUNCTIONS, reason="no compiled library: it needs a C compiler"
-            ),
-        ),
-    ],
-)
-
-
-def _gates(count: int, entries: int, kind: str, parts: int = 2) -> Gates:
-    """Gates with Σ|s| ≤ 1, and weights of five rows, some of them awkward."""
-    generator = torch.Generator().manual_seed(count + entries)
-    place = torch.randn(count, parts, entries, generator=generator)
-    if kind == "alike":
-        place = place[:1] + 1e-3 * place
-    if kind == "sparse":
-        place[..., entries // 2 :] = 0.0
-        place[::2, 1:] = 0.0  # gates of one operand
-    place = place / place.abs().sum(-1, keepdim=True).clamp_min(1e-9)
-    weights = torch.rand(5, count, parts, generator=generator)
-    weights[1] = 0.0
-    weights[2, 1:] = 0.0
-    weights[3] *= 10.0 ** -torch.arange(count)[:, None].clamp_max(30)
-    if kind == "uneven":
-        place[::2] *= 1e-6
-        weights[:, ::3] *= 1e-6
-    return place, weights, 0.4 * weights.sum(-1)
-
-
-def _highest(place: Tensor, weights: Tensor, tied: int = 0) -> float:
-    """The most of Σ ω(s·z)² that a search finds, the first `tied` entries of z being in a ball: it is convex,
-    so that a corner is best."""
-
-    def farthest(z: Tensor) -> Tensor:
-        ball = z[:, :tied] / z[:, :tied].norm(dim=-1, keepdim=True).clamp_min(1e-300)
-        return torch.cat([ball, z[:, tied:].sign()], -1)
-
-    place, weights = place.double(), weights.double()
-    generator = torch.Generator().manual_seed(1)
-    z = torch.randn(64, place.shape[-1], generator=generator, dtype=torch.float64)
-    z = farthest(torch.cat([z, place]))  # all of one operand
-    best = 0.0
-    for _ in range(20):
-        pulled = z @ place.T
-        best = max(best, float((pulled.square() @ weights).max()))
-        z = farthest((pulled * weights) @ place)
-    return best
-
-
-def _most(gates: Gates, scaled: Any, tied: int = 0) -> tuple[Tensor, Tensor]:
-    """Which gates are kept [R, U], and the bound of what they lose [R]."""
-    place, weights, value = gates
-    place = torch.nn.functional.pad(place, (0, -place.shape[-1] % joint.LANES)).contiguous()
-    pick = torch.arange(len(place)).expand(len(weights), -1)
-    keep, products, total = scaled(place, tied, pick, weights.sqrt(), value)
-    return keep, most(products, total, place.shape[-1])
-
-
-@for_both_ways
-@pytest.mark.parametrize("kind", ["random", "alike", "sparse", "uneven"])
-@pytest.mark.parametrize("tied", [0, 1, 30])
-@pytest.mark.parametrize(("count", "entries"), [(1, 1), (3, 40), (40, 3), (70, 90)])
-def test_no_corner_is_above_the_bound(count: int, entries: int, tied: int, kind: str, scaled: Any) -> None:
-    gates, tied = _gates(count, entries, kind), min(tied, entries)
-    keep, bound = _most(gates, scaled, tied)
-    for k, one in enumerate(bound):
-        weights = gates[1][k] * keep[k].unsqueeze(-1)
-        assert float(one) >= _highest(gates[0].flatten(0, 1), weights.flatten(), tied)
-    assert float(bound[1]) < 1e-9
-
-
-@for_both_ways
-def test_the_bound_is_nearly_what_a_search_finds(scaled: Any) -> None:
-    """Many gates are far from being at their ends together, and all of them stay."""
-    place, weights, value = _gates(150, 300, "random")
-    keep, bound = _most((place, weights, 10 * value), scaled)
-    assert bool(keep[0].all())
-    assert float(bound[0]) < 0.15 * float(weights[0].sum())
-    assert float(bound[0]) < 2 * _highest(place.flatten(0, 1), weights[0].flatten())
-
-
-@for_both_ways
-def test_gates_that_lose_more_than_they_are_worth_go(scaled: Any) -> None:
-    place, weights, value = _gates(70, 90, "random")
-    value[:, ::2] *= 1e-3
-    keep, bound = _most((place, weights, value), scaled)
-    won = value.masked_fill(~keep, 0.0).sum(-1) - bound
-    _, of_all = _most((place, weights, 1e9 * value), scaled)
-    assert not bool(keep[0, ::2].any())
-    assert float(won[0]) > float(value[0].sum() - of_all[0])
-
-
-@pytest.mark.skipif(not joint.FUNCTIONS, reason="no compiled library: it needs a C compiler")
-def test_both_ways_agree() -> None:
-    one, other = (
-        _most(_gates(70, 90, "random"), way, 20)
-        for way in (joint._scaled, joint._compiled)  # pyright: ignore[reportPrivateUsage]
-    )
-    assert torch.equal(one[0], other[0])
-    torch.testing.assert_close(one[1], other[1], rtol=1e-3, atol=1e-9)
-
-
-@pytest.mark.parametrize("k", [1, 2, 7, 64])
-def test_norms_are_bounded_nearly_at_their_value(k: int) -> None:
-    generator = torch.Generator().manual_seed(k)
-    B = torch.randn(6, k, k, generator=generator)
-    B = (B @ B.mT) * 10.0 ** torch.arange(-15, 15, 5)[:, None, None]
-    exact = torch.linalg.eigvalsh(B.double())[:, -1]
-    found = joint._norm(B)  # pyright: ignore[reportPrivateUsage]
-    assert bool((found >= exact * (1 - 1e-6)).all())
-    assert bool((found <= 1.05 * exact).all())
 
 
 def _posed(name: str, folder: Path, eps: float, count: int = 2) -> tuple[Graph, Block, Region, Objective]:
@@ -195,12 +73,33 @@ def test_many_gates_win_something(name: str, wide: Path) -> None:
         assert float((interval.upper - interval.lower - before.upper + before.lower).sum()) <= 1e-9
 
 
+@pytest.mark.parametrize("cut", [0.3, 0.8])
+@pytest.mark.parametrize("name", ["lstm", "gru", "rnn_tanh"])
+def test_a_half_space_counts(name: str, cut: float, wide: Path) -> None:
+    """Bounds hold at points behind it, and most are higher than without."""
+    graph, program, region, objective = _posed(name, wide, 0.3, count=1)
+    generator = torch.Generator().manual_seed(0)
+    normal = torch.randn(region.lower.shape, generator=generator, dtype=torch.float64)
+    radius = (region.upper - region.lower) / 2
+    z = 2 * torch.rand(4000, normal.shape[1], generator=generator, dtype=torch.float64) - 1
+    z[::2] = z[::2].sign()
+    z = cut * -normal.sign() + (1 - cut) * z
+    x = region.middle + radius * z
+    constant = -(x @ normal.T).quantile(0.5, 0)
+    x = x[(x @ normal.T + constant)[:, 0] <= 0]
+    values = Evaluator(graph).flat(x) @ objective.outputs[0].T
+    inside = region.within(Halfspace(normal, constant))
+    lower = Bounds(program, inside, REAL, corners=True, joint=True).minimum(objective)
+    without = Bounds(program, region, REAL, corners=True, joint=True).minimum(objective)
+    assert bool((lower <= values.amin(0) + 1e-12).all())
+    assert float((lower - without).mean()) > 0.001
+
+
 def test_gates_that_never_lose_anything_are_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One unit alone can well be where its planes touch: to forget that is wrong."""
     monkeypatch.setattr(networks, "HIDDEN", 1)
     (folder / "one").mkdir()
-    monkeypatch.setattr(joint, "most", lambda _, total, __: 0 * total)
-    monkeypatch.setattr(joint, "LEAVING", joint.ROUNDS)
+    monkeypatch.setattr(joint, "least", lambda terms, *_: terms.value.sum(-1))
     graph, program, region, objective = _posed("rnn_tanh", folder / "one", 0.6)
     lower = Bounds(program, region, REAL, corners=True, joint=True).minimum(objective)
     assert bool((lower > smallest_found(graph, region, objective.outputs) + 1e-3).any())
@@ -238,9 +137,9 @@ def test_what_clipping_leaves_open_is_proved(wide: Path) -> None:
 def test_branching_begins_in_its_boxes(wide: Path) -> None:
     """Just beyond of what it proves, and with the time for a few parts."""
     budget = Budget(deadline=time.monotonic() + 6)
-    found = _margins(wide, 0.13, budget)
+    found = _margins(wide, 0.15, budget)
     assert found.method.endswith("branching")
-    assert float(found.lower[0]) > float(_margins(wide, 0.13, Budget(depth=Depth.clipping)).lower[0])
+    assert float(found.lower[0]) > float(_margins(wide, 0.15, Budget(depth=Depth.clipping)).lower[0])
 
 
 def test_the_deadline_ends_it_between_gates(wide: Path) -> None:
