@@ -115,7 +115,7 @@ def test_no_corner_is_below_the_bound(count: int, entries: int, kind: str, cut: 
     for row in range(ROWS):
         bound = float(found[row] + terms.value[row, keep[row]].sum())
         assert bound <= _lowest(terms, row, keep[row], exact, half) + 1e-12
-        assert bound > -1e9 or float(linear[row].abs().max()) == 0.0
+        assert bound > -1e9
 
 
 @for_both_ways
@@ -197,10 +197,9 @@ def test_linear_parts_beyond_single_precision_count() -> None:
     linear = 1e6 * linear
     found = least(terms, linear)
     for row in range(ROWS):
-        every = torch.ones(40, dtype=torch.bool)
         z = torch.cat([torch.ones(1, dtype=torch.float64), -linear[row, 1:].sign()])[None]
         each = terms.value[row] - (terms.omega[row] * (terms.place.double() @ z[0]) ** 2).sum(-1)
-        assert float(found[row]) <= float(z[0] @ linear[row] + each[every].clamp_min(0.0).sum())
+        assert float(found[row]) <= float(z[0] @ linear[row] + each.clamp_min(0.0).sum())
 
 
 @pytest.mark.parametrize(
