@@ -13,7 +13,6 @@ from verifier.arithmetic import Arithmetic
 from verifier.boxes import SiteWalk
 from verifier.inherit import Inherited
 from verifier.interval import Interval, interval_of
-from verifier.joint import Joint
 from verifier.program import Block
 from verifier.region import Region
 from verifier.relaxed import RelaxedGate
@@ -82,7 +81,7 @@ class Bounds:
             ]
         self.sites, self.operands = walk.sites, walk.operands
         self.lost, self.empty = walk.lost, walk.empty
-        self._relaxed, self._rows = walk.relaxed, walk.rows
+        self._relaxed, self._rows, self._joint = walk.relaxed, walk.rows, walk.rows.joint
 
     def output_interval(self) -> Interval:
         """Interval of all outputs, flattened and concatenated [B, m], from intervals alone."""
@@ -104,7 +103,7 @@ class Bounds:
             plain = plain + self.region.minimum(objective.inputs.expand(len(self.region), -1, -1))
         best = never_nan(plain - self.uncertainty(objective))
         if self._backward:
-            best = torch.maximum(best, never_nan(self.swept_minimum(objective)))
+            best = torch.maximum(best, never_nan(self._joint_minimum(objective)))
         return self.settled(best)
 
     def settled(self, bounds: Tensor) -> Tensor:
@@ -119,45 +118,42 @@ class Bounds:
         multipliers: Mapping[Key, Multiplier] | None = None,
         record: dict[Key, Tensor] | None = None,
     ) -> Tensor:
-        """The backward sweep of `minimum` alone; differentiable in the planes of `relaxed`, which replace
-        the sites' own, and in `multipliers` of the splits. `record` receives the coefficients of every gate.
-        Meaningless for `lost` and for `empty` instances."""
-        joint, record = self._recorded(relaxed, record)
+        """The backward sweep of `minimum` alone, every gate for itself; differentiable in the planes of
+        `relaxed`, which replace the sites' own, and in `multipliers` of the splits. `record` receives the
+        coefficients of every gate. Meaningless for `lost` and for `empty` instances."""
         A, constant = self._swept(objective, relaxed, multipliers, record)
-        found = constant + self.region.minimum(A)
-        if joint is not None and record is not None:
-            found = torch.maximum(found, joint.minimum(A, constant, 0, record))
-        return found - self.uncertainty(objective)
+        return constant + self.region.minimum(A) - self.uncertainty(objective)
 
     def swept_rows(
         self,
         objective: Objective,
         relaxed: Mapping[Key, RelaxedGate] | None = None,
         multipliers: Mapping[Key, Multiplier] | None = None,
-        record: dict[Key, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Linear functions of the inputs below the objective's rows: coefficients [B, R, N] and constants
-        [B, R]; arguments as for `swept_minimum`."""
-        joint, record = self._recorded(relaxed, record)
-        A, constant = self._swept(objective, relaxed, multipliers, record)
-        if joint is not None and record is not None:
-            constant = constant + joint.raised(record, constant.shape[-1])
-        return A, constant
+        [B, R], those through the sites' own planes raised by what gates cannot lose together; arguments as
+        for `swept_minimum`."""
+        if self._joint is None or relaxed is not None:
+            return self._swept(objective, relaxed, multipliers)
+        record: dict[Key, Tensor] = {}
+        A, constant = self._swept(objective, None, multipliers, record)
+        return A, constant + self._joint.raised(record, constant.shape[-1])
 
-    def _recorded(
-        self, relaxed: Mapping[Key, RelaxedGate] | None, record: dict[Key, Tensor] | None
-    ) -> tuple[Joint | None, dict[Key, Tensor] | None]:
-        """What gates can be taken together by, which is for the sites' own planes, and where a sweep puts the
-        coefficients that it needs."""
-        joint = self._rows.joint if relaxed is None else None
-        return joint, {} if record is None and joint is not None else record
+    def _joint_minimum(self, objective: Objective) -> Tensor:
+        """`swept_minimum` through the sites' own planes, with what gates cannot lose together."""
+        if self._joint is None:
+            return self.swept_minimum(objective)
+        record: dict[Key, Tensor] = {}
+        A, constant = self._swept(objective, record=record)
+        found = torch.maximum(constant + self.region.minimum(A), self._joint.minimum(A, constant, 0, record))
+        return found - self.uncertainty(objective)
 
     def _swept(
         self,
         objective: Objective,
-        relaxed: Mapping[Key, RelaxedGate] | None,
-        multipliers: Mapping[Key, Multiplier] | None,
-        record: dict[Key, Tensor] | None,
+        relaxed: Mapping[Key, RelaxedGate] | None = None,
+        multipliers: Mapping[Key, Multiplier] | None = None,
+        record: dict[Key, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         A, constant = self._rows.of_outputs(objective.outputs, self._outputs, relaxed, multipliers, record)
         if objective.inputs is not None:

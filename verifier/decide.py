@@ -28,12 +28,12 @@ from verifier.halfspace import Halfspace
 from verifier.hunt import Hunt
 from verifier.inherit import Inherited
 from verifier.layout import layout_of
+from verifier.leaves import Leaves, worth_splitting
 from verifier.multipliers import multipliers
 from verifier.optimise import ascend
 from verifier.question import Question
-from verifier.rows import Rows
 from verifier.splits import Key, Part, Splits
-from verifier.trees import Trees, next_leaves
+from verifier.trees import Trees
 
 # (instance of every part, its splits, what it inherits, where its counterexamples are) → bounds of the parts
 MakeBounds = Callable[[Tensor, Splits, Inherited, Halfspace], Bounds]
@@ -65,40 +65,6 @@ class Effort:
     def batch(self) -> int:
         """Leaves that are split together."""
         return max(1, self.parts // (2 * self.candidates))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Leaves(Rows):
-    """Open parts [N] over a `Layout` with P operand units and S entries of planes: their `tree`, how far the
-    best row is `above` its goal; splits `part_*` [N, P], infinite where there is none; boxes `*` [N, P];
-    `planes` [N, 2, S]; multipliers `beta` [N, 2, P]; candidates for the next split [N, m]: `unit`, `point`,
-    and `worth`, 0 where there is nothing to split; the half-space of its counterexamples, `normal` [N, n] and
-    `constant` [N], the `depth` [N] of the region's middle in what that takes away, and how deep it was when
-    the boxes of the part were last made anew."""
-
-    tree: Tensor
-    above: Tensor
-    part_lower: Tensor
-    part_upper: Tensor
-    lower: Tensor
-    upper: Tensor
-    planes: Tensor
-    beta: Tensor
-    unit: Tensor
-    point: Tensor
-    worth: Tensor
-    normal: Tensor
-    constant: Tensor
-    depth: Tensor
-    renewed: Tensor
-
-    def halves(self, unit: Tensor, point: Tensor) -> _Leaves:
-        """Both parts of every leaf cut at `unit`, `point` [N]: all lower halves, then all upper ones."""
-        place = torch.arange(len(self.tree), device=self.tree.device)
-        twice = self.select(place.repeat(2))
-        twice.part_upper[place, unit] = point
-        twice.part_lower[place + len(place), unit] = point
-        return twice
 
 
 def branch_and_bound(
@@ -133,7 +99,7 @@ def branch_and_bound(
         leaves = leaves.select(torch.nonzero(~done)[:, 0])
         if trend is not None:
             trend.note(nodes, proved.scatter_reduce(0, leaves.tree, leaves.above, "amin"))
-        chosen = _chosen(leaves, trees, search.batch(), effort.leaves)
+        chosen = worth_splitting(leaves, trees, search.batch(), effort.leaves)
         if not len(chosen) or budget.over or nodes >= effort.nodes:
             break
         rest = torch.ones(len(leaves.tree), dtype=torch.bool, device=chosen.device)
@@ -143,15 +109,6 @@ def branch_and_bound(
         leaves = leaves.select(torch.nonzero(rest)[:, 0]).join(children)
         budget.progress()
     return proved.scatter_reduce(0, leaves.tree, leaves.above, "amin")
-
-
-def _chosen(leaves: _Leaves, trees: Trees, count: int, most: int) -> Tensor:
-    """Up to `count` leaves to split; with more than `most` open ones, those nearest to being proved."""
-    ready = leaves.worth[:, 0] > 0
-    if len(leaves.tree) <= most:
-        return next_leaves(trees, leaves.tree, leaves.above, ready, count)
-    places = torch.nonzero(ready)[:, 0]
-    return places[leaves.above[places].argsort(descending=True)][:count]
 
 
 class _Search:
@@ -188,12 +145,12 @@ class _Search:
         fit = 0.25 * (self._deadline - time.monotonic()) / max(seconds, 1e-9)
         return int(max(1, min(self._effort.batch, count * min(fit, 4.0))))
 
-    def roots(self) -> _Leaves:
+    def roots(self) -> Leaves:
         """One leaf a tree."""
         trees = self._trees
         lower, upper, planes = (t[trees.instance] for t in (*self._boxes, self._planes))
         nothing = torch.zeros_like(lower[:, :1])
-        leaves = _Leaves(
+        leaves = Leaves(
             torch.arange(len(lower), device=lower.device),
             (trees.known - trees.goal).amax(-1),
             torch.full_like(lower, -torch.inf),
@@ -212,7 +169,7 @@ class _Search:
         )
         return self._improved(leaves, self._bounds(leaves), self._effort.root_steps)
 
-    def children(self, leaves: _Leaves) -> _Leaves:
+    def children(self, leaves: Leaves) -> Leaves:
         """Both halves of every leaf, each bounded and with candidates for its next split."""
         begun = time.monotonic()
         halves = leaves.halves(*self._best_split(leaves))
@@ -220,7 +177,7 @@ class _Search:
         self._last = len(leaves.tree), time.monotonic() - begun
         return improved
 
-    def _renewed(self, leaves: _Leaves) -> _Leaves:
+    def _renewed(self, leaves: Leaves) -> Leaves:
         """The leaves, the boxes of some of them made anew over what their half-spaces leave."""
         effort = self._effort
         ready = (leaves.depth > effort.depth) & (leaves.depth > leaves.renewed + effort.deeper)
@@ -232,7 +189,7 @@ class _Search:
             leaves = leaves.put(places, better)
         return leaves
 
-    def _best_split(self, leaves: _Leaves) -> tuple[Tensor, Tensor]:
+    def _best_split(self, leaves: Leaves) -> tuple[Tensor, Tensor]:
         """The unit and the point [N] where each leaf is cut."""
         count, m = leaves.unit.shape
         if m == 1:
@@ -253,7 +210,7 @@ class _Search:
         best = both.argmax(-1, keepdim=True)
         return leaves.unit.gather(-1, best)[:, 0], leaves.point.gather(-1, best)[:, 0]
 
-    def _bounds(self, leaves: _Leaves, anew: bool = False) -> Bounds:
+    def _bounds(self, leaves: Leaves, anew: bool = False) -> Bounds:
         """Bounds of parts with what they inherit; with their planes and boxes made `anew`, inside the old
         ones."""
         layout = self._layout
@@ -273,11 +230,11 @@ class _Search:
         inherited = Inherited(boxes, layout.by_site(leaves.planes), diagonals)
         return self._make(instance, splits, inherited, halfspace)
 
-    def _multipliers(self, leaves: _Leaves, bounds: Bounds) -> dict[Key, Tensor]:
+    def _multipliers(self, leaves: Leaves, bounds: Bounds) -> dict[Key, Tensor]:
         beta = self._layout.by_operand(leaves.beta)
         return {key: beta[key].movedim(1, 0) for key in bounds.splits}
 
-    def _improved(self, leaves: _Leaves, bounds: Bounds, steps: int) -> _Leaves:
+    def _improved(self, leaves: Leaves, bounds: Bounds, steps: int) -> Leaves:
         """What an ascent of `steps` from `bounds` makes of `leaves`."""
         effort = self._effort
         objective, goal = self._trees.of(leaves.tree), self._trees.goal[leaves.tree]
@@ -295,7 +252,7 @@ class _Search:
             bounds, ask, bounds.relaxed_with(found.planes), multipliers(bounds, found.beta)
         ).deepest()
         deeper = depth > leaves.depth
-        return _Leaves(
+        return Leaves(
             leaves.tree,
             torch.maximum(above(found.best, goal), leaves.above),  # a part is no worse than the whole
             leaves.part_lower,
