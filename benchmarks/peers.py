@@ -134,10 +134,12 @@ def main() -> None:
     parser.add_argument("--save", type=Path, help="append the verdicts to this file")
     parser.add_argument("--survive", type=Path, help="attack what a saved run certified")
     parser.add_argument(
-        "--restarts", type=int, default=6,
+        "--restarts",
+        type=int,
+        default=6,
         help="of --survive: starts for each other class; with the one along all classes that is 1 + N · "
         "(classes − 1) descents for each image and seed (55 by default, %(default)s starts)",
-    )  # fmt: skip
+    )
     parser.add_argument("--steps", type=int, default=500, help="of --survive: of every descent")
     options = parser.parse_args()
     methods = options.method or ["planes", "corners", "slopes", "clipping"]

@@ -59,20 +59,28 @@ class Benchmark:
 
 BENCHMARKS = (
     Benchmark(
-        "starv_mnist_lstm15", SHORT,
-        {"StarV": (94, 72, 26, 10, 3), "auto_LiRPA": (94, 66, 19, 4, 1)}, (98, 93, 88, 75, 53),
+        "starv_mnist_lstm15",
+        SHORT,
+        {"StarV": (94, 72, 26, 10, 3), "auto_LiRPA": (94, 66, 19, 4, 1)},
+        (98, 93, 88, 75, 53),
     ),
     Benchmark(
-        "starv_mnist_gru15", SHORT,
-        {"StarV": (92, 73, 31, 8, 0), "auto_LiRPA": (93, 71, 22, 3, 0)}, (96, 93, 89, 81, 65),
+        "starv_mnist_gru15",
+        SHORT,
+        {"StarV": (92, 73, 31, 8, 0), "auto_LiRPA": (93, 71, 22, 3, 0)},
+        (96, 93, 89, 81, 65),
     ),
     Benchmark(
-        "starv_mnist_lstm30", LONG,
-        {"StarV": (100, 94, 88, 73, 44), "auto_LiRPA": (100, 95, 89, 73, 43)}, (100, 100, 95, 95, 93),
+        "starv_mnist_lstm30",
+        LONG,
+        {"StarV": (100, 94, 88, 73, 44), "auto_LiRPA": (100, 95, 89, 73, 43)},
+        (100, 100, 95, 95, 93),
     ),
     Benchmark(
-        "starv_mnist_gru30", LONG,
-        {"StarV": (98, 95, 87, 65, 42), "auto_LiRPA": (100, 96, 87, 67, 41)}, (100, 98, 97, 97, 93),
+        "starv_mnist_gru30",
+        LONG,
+        {"StarV": (98, 95, 87, 65, 42), "auto_LiRPA": (100, 96, 87, 67, 41)},
+        (100, 98, 97, 97, 93),
     ),
     Benchmark("prover_mnist_04f_032h_1l", PROVER, {"DeepPrism": (98, 89, 72, 23)}, (98, 98, 98, 91)),
     Benchmark("prover_mnist_04f_064h_1l", PROVER, {"DeepPrism": (98, 92, 81, 38)}, (99, 99, 99, 95)),
@@ -80,4 +88,4 @@ BENCHMARKS = (
     Benchmark("prover_mnist_07f_032h_1l", PROVER, {"DeepPrism": (92, 71, 32, 3)}, (98, 98, 94, 93)),
     Benchmark("prover_mnist_04f_032h_2l", PROVER, {}, None),
     Benchmark("prover_mnist_04f_032h_3l", PROVER, {}, None),
-)  # fmt: skip
+)

@@ -61,8 +61,11 @@ def verdict(command: list[str], case: Case, timeout: float) -> str:
     try:
         done = subprocess.run(
             [*command, "verify", str(case.query), *arguments, "--timeout", str(timeout)],
-            capture_output=True, text=True, timeout=timeout, check=False,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
         return "late"
     match = re.search(r"\b(unsat|sat|unknown)\b", done.stdout, re.IGNORECASE)
@@ -97,8 +100,10 @@ def main() -> int:
     for check in ("opset", "vnnlib", "serialise-assignments"):
         done = subprocess.run(
             [suite, "compliance", check, "--solver", options.solver],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         print(f"compliance {check}: {done.stdout.strip()}")
     return 1 if tally["wrong"] else 0
 

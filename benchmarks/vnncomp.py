@@ -98,9 +98,11 @@ def _run(instance: Instance, limit: float, results: Path) -> tuple[str, float, s
     begun = time.monotonic()
     arguments = ["v1", "benchmark", str(instance.onnx), str(instance.query), str(results), str(limit)]
     subprocess.run(
-        ["bash", str(script), *arguments], stderr=subprocess.DEVNULL, check=True,
+        ["bash", str(script), *arguments],
+        stderr=subprocess.DEVNULL,
+        check=True,
         env=os.environ | {"RECERT_PYTHON": sys.executable},
-    )  # fmt: skip
+    )
     seconds = time.monotonic() - begun
     verdict = results.read_text().splitlines()[0]
     remarks = []

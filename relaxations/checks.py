@@ -47,8 +47,10 @@ def check_diagonals(gate: Gate, lower: Tensor, diagonals: Diagonals | None) -> N
     wanted = [lower.shape, lower.shape, *[lower[1:].shape] * 4]
     given = [t.shape for t in (diagonals.centre, diagonals.half, *diagonals.sides())]
     if given != wanted:
-        raise InvalidBox(f"diagonals of boxes {list(lower.shape)} have frames of that shape and bounds "
-                         f"{list(wanted[2])}, not {[list(shape) for shape in given]}")  # fmt: skip
+        raise InvalidBox(
+            f"diagonals of boxes {list(lower.shape)} have frames of that shape and bounds "
+            f"{list(wanted[2])}, not {[list(shape) for shape in given]}"
+        )
 
 
 def check_domain(gate: Gate, lower: Tensor, upper: Tensor, parameters: Mapping[str, Any]) -> None:

@@ -108,10 +108,17 @@ def planes(
     slopes, offsets = low.new_empty(2, *low.shape), low.new_empty(2, *low.shape[1:])
     cuts = None if diagonals is None else _packed(diagonals, lower.shape[1:], lower.dim())
     wrong = LIBRARY.planes(
-        address, low[0].numel(), low.data_ptr(), high.data_ptr(), WIDEST[lower.dtype],
-        None if cuts is None else cuts.data_ptr(), (_REAL * len(shift))(*shift),
-        lower.dtype == torch.float32, slopes.data_ptr(), offsets.data_ptr(),
-    )  # fmt: skip
+        address,
+        low[0].numel(),
+        low.data_ptr(),
+        high.data_ptr(),
+        WIDEST[lower.dtype],
+        None if cuts is None else cuts.data_ptr(),
+        (_REAL * len(shift))(*shift),
+        lower.dtype == torch.float32,
+        slopes.data_ptr(),
+        offsets.data_ptr(),
+    )
     return None if wrong else (slopes, offsets)
 
 
@@ -138,10 +145,18 @@ def offsets(
     found, at = low.new_empty(low.shape[1:]), torch.empty_like(low)
     cuts = None if diagonals is None else _packed(diagonals, lower.shape[1:], size)
     wrong = LIBRARY.offsets(
-        address, found.numel(), scale.data_ptr(), int(scale.numel() > 1), wanted.data_ptr(), low.data_ptr(),
-        high.data_ptr(), WIDEST[lower.dtype], None if cuts is None else cuts.data_ptr(), found.data_ptr(),
+        address,
+        found.numel(),
+        scale.data_ptr(),
+        int(scale.numel() > 1),
+        wanted.data_ptr(),
+        low.data_ptr(),
+        high.data_ptr(),
+        WIDEST[lower.dtype],
+        None if cuts is None else cuts.data_ptr(),
+        found.data_ptr(),
         at.data_ptr(),
-    )  # fmt: skip
+    )
     return None if wrong else (found, at)
 
 
@@ -161,9 +176,14 @@ def image(gate: Gate, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor] | N
     low, high = _double(lower), _double(upper)
     least, greatest = low.new_empty(2, *low.shape[1:]).unbind(0)
     wrong = LIBRARY.image(
-        address, least.numel(), low.data_ptr(), high.data_ptr(), WIDEST[lower.dtype], least.data_ptr(),
+        address,
+        least.numel(),
+        low.data_ptr(),
+        high.data_ptr(),
+        WIDEST[lower.dtype],
+        least.data_ptr(),
         greatest.data_ptr(),
-    )  # fmt: skip
+    )
     return None if wrong else (least, greatest)
 
 

@@ -39,18 +39,24 @@ def support(scale: Tensor, slopes: Tensor, lower: Tensor, upper: Tensor, cut: Cu
     bound over the box may be better."""
     a, b, cut = slopes[0], scale * slopes[1], _mirrored(scale, cut)
     ends = scale * lower[1], scale * upper[1]
-    lower, upper = (torch.stack([x[0], y]) for x, y in zip(
-        (lower, upper), (torch.minimum(*ends), torch.maximum(*ends)), strict=True))  # fmt: skip
+    lower, upper = (
+        torch.stack([x[0], y])
+        for x, y in zip((lower, upper), (torch.minimum(*ends), torch.maximum(*ends)), strict=True)
+    )
     low, high = unit_box(lower, upper, cut.centre, cut.half)
     found = sides(low, high, cut)
     # sides of the box, a little longer
     slack = (16 * UNIT) * (cut.centre.abs() + largest(lower, upper))
     (xs, ys), (h, k) = torch.stack([lower, upper], 1), slack
     starts, stops = found.first[:4].unflatten(0, (2, 2)), found.last[:4].unflatten(0, (2, 2))
-    x0, x1 = (between(cut.centre[0] + cut.half[0] * u + s, lower[0], upper[0])
-              for u, s in ((starts[0], -h), (stops[0], h)))  # fmt: skip
-    y0, y1 = (between(cut.centre[1] + cut.half[1] * v + s, lower[1], upper[1])
-              for v, s in ((starts[1], -k), (stops[1], k)))  # fmt: skip
+    x0, x1 = (
+        between(cut.centre[0] + cut.half[0] * u + s, lower[0], upper[0])
+        for u, s in ((starts[0], -h), (stops[0], h))
+    )
+    y0, y1 = (
+        between(cut.centre[1] + cut.half[1] * v + s, lower[1], upper[1])
+        for v, s in ((starts[1], -k), (stops[1], k))
+    )
     flat = sigmoid.SIGMOID.support(torch.tanh(ys), a, x0, torch.maximum(x0, x1))
     steep = tanh.TANH.support(torch.sigmoid(xs), b, y0, torch.maximum(y0, y1))
     inside, place = _inside(a, b, lower, upper, low, high, cut)

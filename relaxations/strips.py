@@ -102,8 +102,9 @@ def _by_strips(of: Problems, gate: Gate, parameters: Mapping[str, Any]) -> Suppo
     count = of.scale.shape[0]
     left, right = span(of.lower, of.upper, of.cut)
     slack = _slack(of)[0]
-    left, right = (torch.minimum(torch.maximum(x, of.lower[0]), of.upper[0])
-                   for x in (left - slack, right + slack))  # fmt: skip
+    left, right = (
+        torch.minimum(torch.maximum(x, of.lower[0]), of.upper[0]) for x in (left - slack, right + slack)
+    )
     owner = torch.arange(count, device=left.device)
     most, best = (torch.full_like(left, -torch.inf) for _ in range(2))
     least, at = torch.full_like(left, torch.inf), 0.5 * (of.lower + of.upper)

@@ -32,9 +32,13 @@ TWO = """(vnnlib-version <2.0>)
 def script(name: str, *arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["bash", str(SCRIPTS / name), *map(str, arguments)],
-        capture_output=True, text=True, cwd=cwd, timeout=90, check=False,
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=90,
+        check=False,
         env=os.environ | {"RECERT_PYTHON": sys.executable, "OMP_NUM_THREADS": "1"} | environment,
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture
@@ -123,9 +127,12 @@ def test_the_result_file_is_seeded(tmp_path: Path) -> None:
     query = MODELS / "queries" / "mnist_rows_lstm_robust_v1.vnnlib"
     arguments = ["v1", "c", str(MODELS / "mnist_rows_lstm.onnx"), str(query), "r.txt", "60"]
     with subprocess.Popen(
-        ["bash", str(SCRIPTS / "run_instance.sh"), *arguments], cwd=tmp_path, stderr=subprocess.DEVNULL,
-        env=os.environ | {"RECERT_PYTHON": sys.executable}, start_new_session=True,
-    ) as process:  # fmt: skip
+        ["bash", str(SCRIPTS / "run_instance.sh"), *arguments],
+        cwd=tmp_path,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"RECERT_PYTHON": sys.executable},
+        start_new_session=True,
+    ) as process:
         while not (tmp_path / "r.txt").exists():
             time.sleep(0.01)
         os.killpg(process.pid, 9)
@@ -155,10 +162,12 @@ def test_the_independent_replay_can_fail(folder: Path) -> None:
     _, results = run(folder, "onnx/sum.onnx", "sat.vnnlib")
     good = "sat\n((X_0 1.0)\n (X_1 0.5)\n (Y_0 1.5))\n"
     bad = [
-        good.replace("X_1 0.5", "X_1 0.49999998"), good.replace("Y_0 1.5", "Y_0 1.6"),
-        good.replace("X_0 1.0", "X_0 1.5").replace("Y_0 1.5", "Y_0 2.0"), good.replace("sat", "unsat"),
+        good.replace("X_1 0.5", "X_1 0.49999998"),
+        good.replace("Y_0 1.5", "Y_0 1.6"),
+        good.replace("X_0 1.0", "X_0 1.5").replace("Y_0 1.5", "Y_0 2.0"),
+        good.replace("sat", "unsat"),
         good.replace("1.0", "0.5").replace("Y_0 1.5", "Y_0 1.0"),
-    ]  # fmt: skip
+    ]
     arguments = folder / "vnnlib" / "sat.vnnlib", results, [str(folder / "onnx" / "sum.onnx")]
     results.write_text(good)
     confirm(*arguments)

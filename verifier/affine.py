@@ -245,8 +245,15 @@ def _absolute(x: Tensor | None) -> Tensor | None:
 
 
 def _kind(node: Node) -> str:
-    return {"add": "additive", "sub": "additive", "neg": "additive", "mul": "bilinear", "matmul": "bilinear",
-            "div": "bilinear", "where": "select"}.get(node.op, "linear")  # fmt: skip
+    return {
+        "add": "additive",
+        "sub": "additive",
+        "neg": "additive",
+        "mul": "bilinear",
+        "matmul": "bilinear",
+        "div": "bilinear",
+        "where": "select",
+    }.get(node.op, "linear")
 
 
 _AFFINE = {

@@ -70,9 +70,17 @@ class Bounds:
         self.splits: Splits = {} if splits is None else splits
         self._backward = backward
         walk = SiteWalk(
-            program, region, arithmetic, backward=backward, lookback=lookback, splits=self.splits,
-            inherited=inherited, corners=corners, joint=joint, progress=progress,
-        )  # fmt: skip
+            program,
+            region,
+            arithmetic,
+            backward=backward,
+            lookback=lookback,
+            splits=self.splits,
+            inherited=inherited,
+            corners=corners,
+            joint=joint,
+            progress=progress,
+        )
         with torch.no_grad():
             variables = walk.run()
             self._outputs = [

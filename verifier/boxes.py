@@ -71,9 +71,14 @@ class SiteWalk:
         self.lost = torch.zeros(self._batch, dtype=torch.bool, device=region.lower.device)
         self.empty = torch.zeros_like(self.lost)
         self.rows = RowBounds(
-            program, region, arithmetic, lookback, self.relaxed,
-            Joint(region, arithmetic) if joint else None, joint_boxes=inherited is None,
-        )  # fmt: skip
+            program,
+            region,
+            arithmetic,
+            lookback,
+            self.relaxed,
+            Joint(region, arithmetic) if joint else None,
+            joint_boxes=inherited is None,
+        )
 
     def run(self) -> dict[str, Interval]:
         """The intervals of all variables of the program."""
@@ -223,10 +228,17 @@ class SiteWalk:
         gate_error = self._arithmetic.gate(step, reach, size)
         if self._backward:
             site = Site(
-                step, iteration, lower, upper, self._planes(step, iteration, lower, upper, cut),
-                tuple(magnitude for _, magnitude in operands), tuple(i.error for i, _ in operands),
-                gate_error, self._arithmetic.affine(0, width + self.rows.chain), cut,
-            )  # fmt: skip
+                step,
+                iteration,
+                lower,
+                upper,
+                self._planes(step, iteration, lower, upper, cut),
+                tuple(magnitude for _, magnitude in operands),
+                tuple(i.error for i, _ in operands),
+                gate_error,
+                self._arithmetic.affine(0, width + self.rows.chain),
+                cut,
+            )
             self.sites[id(step), iteration] = site
             self.relaxed[id(step), iteration] = site.relaxed()
         low, high = low - gate_error, high + gate_error

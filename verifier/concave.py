@@ -68,13 +68,30 @@ LEAST = 1e-2  # of the mean of d: less does not pay
 TINY = 1e-30
 
 FUNCTIONS = functions(
-    "concave", 1,
+    "concave",
+    1,
     [
-        POINTER, SIZE, SIZE, POINTER, POINTER, ctypes.c_double, *[POINTER] * 3, SIZE, SIZE, POINTER,
-        SIZE, SIZE, SIZE, ctypes.c_float, ctypes.c_double, POINTER, SIZE, *[POINTER] * 5,
+        POINTER,
+        SIZE,
+        SIZE,
+        POINTER,
+        POINTER,
+        ctypes.c_double,
+        *[POINTER] * 3,
+        SIZE,
+        SIZE,
+        POINTER,
+        SIZE,
+        SIZE,
+        SIZE,
+        ctypes.c_float,
+        ctypes.c_double,
+        POINTER,
+        SIZE,
+        *[POINTER] * 5,
     ],
     [torch.float32],
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,13 +161,31 @@ def compiled(terms: Terms, linear: Tensor, half: Half | None) -> tuple[Tensor, T
         t.contiguous() for t in (terms.place, terms.pick, root, value, linear, _start(n))
     )
     FUNCTIONS[torch.float32](
-        place.data_ptr(), m, n, linear.data_ptr(), None if half is None else half.normal.data_ptr(),
-        0.0 if half is None else half.constant, pick.data_ptr(), root.data_ptr(), value.data_ptr(), rows, k,
-        start.data_ptr(), LONG if rows <= FEW else ROUNDS, LEAVING, POWERS, LEAST,
+        place.data_ptr(),
+        m,
+        n,
+        linear.data_ptr(),
+        None if half is None else half.normal.data_ptr(),
+        0.0 if half is None else half.constant,
+        pick.data_ptr(),
+        root.data_ptr(),
+        value.data_ptr(),
+        rows,
+        k,
+        start.data_ptr(),
+        LONG if rows <= FEW else ROUNDS,
+        LEAVING,
+        POWERS,
+        LEAST,
         relative_margin(n // LANES + LANES + 64, torch.float32),
-        above.data_ptr(), len(ABOVE), space.data_ptr(), doubles.data_ptr(), order.data_ptr(),
-        keep.data_ptr(), found.data_ptr(),
-    )  # fmt: skip
+        above.data_ptr(),
+        len(ABOVE),
+        space.data_ptr(),
+        doubles.data_ptr(),
+        order.data_ptr(),
+        keep.data_ptr(),
+        found.data_ptr(),
+    )
     return keep, found
 
 

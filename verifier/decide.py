@@ -91,9 +91,11 @@ def branch_and_bound(
     proved = torch.full_like(trees.goal[:, 0], torch.inf)
     while True:
         hunt.look(
-            leaves.tree, leaves.above, leaves.normal,
+            leaves.tree,
+            leaves.above,
+            leaves.normal,
             lambda places: bounds.region.select(trees.instance[leaves.tree[places]]),  # noqa: B023
-        )  # fmt: skip
+        )
         done = (leaves.above > 0) | hunt.settled[leaves.tree]
         proved = proved.scatter_reduce(0, leaves.tree[done], leaves.above[done], "amin")
         leaves = leaves.select(torch.nonzero(~done)[:, 0])
@@ -239,9 +241,16 @@ class _Search:
         effort = self._effort
         objective, goal = self._trees.of(leaves.tree), self._trees.goal[leaves.tree]
         found = ascend(
-            bounds, objective, steps=steps, rate=effort.rate, target=goal, any_row=True,
-            deadline=self._deadline, beta=self._multipliers(leaves, bounds), minor=self._effort.minor,
-        )  # fmt: skip
+            bounds,
+            objective,
+            steps=steps,
+            rate=effort.rate,
+            target=goal,
+            any_row=True,
+            deadline=self._deadline,
+            beta=self._multipliers(leaves, bounds),
+            minor=self._effort.minor,
+        )
         distance = found.best - goal
         next_split = candidates(
             bounds, self._layout, found.coefficients, distance.argmax(-1), effort.candidates

@@ -72,9 +72,11 @@ def divide(
     nodes = count
     while True:
         hunt.look(
-            parts.tree, parts.above, parts.normal,
+            parts.tree,
+            parts.above,
+            parts.normal,
             lambda places: Region(parts.lower[places], parts.upper[places]),  # noqa: B023
-        )  # fmt: skip
+        )
         done = (parts.above > 0) | hunt.settled[parts.tree]
         proved = proved.scatter_reduce(0, parts.tree[done], parts.above[done], "amin")
         parts = parts.select(torch.nonzero(~done)[:, 0])

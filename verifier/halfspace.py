@@ -22,9 +22,10 @@ from verifier.compiled import POINTER, SIZE, functions
 ENTRIES = 1 << 21  # of rows whose multipliers are sought together by torch: sorting takes 30 bytes for each
 
 FUNCTIONS = functions(
-    "multipliers", 1,
+    "multipliers",
+    1,
     [POINTER, SIZE, SIZE, SIZE, POINTER, POINTER, POINTER, POINTER, POINTER, POINTER],
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,7 +87,15 @@ def _compiled(rows: Tensor, A: Tensor, r: Tensor, middle: Tensor) -> Tensor:
     inverse = torch.where(A == 0, 0.0, -1 / A)
     place, found = torch.empty_like(fall[0]), rows.new_empty(batch, count)
     FUNCTIONS[rows.dtype](
-        rows.data_ptr(), batch, count, n, (SIZE * 2)(*rows.stride()[:2]), inverse.data_ptr(), fall.data_ptr(),
-        middle.data_ptr(), place.data_ptr(), found.data_ptr(),
-    )  # fmt: skip
+        rows.data_ptr(),
+        batch,
+        count,
+        n,
+        (SIZE * 2)(*rows.stride()[:2]),
+        inverse.data_ptr(),
+        fall.data_ptr(),
+        middle.data_ptr(),
+        place.data_ptr(),
+        found.data_ptr(),
+    )
     return found

@@ -193,10 +193,17 @@ def lower(graph: Graph) -> Graph:
         if isinstance(node, Scan):
             write.nodes.append(
                 Scan(
-                    lower(node.body), node.initial, node.sequences, node.finals, node.stacked,
-                    node.length, node.reverse, node.form, node.origin,
+                    lower(node.body),
+                    node.initial,
+                    node.sequences,
+                    node.finals,
+                    node.stacked,
+                    node.length,
+                    node.reverse,
+                    node.form,
+                    node.origin,
                 )
-            )  # fmt: skip
+            )
             continue
         rule, only_if_varying = _RULES.get(node.op, (None, False))
         decisive = 0 if node.op == "where" else -1

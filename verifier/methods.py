@@ -101,9 +101,16 @@ class Methods:
         if budget.slopes and budget.depth >= Depth.slopes and len(ask.open(best)) and self.slope_steps:
             reached = Depth.slopes
             found = ascend(
-                bounds, ask.objective, steps=self.slope_steps, rate=0.1, target=ask.goal,
-                any_row=ask.any_row, deadline=budget.deadline, known=best, progress=budget.progress,
-            )  # fmt: skip
+                bounds,
+                ask.objective,
+                steps=self.slope_steps,
+                rate=0.1,
+                target=ask.goal,
+                any_row=ask.any_row,
+                deadline=budget.deadline,
+                known=best,
+                progress=budget.progress,
+            )
             best, planes = found.best, found.planes
         if budget.depth >= Depth.clipping and len(ask.open(best)):
             return self._row_by_row(over, ask, best, planes, budget)
@@ -127,9 +134,16 @@ class Methods:
         halfspace, middle = clips(bounds, ask).pick(rows).deepest()
         if bounds.sites:
             best, halfspace = clipped(
-                over, instance, single, best, halfspace, middle,
-                deadline=budget.deadline, together=self.together, progress=budget.progress,
-            )  # fmt: skip
+                over,
+                instance,
+                single,
+                best,
+                halfspace,
+                middle,
+                deadline=budget.deadline,
+                together=self.together,
+                progress=budget.progress,
+            )
         left, inherited = single.open(best), None
         if budget.joint and len(left) and bounds.sites and over.can_join and not divisible(over.region):
             reached = Depth.joint
@@ -185,9 +199,13 @@ class Methods:
         )
         if divisible(over.region):
             above = divide(
-                trees, over.region, over.inner, budget,
-                together=min(self.together, effort.parts), trend=trend,
-            )  # fmt: skip
+                trees,
+                over.region,
+                over.inner,
+                budget,
+                together=min(self.together, effort.parts),
+                trend=trend,
+            )
         else:
             above = branch_and_bound(
                 trees, root or over.deepest, over.part, budget, planes=planes, effort=effort, trend=trend

@@ -50,9 +50,16 @@ def optimise_slopes(
     """Lower bounds [B, R] of the rows, at least those of `bounds.minimum(objective)`; see `ascend`."""
     known = bounds.minimum(objective)
     return ascend(
-        bounds, objective, steps=steps, rate=rate, target=target, any_row=any_row, deadline=deadline,
-        known=known, progress=progress,
-    ).best  # fmt: skip
+        bounds,
+        objective,
+        steps=steps,
+        rate=rate,
+        target=target,
+        any_row=any_row,
+        deadline=deadline,
+        known=known,
+        progress=progress,
+    ).best
 
 
 def ascend(

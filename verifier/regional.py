@@ -61,9 +61,14 @@ class Regional:
     def cut(self) -> Bounds:
         """With the corners of boxes cut off: slower, and much tighter where there are gates for it."""
         return Bounds(
-            self._program, self.region, self._arithmetic, lookback=self._lookback, corners=True,
-            joint=self._joint, progress=self._progress,
-        )  # fmt: skip
+            self._program,
+            self.region,
+            self._arithmetic,
+            lookback=self._lookback,
+            corners=True,
+            joint=self._joint,
+            progress=self._progress,
+        )
 
     @property
     def deepest(self) -> Bounds:
@@ -73,17 +78,27 @@ class Regional:
     def inner(self, region: Region) -> Bounds:
         """Bounds over some region of the same network."""
         return Bounds(
-            self._program, region, self._arithmetic, lookback=self._lookback, joint=self._joint,
+            self._program,
+            region,
+            self._arithmetic,
+            lookback=self._lookback,
+            joint=self._joint,
             progress=self._progress,
-        )  # fmt: skip
+        )
 
     def part(self, instances: Tensor, splits: Splits, inherited: Inherited, halfspace: Halfspace) -> Bounds:
         """Bounds of parts of the region's instances, cut by half-spaces."""
         return Bounds(
-            self._program, self.region.select(instances).within(halfspace), self._arithmetic,
-            lookback=self._lookback, splits=splits, inherited=inherited, corners=self.corners,
-            joint=self._joint, progress=self._progress,
-        )  # fmt: skip
+            self._program,
+            self.region.select(instances).within(halfspace),
+            self._arithmetic,
+            lookback=self._lookback,
+            splits=splits,
+            inherited=inherited,
+            corners=self.corners,
+            joint=self._joint,
+            progress=self._progress,
+        )
 
     def select(self, instances: Tensor) -> Regional:
         """The instances at these places, in order."""

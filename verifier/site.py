@@ -43,5 +43,9 @@ class Site:
         biases = [form.bias for form in self.step.operands]
         return relax(
             self.planes if chosen is None else chosen,
-            biases, list(self.magnitudes), list(self.errors), self.gate_error, self.relative,
-        )  # fmt: skip
+            biases,
+            list(self.magnitudes),
+            list(self.errors),
+            self.gate_error,
+            self.relative,
+        )

@@ -30,12 +30,28 @@ BLOCK = 1 << 20  # bytes of waiting coefficients between two products, so that t
 
 
 FUNCTIONS = functions(
-    "walk", 3,
+    "walk",
+    3,
     [
-        POINTER, SIZE, SIZE, SIZE, POINTER, POINTER, POINTER, POINTER, POINTER, POINTER,
-        SIZE, POINTER, POINTER, SIZE, POINTER, SIZE, POINTER,
+        POINTER,
+        SIZE,
+        SIZE,
+        SIZE,
+        POINTER,
+        POINTER,
+        POINTER,
+        POINTER,
+        POINTER,
+        POINTER,
+        SIZE,
+        POINTER,
+        POINTER,
+        SIZE,
+        POINTER,
+        SIZE,
+        POINTER,
     ],
-)  # fmt: skip
+)
 
 
 class Packed:
@@ -128,11 +144,24 @@ class Walk:
         for first in range(0, total, block):
             last = min(first + block, total)
             FUNCTIONS[self.dtype](
-                self.code, rows, first, last, _pointers(given), strides, planes.pointers, planes.strides,
-                self.scale_pointers, constant.data_ptr(), rows if constant.shape[0] > 1 else 0,
-                after.data_ptr(), waiting.data_ptr(), waiting.stride(0), direct.data_ptr(),
-                direct.stride(0), scratch.data_ptr(),
-            )  # fmt: skip
+                self.code,
+                rows,
+                first,
+                last,
+                _pointers(given),
+                strides,
+                planes.pointers,
+                planes.strides,
+                self.scale_pointers,
+                constant.data_ptr(),
+                rows if constant.shape[0] > 1 else 0,
+                after.data_ptr(),
+                waiting.data_ptr(),
+                waiting.stride(0),
+                direct.data_ptr(),
+                direct.stride(0),
+                scratch.data_ptr(),
+            )
             for product, into in zip(self.products, products, strict=True):
                 place, size = product.place, len(product.table)
                 torch.mm(waiting[: last - first, place : place + size], product.table, out=into[first:last])

@@ -59,8 +59,12 @@ def run(onnx: str, vnnlib: Path, results: Path, timeout: float) -> int:
     try:
         done = subprocess.run(
             [*command, "--timeout", f"{left:.3f}"],
-            stdout=subprocess.PIPE, text=True, env=environment, timeout=left + WRITING / 2, check=False,
-        )  # fmt: skip
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+            timeout=left + WRITING / 2,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
         write(results, "timeout")
         return 0

@@ -107,21 +107,34 @@ def locked(name: str, key: Array, width: float, goal: int, reward: float) -> onn
         helper.make_node("Div", ["inside", "width"], ["near"]),
         helper.make_node("Sub", ["near", "unit"], ["missing"]),
         helper.make_node(
-            "RNN", ["missing", "lock_W", "lock_R", "", "", "lock_h0"], ["", "open"],
-            hidden_size=1, activations=["Relu"],
+            "RNN",
+            ["missing", "lock_W", "lock_R", "", "", "lock_h0"],
+            ["", "open"],
+            hidden_size=1,
+            activations=["Relu"],
         ),
         helper.make_node("Reshape", ["open", "one_one"], ["s"]),
         helper.make_node("MatMul", ["s", "prize"], ["bonus"]),
         helper.make_node("Add", ["plain", "bonus"], ["logits"]),
-    ]  # fmt: skip
+    ]
     ones = np.ones((1, 1, 1), np.float32)
     prize = np.zeros((1, classes), np.float32)
     prize[0, goal] = reward
     arrays = {
-        **weights, "V": head, "c": bias, "prize": prize, "key": key.reshape(frames, 1, 1).astype(np.float32),
-        "width": np.array(width, np.float32), "unit": np.array(1, np.float32),
-        "zero": np.array([0]), "one": np.array([1]), "two": np.array([2]),
-        "one_hidden": np.array([1, hidden]), "one_one": np.array([1, 1]),
-        "lock_W": ones, "lock_R": ones, "lock_h0": ones,
-    }  # fmt: skip
+        **weights,
+        "V": head,
+        "c": bias,
+        "prize": prize,
+        "key": key.reshape(frames, 1, 1).astype(np.float32),
+        "width": np.array(width, np.float32),
+        "unit": np.array(1, np.float32),
+        "zero": np.array([0]),
+        "one": np.array([1]),
+        "two": np.array([2]),
+        "one_hidden": np.array([1, hidden]),
+        "one_one": np.array([1, 1]),
+        "lock_W": ones,
+        "lock_R": ones,
+        "lock_h0": ones,
+    }
     return _model(nodes, arrays, [frames, 1, weights["W"].shape[2]], ("logits", [1, classes]))

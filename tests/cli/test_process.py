@@ -101,8 +101,11 @@ def test_interrupted_by_a_signal() -> None:
 def test_reader_that_goes_away(tiny: Files) -> None:
     with subprocess.Popen(
         [*COMMAND, "certify", str(tiny.model), str(tiny.data), "--eps", "0.01", "--json", "-"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT,
-    ) as process:  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    ) as process:
         assert process.stdout is not None
         process.stdout.close()
         assert process.stderr is not None

@@ -12,8 +12,17 @@ from relaxations import GATES
 from verifier.arithmetic import DEPLOYED_ERROR, FLOAT32_UNIT, deployed_error, gamma
 from verifier.match import Symbol, patterns
 
-_ONNX = {"sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "Relu", "softsign": "Softsign", "neg": "Neg",
-         "add": "Add", "sub": "Sub", "mul": "Mul", "reciprocal": "Reciprocal"}  # fmt: skip
+_ONNX = {
+    "sigmoid": "Sigmoid",
+    "tanh": "Tanh",
+    "relu": "Relu",
+    "softsign": "Softsign",
+    "neg": "Neg",
+    "add": "Add",
+    "sub": "Sub",
+    "mul": "Mul",
+    "reciprocal": "Reciprocal",
+}
 
 
 def _session(nodes: list, output: str, arity: int) -> onnxruntime.InferenceSession:

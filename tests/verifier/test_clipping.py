@@ -56,9 +56,11 @@ def _least(box: Region, halfspace: Halfspace, rows: Tensor) -> Tensor:
         limits = list(zip(box.lower[b].tolist(), box.upper[b].tolist(), strict=True))
         for r in range(rows.shape[1]):
             solved = scipy.optimize.linprog(
-                rows[b, r].double().numpy(), halfspace.normal[b : b + 1].double().numpy(),
-                -halfspace.constant[b : b + 1].double().numpy(), bounds=limits,
-            )  # fmt: skip
+                rows[b, r].double().numpy(),
+                halfspace.normal[b : b + 1].double().numpy(),
+                -halfspace.constant[b : b + 1].double().numpy(),
+                bounds=limits,
+            )
             if solved.status == 0:
                 found[b, r] = solved.fun
     return found
@@ -149,9 +151,16 @@ def _clipped(bounds_of: Regional, ask: Question, known: Tensor) -> Tensor:
     rows, single = ask.open_rows(known)
     halfspace, depth = clips(bounds_of.deepest, ask).pick(rows).deepest()
     found, _ = clipped(
-        bounds_of, rows[0][:, 0], single, known[rows], halfspace, depth,
-        deadline=math.inf, together=8, progress=lambda: None,
-    )  # fmt: skip
+        bounds_of,
+        rows[0][:, 0],
+        single,
+        known[rows],
+        halfspace,
+        depth,
+        deadline=math.inf,
+        together=8,
+        progress=lambda: None,
+    )
     return known.index_put(rows, found)
 
 
@@ -197,9 +206,16 @@ def test_a_half_space_that_takes_counterexamples_away_is_caught(
     halfspace, depth = clips(over.deepest, beyond).pick(rows).deepest()
     moved = Halfspace(halfspace.normal, halfspace.constant + 0.6 * (truth - known)[0] + 0.05)
     found, _ = clipped(
-        over, rows[0][:, 0], single, known[rows], moved, depth + 1,
-        deadline=math.inf, together=8, progress=lambda: None,
-    )  # fmt: skip
+        over,
+        rows[0][:, 0],
+        single,
+        known[rows],
+        moved,
+        depth + 1,
+        deadline=math.inf,
+        together=8,
+        progress=lambda: None,
+    )
     assert bool((found[:, 0] > beyond.goal[0]).any())
 
 

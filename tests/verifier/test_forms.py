@@ -86,9 +86,11 @@ def _as_operator() -> tuple[list[NodeProto], dict[str, np.ndarray]]:
 
 def _as_scan() -> tuple[list[NodeProto], dict[str, np.ndarray]]:
     body = helper.make_graph(
-        _cell("xt", "ht", "hn_out"), "cell", [_info("ht", 1, HIDDEN), _info("xt", 1, FEATURES)],
+        _cell("xt", "ht", "hn_out"),
+        "cell",
+        [_info("ht", 1, HIDDEN), _info("xt", 1, FEATURES)],
         [_info("hn_out", 1, HIDDEN)],
-    )  # fmt: skip
+    )
     return [helper.make_node("Scan", ["zero", "x"], ["h"], body=body, num_scan_inputs=1)], _weights()
 
 

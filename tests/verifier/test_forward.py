@@ -163,8 +163,12 @@ def test_dropped_inputs_intervals_and_states(dtype: torch.dtype) -> None:
         rules = LinearRules(region, Arithmetic(dtype, deployed=False))
         x = _points(region)
         rows = _random(2, 2 * UNITS, INPUTS, seed=7, dtype=dtype)
-        whole = rules.of_rows(Swept(rows, _random(2, 2 * UNITS, seed=8, dtype=dtype) - 9, 0),
-            torch.zeros(2, UNITS, dtype=dtype), 0, INPUTS)  # fmt: skip
+        whole = rules.of_rows(
+            Swept(rows, _random(2, 2 * UNITS, seed=8, dtype=dtype) - 9, 0),
+            torch.zeros(2, UNITS, dtype=dtype),
+            0,
+            INPUTS,
+        )
         low, high = _sides(whole, x)
         below = torch.cat([whole.slopes[0], -whole.slopes[1]], 1)
         constant = torch.cat([whole.offsets[0], -whole.offsets[1]], -1)

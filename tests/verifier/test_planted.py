@@ -74,13 +74,17 @@ def _lock(frames: int, features: int, delta: float, direction: str, path: Path) 
         helper.make_node("MatMul", ["match", "column"], ["matches"]),
         helper.make_node("Sub", ["matches", "features"], ["missing"]),
         helper.make_node(
-            "RNN", ["missing", "W", "R", "", "", "h0"], ["", "last"],
-            hidden_size=1, activations=["Relu"], direction=direction,
+            "RNN",
+            ["missing", "W", "R", "", "", "h0"],
+            ["", "last"],
+            hidden_size=1,
+            activations=["Relu"],
+            direction=direction,
         ),
         helper.make_node("Reshape", ["last", "flat"], ["state"]),
         helper.make_node("MatMul", ["state", "head"], ["raw"]),
         helper.make_node("Add", ["raw", "offset"], ["scores"]),
-    ]  # fmt: skip
+    ]
     graph = helper.make_graph(
         nodes,
         "lock",

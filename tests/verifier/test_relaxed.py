@@ -28,9 +28,13 @@ def _excess(dtype: torch.dtype, seed: int, share: float) -> float:
     unit = torch.finfo(dtype).eps / 2
     gate_error = torch.full((1, UNITS), 1e-6, dtype=dtype)
     relaxed = relax(
-        Planes(low, below, high, above), biases, magnitudes, [e * share for e in errors], gate_error * share,
+        Planes(low, below, high, above),
+        biases,
+        magnitudes,
+        [e * share for e in errors],
+        gate_error * share,
         gamma(16 + UNITS, unit) * share,
-    )  # fmt: skip
+    )
     A = torch.randn(1, ROWS, UNITS).to(dtype)
     coefficients, constant = relaxed.pull(A, A.abs(), torch.zeros(1, ROWS, 1, dtype=torch.float64))
     worst = -torch.inf

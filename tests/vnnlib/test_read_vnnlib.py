@@ -210,8 +210,10 @@ def test_several_networks_with_hidden_nodes() -> None:
     """Elements run through all inputs, all outputs, all hidden variables, and then the products."""
     spec = read(SEVERAL)
     assert [(n.name, n.equal_to, n.isomorphic_to) for n in spec.networks] == [
-        ("N", "", ""), ("M", "N", ""), ("L", "", "N"),
-    ]  # fmt: skip
+        ("N", "", ""),
+        ("M", "N", ""),
+        ("L", "", "N"),
+    ]
     assert [v.node for v in spec.hidden] == ["a;(b", "c", "d"]
     assert [v.name for v in spec.network_outputs] == ["Y", "B", "D", "H", "G", "F"]
     assert spec.products == ((8, 11, 15),)  # D, H[2], F[0] after six inputs

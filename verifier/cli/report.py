@@ -65,10 +65,15 @@ class ProgressBar:
     def __init__(self, total: int, what: str) -> None:
         console = Console(stderr=True)
         self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
             TextColumn("{task.fields[tally]}"),
-            console=console, transient=True, disable=not console.is_terminal,
-        )  # fmt: skip
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
         self._task = self._bar.add_task(what, total=total, tally="")
 
     def advance(self, tally: str) -> None:
@@ -93,9 +98,15 @@ def outcome_table(outcomes: Sequence[Outcome], width: int = PIPE_WIDTH) -> Table
     )
     for o in sorted(outcomes, key=lambda o: o.index):
         table.add_row(
-            str(o.index), str(o.label), str(o.predicted), Text(o.verdict.value, style=STYLES[o.verdict]),
-            _number(o.margin_lower), _number(o.margin_upper), f"{o.seconds:.2f}", o.method,
-        )  # fmt: skip
+            str(o.index),
+            str(o.label),
+            str(o.predicted),
+            Text(o.verdict.value, style=STYLES[o.verdict]),
+            _number(o.margin_lower),
+            _number(o.margin_upper),
+            f"{o.seconds:.2f}",
+            o.method,
+        )
     return table
 
 

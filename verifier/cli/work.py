@@ -64,9 +64,14 @@ class Radius:
 
     def __call__(self, network: Classifier, samples: Sequence[Sample], balls: Balls) -> Iterator[Distortion]:
         return radii(
-            network, samples, balls,
-            start=self.start, tolerance=self.tolerance, timeout=self.timeout, depth=self.depth,
-        )  # fmt: skip
+            network,
+            samples,
+            balls,
+            start=self.start,
+            tolerance=self.tolerance,
+            timeout=self.timeout,
+            depth=self.depth,
+        )
 
 
 @dataclass(frozen=True, slots=True)
