@@ -1,4 +1,4 @@
-"""Bounds of many networks by every method, recorded bit for bit: to show that a change of structure changed none.
+"""Bounds of many networks by every method, bit for bit: to show that a change of structure changed none.
 
     python -m benchmarks.recorded_bounds write FILE [NAME ...]
     python -m benchmarks.recorded_bounds compare FILE [NAME ...]
@@ -96,10 +96,10 @@ def _shipped(path: Path, data: Path) -> Case:
         sample = arrays["inputs"][0]
         length = int(arrays["lengths"][0]) if "lengths" in arrays.files else len(sample)
     (declared,) = declared_inputs(load(path))
-    axes = [
-        axis for axis, size in enumerate(declared.dims) if not (size == 1 or may_be_batch(declared, axis))
-    ]
-    steps = declared.dims[axes[0]] if isinstance(declared.dims[axes[0]], int) else min(length, 15)
+    dims = declared.dims
+    axes = [axis for axis, size in enumerate(dims) if not (size == 1 or may_be_batch(declared, axis))]
+    first = dims[axes[0]]
+    steps = first if isinstance(first, int) else min(length, 15)
     shape = [1] * len(dims)
     shape[axes[0]], shape[axes[1]] = steps, sample.shape[-1]
     graph = read_onnx(path, {declared.name: tuple(shape)})

@@ -29,17 +29,15 @@ class Support(NamedTuple):
 class Gate:
     """One row of the table `GATES`.
 
-    `function(*operands, **parameters)`  the gate in plain torch operations: traced, it is the pattern that a
-    graph
-        is matched with; it is the semantics, and the oracle of the tests.
+    `function(*operands, **parameters)`  the gate in plain torch operations: traced, it is the pattern that
+        a graph is matched with; it is the semantics, and the oracle of the tests.
     `image(lower, upper, **parameters)`  least and greatest value over the box, up to the margin.
     `support(scale, slopes, lower, upper, **parameters)`  see `Support`; `scale` is ±1 and broadcasts to [*S].
     `nodes(lower, upper, **parameters)`  per operand [m, *S]: values at which the minimum-volume problem
-    samples
-        the gate, the first and last being the ends of the box.  They decide tightness, never soundness.
+        samples the gate, the first and last being the ends of the box.  They decide tightness, never soundness.
     `magnitude(lower, upper, **parameters)`  bound on the intermediate values of `function`, for the margin.
-    `inside(lower, upper, **parameters)`  boolean [*S]: the box lies in the gate's domain; None: it always
-    does.
+    `inside(lower, upper, **parameters)`  boolean [*S]: the box lies in the gate's domain; None: it
+        always does.
     `corners`  cutting the corners of its boxes (`polygon.Diagonals`) makes its planes so much tighter that a
         sweep for the cuts pays.
     `compiled`  the row of `c/gates.c` with the same image, support and nodes, for `relaxations.compiled`;
