@@ -3,7 +3,8 @@
 `python -m benchmarks.compositions [--boxes B]`
 
 Softmax, log-softmax, maxima, MaxPool, division, layer and RMS normalisation have no gate of their own:
-verifier.lower and the reader make them of gates. Each is bounded as the one operator of a file in two places:
+verifier.network.lowering and the reader make them of gates. Each is bounded as the one operator of a file in
+two places:
 
 *alone*   the operator's entries are the inputs, and every output is bounded;
 *inside*  the entries are W·u of the inputs u, and `ROWS` random sums of the outputs are bounded, as a layer
@@ -30,11 +31,12 @@ from torch import Tensor
 
 from benchmarks.measure import header, table
 from parsers import read_onnx
-from verifier.arithmetic import Arithmetic
-from verifier.bounds import Bounds, Objective
-from verifier.evaluator import Evaluator
-from verifier.program import compile_program
-from verifier.region import Region, box_region
+from verifier.bounds.region_bounds import Bounds
+from verifier.network.evaluator import Evaluator
+from verifier.network.program import compile_program
+from verifier.network.rounding import RoundingModel
+from verifier.problem.question import Objective
+from verifier.problem.region import Region, box_region
 
 WIDTHS = (0.1, 1.0, 4.0)
 ROWS = 8
@@ -179,7 +181,7 @@ def measure(path: Path, region: Region, *, inside: bool = False) -> Measured:
     both = torch.cat([rows, -rows], 1).expand(len(region), -1, -1)
     start = time.process_time()
     with torch.no_grad():
-        least = Bounds(program, region, Arithmetic(deployed=False)).minimum(Objective(both))
+        least = Bounds(program, region, RoundingModel(deployed=False)).minimum(Objective(both))
     spent = (time.process_time() - start) / len(region)
     lower, negated = least.chunk(2, -1)
     greatest, lowest = greatest_found(Evaluator(graph), region, torch.cat([rows, -rows], 1)).chunk(2, -1)

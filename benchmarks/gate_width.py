@@ -22,16 +22,17 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor
 
-import verifier.boxes
+import verifier.bounds.intermediate
 from benchmarks.networks import write_classifier
 from benchmarks.optimum import optimal_planes
 from benchmarks.relaxations import mean_value
 from parsers import read_onnx
 from relaxations import Gate, Planes, offsets, planes
-from verifier.arithmetic import Arithmetic
-from verifier.bounds import Bounds, Objective
-from verifier.program import compile_program
-from verifier.region import ball_region
+from verifier.bounds.region_bounds import Bounds
+from verifier.network.program import compile_program
+from verifier.network.rounding import RoundingModel
+from verifier.problem.question import Objective
+from verifier.problem.region import ball_region
 
 EPSILONS = (0.05, 0.1)
 SCALES = (1.0, 3.0)
@@ -84,10 +85,12 @@ def main() -> None:
                     spent.append(time.process_time() - begin)
                     return found
 
-                with mock.patch.object(verifier.boxes, "planes", timed):
+                with mock.patch.object(verifier.bounds.intermediate, "planes", timed):
                     for _ in range(2 if maker is planes else 1):  # the first run warms up
                         spent.clear()
-                        bounds = Bounds(program, ball_region(x, eps, torch.inf), Arithmetic(deployed=False))
+                        bounds = Bounds(
+                            program, ball_region(x, eps, torch.inf), RoundingModel(deployed=False)
+                        )
                         bounds.minimum(rows)
                 widths = torch.cat([site.gap().flatten() for site in bounds.sites.values()])
                 cells += [f"{float(widths.mean()):.5f}", f"{1e3 * sum(spent) / (2 * len(widths)):.4f}"]

@@ -4,7 +4,7 @@
 
 For each recurrent network of ../shared/peers/crown with T = 8: the mean over the classes of (our lower bound
 of the margin − the recorded CROWN bound), in thousandths, with the least height of every plane wanted at the
-centre of the box, a little off it, and where `relaxations.slopes.LEAN` puts it.
+centre of the box, a little off it, and where `relaxations.slopes.least_volume.LEAN` puts it.
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import relaxations.slopes
+import relaxations.slopes.least_volume
 from parsers import read_onnx
-from verifier.arithmetic import Arithmetic
-from verifier.bounds import Bounds, Objective
-from verifier.program import compile_program
-from verifier.region import ball_region
+from verifier.bounds.region_bounds import Bounds
+from verifier.network.program import compile_program
+from verifier.network.rounding import RoundingModel
+from verifier.problem.question import Objective
+from verifier.problem.region import ball_region
 
 PEERS = Path(__file__).parents[2] / "shared" / "peers" / "crown"
 TARGETS = {
     "centre": {1: (0.0,), 2: (0.0, 0.0), 3: (0.0, 0.0, 0.0)},
     "all operands alike": {1: (0.15,), 2: (0.1, 0.1), 3: (0.1, 0.1, 0.1)},
     "gate before value": {1: (0.15,), 2: (0.1, 0.02), 3: (0.1, 0.02, 0.02)},
-    "default": dict(relaxations.slopes.LEAN),
+    "default": dict(relaxations.slopes.least_volume.LEAN),
 }
 
 
@@ -49,8 +50,8 @@ def main() -> None:
         region = ball_region(x, eps, torch.inf)
         gains = []
         for lean in TARGETS.values():
-            relaxations.slopes.LEAN = lean
-            found = Bounds(program, region, Arithmetic(deployed=False)).minimum(Objective(rows))
+            relaxations.slopes.least_volume.LEAN = lean
+            found = Bounds(program, region, RoundingModel(deployed=False)).minimum(Objective(rows))
             gains.append(1000 * float((found - torch.tensor(run["lb"])).mean()))
         print(f"| {model} | {eps} | " + " | ".join(f"{gain:+.3f}" for gain in gains) + " |")
 

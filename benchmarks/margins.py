@@ -16,8 +16,8 @@ import torch
 
 from benchmarks.measure import SHARED, header, table
 from benchmarks.published import BENCHMARKS, Benchmark
-from verifier.budget import Budget, Depth
-from verifier.verify import Settings
+from verifier.problem.budget import Budget, Depth
+from verifier.problem.settings import Settings
 
 CASES = (
     ("starv_mnist_lstm15", 0.015),

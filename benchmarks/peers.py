@@ -27,10 +27,10 @@ import torch
 
 from benchmarks.measure import SHARED, header, table
 from benchmarks.published import BENCHMARKS, Benchmark
-from verifier.budget import Budget, Depth
-from verifier.certify import certify, parts
-from verifier.outcome import Verdict
-from verifier.verify import Settings
+from verifier.problem.budget import Budget, Depth
+from verifier.problem.settings import Settings
+from verifier.robustness.certify import certify, parts
+from verifier.robustness.outcome import Verdict
 
 SEEDS = (101, 102, 103)
 METHODS = {"planes": Depth.backward} | {depth.name: depth for depth in Depth if depth > Depth.backward}

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from parsers import read_onnx
-from verifier.arithmetic import Arithmetic
-from verifier.bounds import Bounds, Objective
-from verifier.program import Block, compile_program
-from verifier.region import Region, ball_region
+from verifier.bounds.region_bounds import Bounds
+from verifier.network.program import Block, compile_program
+from verifier.network.rounding import RoundingModel
+from verifier.problem.question import Objective
+from verifier.problem.region import Region, ball_region
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +28,9 @@ class Problem:
 
     def bounds(self, lookback: int | None = None) -> Tensor:
         """All intermediate boxes, all planes and the final sweep, from nothing: [B, K − 1]."""
-        found = Bounds(self.program, self.region, Arithmetic(self.dtype, deployed=False), lookback=lookback)
+        found = Bounds(
+            self.program, self.region, RoundingModel(self.dtype, deployed=False), lookback=lookback
+        )
         with torch.no_grad():
             return found.minimum(self.objective)
 

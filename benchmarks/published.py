@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from benchmarks.measure import SHARED
-from verifier.dataset import Sample
-from verifier.network import Classifier
-from verifier.region import Region, ball_region
-from verifier.replay import Replay
-from verifier.verify import Settings
+from verifier.attack.replay import Replay
+from verifier.problem.region import Region, ball_region
+from verifier.problem.settings import Settings
+from verifier.robustness.classifier import Classifier
+from verifier.robustness.dataset import Sample
 
 SHORT, LONG = (0.005, 0.010, 0.015, 0.020, 0.025), (0.0025, 0.005, 0.0075, 0.010, 0.0125)
 PROVER = (0.008, 0.011, 0.014, 0.020)

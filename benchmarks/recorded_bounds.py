@@ -3,11 +3,11 @@
     python -m benchmarks.recorded_bounds write FILE [NAME ...]
     python -m benchmarks.recorded_bounds compare FILE [NAME ...]
 
-The networks are the shipped ones in `models/` and, where they are beside the repository, the real exports
-and the published peers of `../shared`. `compare` prints every array that differs from the record, with its
-largest difference, and ends with status 1. Seeds are fixed, one thread computes, and no method has a deadline,
-so two runs of one version on one machine agree; another processor or version of torch may round otherwise.
-"""
+The networks are the shipped ones in `models/` and, where they are beside the repository, the real exports and
+the published peers of `../shared`. `compare` prints every array that differs from the record, with its
+largest difference, and ends with status 1. Seeds are fixed, one thread computes, and no method has a
+deadline, so two runs of one version on one machine agree; another processor or version of torch may round
+otherwise."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ from torch import Tensor
 from parsers import read_onnx
 from parsers.errors import RecertError
 from parsers.ir import Graph
-from parsers.onnx.dimensions import declared as declared_inputs
-from parsers.onnx.dimensions import may_be_batch
-from parsers.onnx.load import load
-from verifier.arithmetic import Arithmetic
-from verifier.attack import attack_margins
-from verifier.bounds import Bounds, Objective
-from verifier.budget import Budget
-from verifier.clipping import clipped, clips
-from verifier.decide import Effort, branch_and_bound
-from verifier.divide import divide, divisible
-from verifier.evaluator import Evaluator
-from verifier.jointly import jointly
-from verifier.optimise import ascend
-from verifier.program import Block, compile_program
-from verifier.question import Question
-from verifier.region import Region, ball_region, box_region
-from verifier.regional import Regional
-from verifier.search import Effort as AttackEffort
-from verifier.trees import Trees
+from parsers.onnx.file.dimensions import declared as declared_inputs
+from parsers.onnx.file.dimensions import may_be_batch
+from parsers.onnx.file.load import load
+from verifier.attack.effort import Effort as AttackEffort
+from verifier.attack.objectives import attack_margins
+from verifier.bounds.on_demand import BoundsOnDemand
+from verifier.bounds.region_bounds import Bounds
+from verifier.network.evaluator import Evaluator
+from verifier.network.program import Block, compile_program
+from verifier.network.rounding import RoundingModel
+from verifier.problem.budget import Budget
+from verifier.problem.question import Objective, Question
+from verifier.problem.region import Region, ball_region, box_region
+from verifier.proof.branching.gate_splitting import Effort, branch_and_bound
+from verifier.proof.branching.input_splitting import divide, divisible
+from verifier.proof.branching.trees import Trees
+from verifier.proof.refinement.ascent import ascend
+from verifier.proof.refinement.clipping import clipped, clips
+from verifier.proof.refinement.multi_neuron_clipping import jointly
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -130,7 +130,7 @@ def bounds_of(case: Case) -> Iterator[tuple[str, Tensor]]:
     eye = torch.eye(size, dtype=torch.float64)[: MOST_ROWS // 2]
     rows = Objective(torch.cat([eye, -eye]).unsqueeze(0))
     region = ball_region(case.point, case.eps, math.inf)
-    exact, deployed = Arithmetic(deployed=False), Arithmetic()
+    exact, deployed = RoundingModel(deployed=False), RoundingModel()
     with torch.no_grad():
         yield "interval", Bounds(program, region, exact, backward=False).minimum(rows)
         plain = Bounds(program, region, exact)
@@ -140,7 +140,7 @@ def bounds_of(case: Case) -> Iterator[tuple[str, Tensor]]:
         yield "lookback 2", Bounds(program, region, exact, lookback=2).minimum(rows)
     if _entries(plain) > SMALL:
         return
-    over = Regional(program, region, deployed, None, None, lambda: None)
+    over = BoundsOnDemand(program, region, deployed, None, None, lambda: None)
     with torch.no_grad():
         known = over.deepest.minimum(rows)
         yield "corners", known
@@ -151,7 +151,7 @@ def bounds_of(case: Case) -> Iterator[tuple[str, Tensor]]:
 
 
 def _deep(
-    program: Block, over: Regional, region: Region, rows: Objective, known: Tensor, case: Case
+    program: Block, over: BoundsOnDemand, region: Region, rows: Objective, known: Tensor, case: Case
 ) -> Iterator[tuple[str, Tensor]]:
     goal = known + BEYOND * (1 + known.abs())
     ask = Question(rows, goal, False)
@@ -191,7 +191,7 @@ def _few_inputs(program: Block, region: Region, rows: Objective, case: Case) -> 
     lower, upper = region.lower.clone(), region.upper.clone()
     lower[:, 3:] = upper[:, 3:] = case.point[:, 3:]
     few = box_region(lower[0], upper[0])
-    near = Regional(program, few, Arithmetic(), None, None, lambda: None)
+    near = BoundsOnDemand(program, few, RoundingModel(), None, None, lambda: None)
     with torch.no_grad():
         start = near.deepest.minimum(rows)
     yield "few inputs", start

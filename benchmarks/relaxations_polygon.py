@@ -17,7 +17,7 @@ from torch import Tensor
 
 from benchmarks.relaxations import random_boxes, seconds
 from relaxations import GATES, Diagonals, Gate, Planes, planes
-from relaxations.polygon import framed
+from relaxations.polygons.polygon import framed
 
 NAMES = (
     "product",

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from benchmarks.case import Case, cost
 from benchmarks.measure import table
-from verifier.verify import NEAR
+from verifier.proof.prover import NEAR
 
 LENGTHS = (16, 32, 64, 128)
 LONG = (200, 400, 1000)

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.independent_replay import Wrong, confirm
+from tests.support.independent_replay import Wrong, confirm
 
 ROOT = Path(__file__).resolve().parents[1]
 BENCHMARK = ROOT / "models" / "benchmark"

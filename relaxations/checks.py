@@ -10,7 +10,7 @@ from torch import Tensor
 
 from relaxations.errors import InvalidBox, OutsideDomain, UnknownGate
 from relaxations.gate import GATES, Gate
-from relaxations.polygon import Diagonals
+from relaxations.polygons.polygon import Diagonals
 
 
 def resolved(gate: Gate | str, parameters: Mapping[str, Any] | None) -> tuple[Gate, Mapping[str, Any]]:

@@ -34,13 +34,15 @@ class Gate:
     `image(lower, upper, **parameters)`  least and greatest value over the box, up to the margin.
     `support(scale, slopes, lower, upper, **parameters)`  see `Support`; `scale` is ±1 and broadcasts to [*S].
     `nodes(lower, upper, **parameters)`  per operand [m, *S]: values at which the minimum-volume problem
-        samples the gate, the first and last being the ends of the box.  They decide tightness, never soundness.
+        samples the gate, the first and last being the ends of the box.  They decide tightness, never
+        soundness.
     `magnitude(lower, upper, **parameters)`  bound on the intermediate values of `function`, for the margin.
     `inside(lower, upper, **parameters)`  boolean [*S]: the box lies in the gate's domain; None: it
         always does.
     `corners`  cutting the corners of its boxes (`polygon.Diagonals`) makes its planes so much tighter that a
         sweep for the cuts pays.
-    `compiled`  the row of `c/gates.c` with the same image, support and nodes, for `relaxations.compiled`;
+    `compiled`  the row of `c/gates.c` with the same image, support and nodes, for
+    `relaxations.kernels.calls`;
         None for a gate that is made from another with other parts.
     `example`  parameter values that the tests use.
     """

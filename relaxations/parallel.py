@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from relaxations.bounds import offsets
+from relaxations.bounding_planes import offsets
 from relaxations.gate import Gate
-from relaxations.polygon import Diagonals
+from relaxations.polygons.polygon import Diagonals
 
 SHARES = (0.5, 1.0)  # of the way from the given slope to the gate's own at the centre, tried first
 PACE = tuple(0.3 * 0.8**k for k in range(12))  # of the descent from there

@@ -13,6 +13,7 @@ levels of such sums are nested at most (a chord over support values of the inner
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 UNIT = 2.0**-53
@@ -22,3 +23,19 @@ TINY = 1e-290
 def margin(magnitude: Tensor) -> Tensor:
     """256 u · magnitude + TINY."""
     return magnitude * (256 * UNIT) + TINY
+
+
+def gamma(n: float, unit: float) -> float:
+    """γ_n for unit roundoff `unit`; n·unit must stay below 1/2."""
+    if n * unit >= 0.5:
+        raise ValueError(f"{n} roundings of {unit} leave no correct digit")
+    return n * unit / (1.0 - n * unit)
+
+
+def relative_margin(n: int, dtype: torch.dtype) -> float:
+    """What a sum of n products, and the handful of operations around it, may err relative to Σ|terms|.
+
+    A sum of n products in any order errs by at most γ = n·u/(1 − n·u), u = eps/2; (n + 32)·eps exceeds twice
+    that and leaves 32·eps for the operations before and after it (powers are taken to err by up to 16 ulp).
+    """
+    return (n + 32) * torch.finfo(dtype).eps

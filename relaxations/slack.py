@@ -6,8 +6,9 @@ in the middle.  With p̂ₖ = scaleₖ·pₖ + shiftₖ, about −1 and 1 at the
     g(p) − lower plane(p) ≥ height − Σₖ bendₖ·p̂ₖ²,    upper plane(p) − g(p) ≥ the same with its own numbers,
 
 for all p of the region.  One gate alone may well be where it touches; hundreds of gates that read the same
-inputs are not all at once (`verifier.joint`), so that Σ bendₖ·p̂ₖ² is about a `PRICE`-th of Σ bendₖ for
-them: `bend` is chosen for the greatest height − PRICE·Σ bend, on samples, and any bend ≥ 0 would be sound.
+inputs are not all at once (`verifier.bounds.multi_neuron`), so that Σ bendₖ·p̂ₖ² is about a `PRICE`-th of Σ
+bendₖ for them: `bend` is chosen for the greatest height − PRICE·Σ bend, on samples, and any bend ≥ 0 would be
+sound.
 
 Proof of `height`: the box is cut into cells.  Around the middle m of a cell, in places p̂, is p̂ₖ² ≥ 2mₖ·p̂ₖ
 − mₖ², so that
@@ -27,9 +28,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from relaxations.bounds import Planes, offset
+from relaxations.bounding_planes import Planes, offset
 from relaxations.gate import Gate
-from relaxations.polygon import Diagonals
+from relaxations.polygons.polygon import Diagonals
 
 PRICE = 0.35
 SAMPLES = 216  # in a box, about

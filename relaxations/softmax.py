@@ -22,8 +22,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from relaxations.bounds import Planes
-from relaxations.curves import largest
+from relaxations.bounding_planes import Planes
+from relaxations.curves.curve import largest
 from relaxations.errors import InvalidBox
 from relaxations.rounding import UNIT, margin
 

@@ -13,17 +13,17 @@ import parsers.onnx.ops
 from parsers.errors import BadInput, RecertError, UnboundDimension, UnsupportedModel
 from parsers.evaluate import evaluate_numpy
 from parsers.ir import Graph, validate
-from parsers.onnx.builder import Builder
-from parsers.onnx.dimensions import Binding, Bindings, InputSpec, bind, declared, is_batch_name
-from parsers.onnx.expose import exposed
+from parsers.onnx.building.builder import Builder
+from parsers.onnx.building.prune import prune
+from parsers.onnx.building.values import Any, Const, Sym, Val, constant
+from parsers.onnx.file.dimensions import Binding, Bindings, InputSpec, bind, declared, is_batch_name
+from parsers.onnx.file.expose import exposed
+from parsers.onnx.file.load import load
+from parsers.onnx.file.samples import random_inputs
 from parsers.onnx.lift.reroll import reroll, still_unrolled
-from parsers.onnx.load import load
 from parsers.onnx.problems import Unsupported
-from parsers.onnx.prune import prune
-from parsers.onnx.samples import random_inputs
-from parsers.onnx.scope import Reading, Scope
+from parsers.onnx.reading.scope import Reading, Scope
 from parsers.onnx.selfcheck import difference, self_check
-from parsers.onnx.values import Any, Const, Sym, Val, constant
 
 OLDEST_OPSET = 7
 

@@ -13,11 +13,11 @@ import onnx
 from parsers.errors import RecertError, SelfCheckFailed
 from parsers.evaluate import evaluate_numpy, trace_numpy
 from parsers.ir import Graph, Scan
-from parsers.onnx.dimensions import Binding, InputSpec, declared
-from parsers.onnx.equivalent import equivalent
-from parsers.onnx.runtime import Refused, Runtime
-from parsers.onnx.samples import random_inputs
-from parsers.onnx.values import Shape
+from parsers.onnx.building.values import Shape
+from parsers.onnx.file.dimensions import Binding, InputSpec, declared
+from parsers.onnx.file.equivalent import equivalent
+from parsers.onnx.file.runtime import Refused, Runtime
+from parsers.onnx.file.samples import random_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,11 +9,9 @@ from relaxations.gates import (
     powers,
     products,
     relu,
-    sigmoid,
-    softsign,
+    s_shaped,
     steps,
     swish,
-    tanh,
 )
 
 __all__ = [
@@ -25,9 +23,7 @@ __all__ = [
     "powers",
     "products",
     "relu",
-    "sigmoid",
-    "softsign",
+    "s_shaped",
     "steps",
     "swish",
-    "tanh",
 ]

@@ -1,10 +1,9 @@
 """The GRU blend  (1 − f(z))·g(b) + f(z)·h,  jointly in its three operands.
 
 It is  w(z)·(g(b) − h) + h  with w = 1 − f, linear in h for fixed (z, b): the greatest value of the blend
-minus a linear function has h at an end, and for either end it is a product of two curves.  For f = σ,
-w(z) = σ(−z); with x = −z and g = tanh or softsign it has the closed form of `relaxations.sigmoid_tanh` or
-`relaxations.sigmoid_softsign`.
-"""
+minus a linear function has h at an end, and for either end it is a product of two curves.  For f = σ, w(z) =
+σ(−z); with x = −z and g = tanh or softsign it has the closed form of `relaxations.products.sigmoid_tanh` or
+`relaxations.products.sigmoid_softsign`."""
 
 from __future__ import annotations
 
@@ -15,14 +14,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softsign
 
-from relaxations import sigmoid_softsign, sigmoid_tanh
-from relaxations.bilinear import product_support
-from relaxations.curves import Curve, complement, largest
+from relaxations.curves.curve import Curve, complement, largest
+from relaxations.curves.sigmoid import SIGMOID
+from relaxations.curves.softsign import SOFTSIGN
+from relaxations.curves.tanh import TANH
 from relaxations.gate import Gate, Support, register
 from relaxations.gates.relu import HARD_SIGMOID, RELU, hard_sigmoid
-from relaxations.gates.sigmoid import SIGMOID
-from relaxations.gates.softsign import SOFTSIGN
-from relaxations.gates.tanh import TANH
+from relaxations.products import sigmoid_softsign, sigmoid_tanh
+from relaxations.products.bilinear import product_support
 from relaxations.rounding import margin
 
 INTERVALS = 6

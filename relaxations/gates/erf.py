@@ -13,9 +13,9 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from relaxations.curves import gate_of, largest, s_shaped
+from relaxations.curves.curve import gate_of, largest, s_shaped
+from relaxations.curves.pieces import Piece, bracketed, piecewise
 from relaxations.gate import register
-from relaxations.pieces import Piece, bracketed, piecewise
 
 ROOT = math.sqrt(2)
 

@@ -11,10 +11,10 @@ import math
 import torch
 from torch import Tensor
 
-from relaxations.curves import gate_of
+from relaxations.curves.curve import gate_of
+from relaxations.curves.pieces import Piece, piecewise
 from relaxations.errors import UnknownGate
 from relaxations.gate import register
-from relaxations.pieces import Piece, piecewise
 
 
 def _log(q: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from relaxations.curves import between, largest
+from relaxations.curves.curve import between, largest
 from relaxations.gate import Gate, Support, register
 from relaxations.rounding import margin
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from relaxations.curves import (
+from relaxations.curves.curve import (
     Curve,
     Support,
     between,

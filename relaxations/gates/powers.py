@@ -11,10 +11,10 @@ import math
 import torch
 from torch import Tensor
 
-from relaxations.curves import gate_of
+from relaxations.curves.curve import gate_of
+from relaxations.curves.pieces import Piece, piecewise
 from relaxations.gate import register
 from relaxations.gates.relu import identity
-from relaxations.pieces import Piece, piecewise
 
 LEAST = 1e-150
 

@@ -1,9 +1,10 @@
 """Products w(x)·g(y) of two operands: x·y, the quotient (1/x)·y, and the gates of recurrent cells with any of
 ONNX's activations.
 
-σ(x)·tanh(y)      `relaxations.sigmoid_tanh`
-σ(x)·softsign(y)  `relaxations.sigmoid_softsign`
-otherwise         `relaxations.bilinear`: in closed form where a factor is made of straight lines, as y is
+σ(x)·tanh(y)      `relaxations.products.sigmoid_tanh`
+σ(x)·softsign(y)  `relaxations.products.sigmoid_softsign`
+otherwise         `relaxations.products.bilinear`: in closed form where a factor is made of straight lines,
+                  as y is
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softsign
 
-from relaxations import sigmoid_softsign, sigmoid_tanh
-from relaxations.bilinear import product_image, product_support
-from relaxations.curves import Curve
+from relaxations.curves.curve import Curve
+from relaxations.curves.sigmoid import SIGMOID
+from relaxations.curves.softsign import SOFTSIGN
+from relaxations.curves.tanh import TANH
 from relaxations.gate import Gate, Support, register
 from relaxations.gates.powers import RECIPROCAL
 from relaxations.gates.relu import HARD_SIGMOID, IDENTITY, RELU, hard_sigmoid
-from relaxations.gates.sigmoid import SIGMOID
-from relaxations.gates.softsign import SOFTSIGN
-from relaxations.gates.tanh import TANH
+from relaxations.products import sigmoid_softsign, sigmoid_tanh
+from relaxations.products.bilinear import product_image, product_support
 from relaxations.rounding import margin
 
 INTERVALS = 6

@@ -9,9 +9,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from relaxations.curves import gate_of, largest
+from relaxations.curves.curve import gate_of, largest
+from relaxations.curves.pieces import Piece, piecewise
 from relaxations.gate import register
-from relaxations.pieces import Piece, piecewise
 
 
 def identity(x: Tensor) -> Tensor:

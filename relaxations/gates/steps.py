@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from relaxations.curves import Support, best, between, curve_from_support, gate_of, largest
+from relaxations.curves.curve import Support, best, between, curve_from_support, gate_of, largest
 from relaxations.gate import register
 
 

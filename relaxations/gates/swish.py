@@ -19,10 +19,10 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from relaxations.curves import gate_of, largest
+from relaxations.curves.curve import gate_of, largest
+from relaxations.curves.pieces import Piece, bracketed, piecewise
 from relaxations.gate import register
 from relaxations.gates.relu import identity, zero
-from relaxations.pieces import Piece, bracketed, piecewise
 
 Real = Callable[[Tensor], Tensor]
 SILU_INFLECTION = 2.3993572805154675

@@ -9,9 +9,8 @@ from dataclasses import replace
 
 from rich.table import Table
 
-from verifier.budget import Depth
+from verifier.attack.replay import Replay
 from verifier.cli import checks
-from verifier.cli.jobs import decided
 from verifier.cli.machine import Machine
 from verifier.cli.options import Samples
 from verifier.cli.report import (
@@ -24,11 +23,12 @@ from verifier.cli.report import (
     results_console,
 )
 from verifier.cli.status import Status, say
-from verifier.cli.work import Certify, Desk, Found, Question, Radius, Work
-from verifier.coverage import caveat
-from verifier.dataset import load_dataset
-from verifier.frames import parse_choice
-from verifier.replay import Replay
+from verifier.network.coverage import caveat
+from verifier.problem.budget import Depth
+from verifier.robustness.dataset import load_dataset
+from verifier.robustness.parallel import decided
+from verifier.robustness.perturbation import parse_choice
+from verifier.robustness.task import Certify, Desk, Found, Question, Radius, Work
 
 
 def run_certify(task: Samples, machine: Machine, eps: float) -> Status:

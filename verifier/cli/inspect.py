@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from parsers import read_onnx
-from parsers.onnx.dimensions import Bindings, InputSpec, declared, may_be_batch
-from parsers.onnx.load import load
+from parsers.onnx.file.dimensions import Bindings, InputSpec, declared, may_be_batch
+from parsers.onnx.file.load import load
+from verifier.attack.replay import fixed_values
 from verifier.cli import checks
-from verifier.inspection import Cell, Gates, Inspection, Tensor, inspect
-from verifier.replay import fixed_values
+from verifier.inspection.summary import Cell, Gates, Inspection, Tensor, inspect
 
 SHOWN_LENGTH = 8  # what a free dimension becomes where only the structure is of interest
 MOST_LINES = 40

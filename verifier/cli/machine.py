@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from verifier.cli import options
 
 if TYPE_CHECKING:
-    from verifier.verify import Settings
+    from verifier.problem.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Machine:
         import torch
 
         from parsers.errors import BadInput
-        from verifier.verify import Settings
+        from verifier.problem.settings import Settings
 
         self.check()
         torch.set_num_threads(self.threads)

@@ -11,7 +11,7 @@ import typer
 
 
 class Method(StrEnum):
-    """`verifier.budget.Depth`, as far as there is something to choose."""
+    """`verifier.problem.budget.Depth`, as far as there is something to choose."""
 
     backward = "backward"
     corners = "corners"
@@ -98,7 +98,7 @@ DeviceName = Annotated[
     Device, typer.Option("--device", help="Where to compute bounds; auto takes CUDA if there is some.")
 ]
 DtypeName = Annotated[
-    Precision, typer.Option("--dtype", help="Arithmetic of the bounds; sound in both, tighter in float64.")
+    Precision, typer.Option("--dtype", help="RoundingModel of the bounds; sound in both, tighter in float64.")
 ]
 Threads = Annotated[
     int,

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from parsers.errors import BadInput
-from verifier.outcome import Accuracies, Distortion, Outcome, Verdict, median
+from verifier.robustness.outcome import Accuracies, Distortion, Outcome, Verdict, median
 
 STYLES: Mapping[Verdict, str] = {
     Verdict.certified: "green",

@@ -8,7 +8,7 @@ NEWEST_OPSET = 23  # the last whose changes to every operator were gone through
 
 
 def _operators() -> list[str]:
-    from parsers.onnx.registry import onnx_operators
+    from parsers.onnx.reading.registry import onnx_operators
 
     return onnx_operators()
 
@@ -22,7 +22,7 @@ def _opsets() -> list[str]:
 
 
 def _element_types() -> list[str]:
-    from verifier.coverage import COVERED_FLOATS
+    from verifier.network.coverage import COVERED_FLOATS
 
     return [*COVERED_FLOATS, "real"]
 

@@ -14,16 +14,16 @@ from parsers.assignment import assignment, format_assignment
 from parsers.errors import BadInput, BadQuery
 from parsers.specification import Specification
 from parsers.vnnlib import read_vnnlib
-from verifier.budget import Budget
 from verifier.cli import checks
 from verifier.cli.deadline import Deadline
 from verifier.cli.status import say
-from verifier.coverage import COVERED_FLOATS, caveat
-from verifier.query import Answer, answer
-from verifier.query_network import QueryNetwork
+from verifier.network.coverage import COVERED_FLOATS, caveat
+from verifier.problem.budget import Budget
+from verifier.queries.answer import Answer, answer
+from verifier.queries.composed import ComposedNetwork
 
 if TYPE_CHECKING:
-    from verifier.verify import Settings
+    from verifier.problem.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def run(task: Task, deadline: Deadline, settings: Callable[[], Settings]) -> Non
     specification = read_vnnlib(task.query)
     _check_types(specification)
     models = _models(specification, task.networks)
-    network = QueryNetwork(
+    network = ComposedNetwork(
         specification, models, settings, checks.bindings(task.bind), checks.fixed(task.fix)
     )
     note = caveat(network.graph)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from parsers.ir import Node, Scan
-from parsers.onnx.builder import Builder
+from parsers.onnx.building.builder import Builder
 
 FEWEST_PRODUCTS = 3
 MOVES = ("concat", "reshape", "transpose", "slice", "expand", "pad", "take")

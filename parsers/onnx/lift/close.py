@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from parsers.onnx.builder import Builder
-from parsers.onnx.values import Sym, Val
+from parsers.onnx.building.builder import Builder
+from parsers.onnx.building.values import Sym, Val
 
 
 def close(

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 import onnx
 
-from parsers.onnx.call import Call
-from parsers.onnx.frames import stack
+from parsers.onnx.building.frames import stack
+from parsers.onnx.building.values import Any, Const, Sym, Val, constant
 from parsers.onnx.lift.roll import inline, roll, runs
 from parsers.onnx.lift.steps import CannotStep, Iteration, read_body, run, truth
 from parsers.onnx.problems import Unsupported
-from parsers.onnx.registry import onnx_op
-from parsers.onnx.scope import needs
-from parsers.onnx.values import Any, Const, Sym, Val, constant
+from parsers.onnx.reading.call import Call
+from parsers.onnx.reading.registry import onnx_op
+from parsers.onnx.reading.scope import needs
 
 
 @onnx_op("Loop", newest=25)

@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from parsers.ir import Node, Scan
-from parsers.onnx.builder import Builder
+from parsers.onnx.building.builder import Builder
+from parsers.onnx.building.rewrite import first_met, rewritten
+from parsers.onnx.building.values import Const, Sym, Val, constant
 from parsers.onnx.lift.chains import Cut, Flat, chains, cut_states, steps_grow
 from parsers.onnx.lift.roll import Place, View, compatible, loose, pick, roll, same
 from parsers.onnx.lift.steps import Step
-from parsers.onnx.rewrite import first_met, rewritten
-from parsers.onnx.values import Const, Sym, Val, constant
 
 FEWEST_STEPS = 3
 LONGEST_STRIDE = 8  # products of one step with the same matrix

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from parsers.ir import Graph, Node, Scan
-from parsers.onnx.builder import Builder
-from parsers.onnx.frames import flipped, stack
+from parsers.onnx.building.builder import Builder
+from parsers.onnx.building.frames import flipped, stack
+from parsers.onnx.building.values import Const, Sym, Val
 from parsers.onnx.lift.close import close
 from parsers.onnx.lift.steps import Step
-from parsers.onnx.values import Const, Sym, Val
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 import onnx
 
-from parsers.onnx.builder import Builder
-from parsers.onnx.call import Call
+from parsers.onnx.building.builder import Builder
+from parsers.onnx.building.values import Any, Const, Poison, Sym, Val
+from parsers.onnx.building.values import Sequence as Items
 from parsers.onnx.problems import Unsupported
-from parsers.onnx.scope import Scope
-from parsers.onnx.values import Any, Const, Poison, Sym, Val
-from parsers.onnx.values import Sequence as Items
+from parsers.onnx.reading.call import Call
+from parsers.onnx.reading.scope import Scope
 
 MOST_STEPS = 10_000
 

@@ -7,7 +7,8 @@ import pkgutil
 
 
 def load() -> None:
-    """Fill `parsers.onnx.registry.OPS`: import this package, the recurrent operators and the loops."""
+    """Fill `parsers.onnx.reading.registry.OPS`: import this package, the recurrent operators and the
+    loops."""
     import parsers.onnx.lift as lift
     import parsers.onnx.recurrent as recurrent
 

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from parsers.onnx.call import Call
-from parsers.onnx.registry import onnx_op
-from parsers.onnx.values import Val, constant
+from parsers.onnx.building.values import Val, constant
+from parsers.onnx.reading.call import Call
+from parsers.onnx.reading.registry import onnx_op
 
 
 def plain(name: str, newest: int, primitive: str) -> None:

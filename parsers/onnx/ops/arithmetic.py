@@ -6,10 +6,10 @@ from functools import reduce
 
 import numpy as np
 
-from parsers.onnx.call import Call
+from parsers.onnx.building.values import Const, Val, constant, is_float
 from parsers.onnx.problems import Unsupported
-from parsers.onnx.registry import onnx_op
-from parsers.onnx.values import Const, Val, constant, is_float
+from parsers.onnx.reading.call import Call
+from parsers.onnx.reading.registry import onnx_op
 
 
 @onnx_op("Add", newest=14)

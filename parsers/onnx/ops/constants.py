@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
-from parsers.onnx.call import Call
+from parsers.onnx.building.values import Any, Const, Sequence, Sym, Val, constant, dtype_name, is_float
 from parsers.onnx.problems import Unsupported
-from parsers.onnx.registry import onnx_op
-from parsers.onnx.values import Any, Const, Sequence, Sym, Val, constant, dtype_name, is_float
+from parsers.onnx.reading.call import Call
+from parsers.onnx.reading.registry import onnx_op
 
 
 @onnx_op("Constant", newest=25)

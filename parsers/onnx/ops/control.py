@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import onnx
 
-from parsers.onnx.call import Call
+from parsers.onnx.building.values import Any, Const, Sym
 from parsers.onnx.problems import Unsupported
-from parsers.onnx.registry import onnx_op
-from parsers.onnx.scope import Scope
-from parsers.onnx.values import Any, Const, Sym
+from parsers.onnx.reading.call import Call
+from parsers.onnx.reading.registry import onnx_op
+from parsers.onnx.reading.scope import Scope
 
 
 @onnx_op("If", newest=25)

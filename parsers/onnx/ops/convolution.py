@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from parsers.onnx.call import Call
+from parsers.onnx.building.values import Val, constant
 from parsers.onnx.problems import Unsupported
-from parsers.onnx.registry import onnx_op
-from parsers.onnx.values import Val, constant
+from parsers.onnx.reading.call import Call
+from parsers.onnx.reading.registry import onnx_op
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from parsers.onnx.call import Call
+from parsers.onnx.building.values import Const, Sequence, Val, constant, is_float
 from parsers.onnx.problems import Unsupported
-from parsers.onnx.registry import onnx_op
-from parsers.onnx.values import Const, Sequence, Val, constant, is_float
+from parsers.onnx.reading.call import Call
+from parsers.onnx.reading.registry import onnx_op
 
 
 @onnx_op("Concat", newest=13)

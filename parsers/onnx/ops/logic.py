@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from parsers.onnx.call import Call
+from parsers.onnx.building.values import Const, Val, constant
 from parsers.onnx.problems import Unsupported
-from parsers.onnx.registry import onnx_op
-from parsers.onnx.values import Const, Val, constant
+from parsers.onnx.reading.call import Call
+from parsers.onnx.reading.registry import onnx_op
 
 
 def known(*values: Val) -> list[np.ndarray] | None:

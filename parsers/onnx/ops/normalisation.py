@@ -32,11 +32,11 @@ import math
 
 import numpy as np
 
-from parsers.onnx.builder import Builder
-from parsers.onnx.call import Call
+from parsers.onnx.building.builder import Builder
+from parsers.onnx.building.values import Val, constant
 from parsers.onnx.problems import Unsupported
-from parsers.onnx.registry import onnx_op
-from parsers.onnx.values import Val, constant
+from parsers.onnx.reading.call import Call
+from parsers.onnx.reading.registry import onnx_op
 
 _EPSILON = float(np.float32(1e-5))
 _UNIT = 2.0**-24

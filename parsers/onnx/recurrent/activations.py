@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from parsers.onnx.builder import Builder
-from parsers.onnx.call import Call
+from parsers.onnx.building.builder import Builder
+from parsers.onnx.building.values import Val
 from parsers.onnx.problems import Unsupported
-from parsers.onnx.values import Val
+from parsers.onnx.reading.call import Call
 
 Function = Callable[[Builder, Val], Val]
 

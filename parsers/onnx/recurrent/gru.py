@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from parsers.onnx.builder import Builder
-from parsers.onnx.call import Call
+from parsers.onnx.building.builder import Builder
+from parsers.onnx.building.values import Val
+from parsers.onnx.reading.call import Call
+from parsers.onnx.reading.registry import onnx_op
 from parsers.onnx.recurrent.layer import Weights, labelled, layer
-from parsers.onnx.registry import onnx_op
-from parsers.onnx.values import Val
 
 
 @onnx_op("GRU", newest=22)

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from parsers.onnx.builder import Builder
-from parsers.onnx.call import Call
+from parsers.onnx.building.builder import Builder
+from parsers.onnx.building.values import Sym, Val, constant
 from parsers.onnx.lift.close import close
 from parsers.onnx.problems import Unsupported
+from parsers.onnx.reading.call import Call
 from parsers.onnx.recurrent.activations import Function, activations
-from parsers.onnx.values import Sym, Val, constant
 
 
 @dataclass(frozen=True, slots=True)

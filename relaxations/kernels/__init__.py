@@ -1,0 +1,1 @@
+"""Compiled forms in C of what takes the most time, each beside a reference in torch."""

@@ -1,0 +1,1 @@
+"""Products of operands: bilinear terms, and a curve of one operand times another's."""

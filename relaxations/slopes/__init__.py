@@ -1,0 +1,1 @@
+"""Slopes of least volume, by a small linear program for each gate."""

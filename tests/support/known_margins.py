@@ -1,0 +1,57 @@
+"""A network whose true margins are known, for the orchestration of decisions."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from verifier.problem.budget import Budget
+from verifier.problem.region import Region, ball_region
+from verifier.proof.results import MarginBounds
+from verifier.robustness.classifier import Attacked
+from verifier.robustness.dataset import Sample
+
+
+class Line:
+    """Two classes with scores (x, −x) for one number x: the margin of class 0 over a ball is 2·(x − ε).
+
+    The proof loses `slack` of it; the attack finds the end of the ball only if it is `able`.
+    """
+
+    def __init__(self, slack: float = 0.0, able: bool = True, seconds: float = 0.0) -> None:
+        self.slack, self.able, self.seconds = slack, able, seconds
+        self.deadlines: list[float] = []
+
+    def predict(self, samples: Sequence[Sample]) -> list[int]:
+        return [0 if s.inputs["x"][0] > 0 else 1 for s in samples]
+
+    def attack(self, region: Region, labels: Sequence[int], deadline: float) -> Attacked:
+        self.deadlines.append(deadline)
+        sign = 1.0 - 2.0 * torch.tensor(labels, dtype=torch.float64).unsqueeze(1)
+        ends = torch.where(sign > 0, region.lower, region.upper)
+        ends = ends if self.able else region.middle
+        margin = (2 * sign * ends).squeeze(1)
+        return Attacked((margin < 0).tolist(), margin.tolist(), ends)
+
+    def margins(self, region: Region, labels: Sequence[int], budget: Budget) -> MarginBounds:
+        self.deadlines.append(budget.deadline)
+        time.sleep(self.seconds)
+        sign = 1.0 - 2.0 * torch.tensor(labels, dtype=torch.float64).unsqueeze(1)
+        worst = torch.where(sign > 0, region.lower, -region.upper)
+        per_class = torch.full((len(labels), 2), math.inf, dtype=torch.float64)
+        others = 1 - torch.tensor(labels).unsqueeze(1)
+        margins = per_class.scatter(1, others, 2 * worst - self.slack)
+        return MarginBounds(margins, "exact", True, ("",) * len(margins))
+
+
+def samples(*values: float, label: int = 0) -> list[Sample]:
+    return [Sample(i, label, {"x": np.array([v])}) for i, v in enumerate(values)]
+
+
+def ball(some: Sequence[Sample], eps: float | Tensor) -> Region:
+    return ball_region(torch.tensor(np.stack([s.inputs["x"] for s in some])), eps, math.inf)

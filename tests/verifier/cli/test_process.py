@@ -1,0 +1,146 @@
+"""The real command in a process of its own: start-up, streams, signals, closed pipes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.support.running import MODELS, Files
+from verifier.cli.deadline import Deadline
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+COMMAND = [sys.executable, "-c", "from verifier.cli import main; main()"]
+
+
+def recert(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        timeout=120,
+        check=False,
+    )
+
+
+HEAVY = (
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "numpy",
+    "vnnlib",
+    "rich.progress",
+    "verifier.proof.prover",
+    "parsers",
+)
+
+
+@pytest.mark.parametrize("command", [[], ["verify"], ["certify"], ["radius"], ["inspect"], ["supports"]])
+def test_help_imports_nothing_heavy(command: list[str]) -> None:
+    """What costs time is not imported; the time itself would depend on the machine."""
+    program = (
+        "import sys\nfrom verifier.cli.app import app\n"
+        f"try: app({[*command, '--help']!r})\nexcept SystemExit: pass\n"
+        f"print([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        timeout=60,
+        check=True,
+    )
+    assert "Usage: " in result.stdout
+    assert result.stderr == "[]\n"
+
+
+def test_streams_and_status_of_a_refusal(tmp_path: Path) -> None:
+    (tmp_path / "not.onnx").write_text("x")
+    result = recert("inspect", tmp_path / "not.onnx")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("recert: error: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_usage_errors_have_status_2() -> None:
+    assert recert("certify").returncode == 2
+    assert recert("frobnicate").returncode == 2
+    assert recert("certify", "model.onnx", "data.npz", "--eps", "many").returncode == 2
+
+
+def test_interrupted_by_a_signal() -> None:
+    """SIGINT once work has begun: results so far, status 130, no traceback."""
+    arguments = [
+        "certify",
+        MODELS / "vowels_lstm.onnx",
+        MODELS / "vowels_test.npz",
+        "--eps",
+        "0.02",
+        "--json",
+        "-",
+    ]
+    with subprocess.Popen(
+        [*COMMAND, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+        # a shell's background jobs ignore SIGINT, and hand that on to tests that run in one
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    count = len([first, *rest.splitlines()])
+    assert f"recert: interrupted after {count} of 370 samples" in errors
+
+
+def test_reader_that_goes_away(tiny: Files) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "certify", str(tiny.model), str(tiny.data), "--eps", "0.01", "--json", "-"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        errors = process.stderr.read()
+        process.wait(timeout=60)
+    assert "Traceback" not in errors
+    assert process.returncode == 141
+
+
+def test_a_verdict_is_written_before_the_time_limit() -> None:
+    """Start-up is counted, and it does not matter what the process is busy with: here, importing."""
+    begun = time.monotonic()
+    query = MODELS / "queries" / "mnist_rows_lstm_robust_v1.vnnlib"
+    result = recert("verify", query, "--network", MODELS / "mnist_rows_lstm.onnx", "--timeout", 0.5)
+    assert (result.returncode, result.stdout) == (0, "timed-out\n")
+    assert time.monotonic() - begun < 5  # the limit, and the interpreter's own start on a busy machine
+
+
+def test_only_one_verdict(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr("os._exit", ended.append)
+    with Deadline(60.0, time.monotonic()) as deadline:
+        deadline.write("unsat")
+        deadline._expire()  # the clock strikes while the verdict is being written
+    assert capfd.readouterr().out == "unsat\n"
+    with Deadline(0.1, time.monotonic()):
+        time.sleep(0.5)
+    assert capfd.readouterr().out == "timed-out\n"
+    assert ended == [0]

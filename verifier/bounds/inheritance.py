@@ -1,0 +1,72 @@
+"""What a part of a region takes over from the part it was cut out of: boxes, and mostly planes over them.
+
+What holds on a region holds on every part of it; so a part needs no sweeps of its own before its question
+can be asked. Planes are made anew where a split has made the gate's box smaller, and only there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from relaxations import Diagonals, Planes, offsets, planes
+from verifier.network.program import GateStep
+from verifier.propagation.sites import Key
+
+SHRUNK = 0.9  # of the old width: below it slopes are chosen anew, not only offsets
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inherited:
+    """`boxes` of operands ([B, n], [B, n]), by (identity of the form, iteration), `planes` of sites, and
+    `diagonals` of those whose corners are cut off. Without planes, everything is made anew inside the
+    boxes."""
+
+    boxes: Mapping[Key, tuple[Tensor, Tensor]]
+    planes: Mapping[Key, Planes] | None = None
+    diagonals: Mapping[Key, Diagonals] = field(default_factory=dict)
+
+    def select(self, instances: Tensor) -> Inherited:
+        """The boxes of these instances."""
+        return Inherited({key: (low[instances], high[instances]) for key, (low, high) in self.boxes.items()})
+
+
+def inherited_planes(
+    step: GateStep, iteration: int, lower: Tensor, upper: Tensor, inherited: Inherited
+) -> Planes:
+    """Planes over boxes [k, B, n] that lie in the inherited ones."""
+    assert inherited.planes is not None
+    held = inherited.planes[id(step), iteration]
+    old = [inherited.boxes[id(form), iteration] for form in step.operands]
+    ratio = torch.stack(
+        [
+            (u - l) / (high - low).clamp_min(1e-300)
+            for l, u, (low, high) in zip(lower, upper, old, strict=True)
+        ]
+    )
+    least = ratio.amin(0)
+    changed, shrunk = least < 1.0, least < SHRUNK
+    if not bool(changed.any()):
+        return held
+    diagonals = inherited.diagonals.get((id(step), iteration))
+    low_slope, high_slope = held.lower_slope.clone(), held.upper_slope.clone()
+    low, high = held.lower_offset.clone(), held.upper_offset.clone()
+    for where, fresh in ((shrunk, True), (changed & ~shrunk, False)):
+        place = torch.nonzero(where, as_tuple=True)
+        if not len(place[0]):
+            continue
+        pick = (slice(None), *place)
+        box = lower[pick], upper[pick]
+        cut = None if diagonals is None else diagonals.map(lambda t, pick=pick: t[pick])
+        if fresh:
+            found = planes(step.gate, *box, step.parameters, diagonals=cut)
+            low_slope[pick], high_slope[pick] = found.lower_slope, found.upper_slope
+            low[place], high[place] = found.lower_offset, found.upper_offset
+        else:
+            low[place], high[place] = offsets(
+                step.gate, low_slope[pick], high_slope[pick], *box, step.parameters, cut
+            )
+    return Planes(low_slope, low, high_slope, high)

@@ -1,0 +1,1 @@
+"""What was read, as equations and counts. Bounds nothing."""

@@ -1,0 +1,281 @@
+"""Branch and bound: split, bound all parts together, drop what is proved, split the rest.
+
+A *tree* is one question about one instance; its leaves are parts of the region that cover it. What its worst
+open leaf has is true of the whole region at any time, so stopping early loses nothing. A part takes over
+boxes, planes and multipliers from the part it was cut out of, so that bounding it costs a few sweeps of one
+row and none for its boxes.
+
+Where to split is tried out before it is done (strong branching): a sweep through both halves of every
+candidate, without an ascent, and the largest product of the two gains wins.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from relaxations import Planes
+from verifier.bounds.inheritance import Inherited
+from verifier.bounds.region_bounds import Bounds
+from verifier.problem.budget import Budget
+from verifier.problem.halfspace import Halfspace
+from verifier.problem.question import Question
+from verifier.proof.branching.candidates import candidates
+from verifier.proof.branching.flat import layout_of
+from verifier.proof.branching.guided_attack import GuidedAttack
+from verifier.proof.branching.leaves import Leaves, worth_splitting
+from verifier.proof.branching.trees import Trees
+from verifier.proof.branching.trend import Trend
+from verifier.proof.refinement.ascent import ascend
+from verifier.proof.refinement.clipping import above, clips
+from verifier.proof.refinement.multipliers import multipliers
+from verifier.propagation.splits import Key, Part, Splits
+
+# (instance of every part, its splits, what it inherits, where its counterexamples are) → bounds of the parts
+MakeBounds = Callable[[Tensor, Splits, Inherited, Halfspace], Bounds]
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """`parts` of a region are bounded together. A tree's root gets `root_steps` of optimisation. Of every
+    leaf that is split, `candidates` for the split are tried out; each half gets `steps` of optimisation.
+    Where the middle of the region lies more than `depth` inside of what a leaf's half-space takes away, and
+    `deeper` than the last time, its boxes are made anew, for `together` leaves at once.
+    Slopes of sites that lose less than the share `minor` of what the worst one does stay as they are: what it
+    takes to move them buys more elsewhere. At most `nodes` parts become leaves in all, and at most about
+    `leaves` are kept open."""
+
+    parts: int = 1024
+    candidates: int = 6
+    root_steps: int = 40
+    steps: int = 4
+    minor: float = 0.6
+    together: int = 16
+    depth: float = 0.35
+    deeper: float = 0.15
+    rate: float = 0.15
+    nodes: int = 10_000_000
+    leaves: int = 50_000
+
+    @property
+    def batch(self) -> int:
+        """Leaves that are split together."""
+        return max(1, self.parts // (2 * self.candidates))
+
+
+def branch_and_bound(
+    trees: Trees,
+    bounds: Bounds,
+    make: MakeBounds,
+    budget: Budget,
+    *,
+    planes: Mapping[Key, Planes] | None = None,
+    effort: Effort = Effort(),
+    trend: Trend | None = None,
+) -> Tensor:
+    """By how much [M] the best row of each tree is above its goal, at least; > 0 once every part is proved.
+    Trees of a group that is refuted meanwhile (`verifier.proof.branching.guided_attack`) are left as they
+    are.
+
+    `bounds` of all instances are where trees begin, with the `planes` of sites where there are better ones;
+    `make` bounds parts of the instances. Runs until all trees are proved, nothing is left to split, or
+    `effort` or the time of `budget` is spent; what it has is valid at any time. `trend` is told how it goes.
+    """
+    hunt = GuidedAttack(trees, budget)
+    search = _Search(trees, bounds, planes, make, effort, budget.deadline)
+    leaves = search.roots()
+    nodes = len(leaves.tree)
+    proved = torch.full_like(trees.goal[:, 0], torch.inf)
+    while True:
+        hunt.look(
+            leaves.tree,
+            leaves.above,
+            leaves.normal,
+            lambda places: bounds.region.select(trees.instance[leaves.tree[places]]),  # noqa: B023
+        )
+        done = (leaves.above > 0) | hunt.settled[leaves.tree]
+        proved = proved.scatter_reduce(0, leaves.tree[done], leaves.above[done], "amin")
+        leaves = leaves.select(torch.nonzero(~done)[:, 0])
+        if trend is not None:
+            trend.note(nodes, proved.scatter_reduce(0, leaves.tree, leaves.above, "amin"))
+        chosen = worth_splitting(leaves, trees, search.batch(), effort.leaves)
+        if not len(chosen) or budget.over or nodes >= effort.nodes:
+            break
+        rest = torch.ones(len(leaves.tree), dtype=torch.bool, device=chosen.device)
+        rest[chosen] = False
+        children = search.children(leaves.select(chosen))
+        nodes += len(children.tree)
+        leaves = leaves.select(torch.nonzero(rest)[:, 0]).join(children)
+        budget.progress()
+    return proved.scatter_reduce(0, leaves.tree, leaves.above, "amin")
+
+
+class _Search:
+    """What bounding the parts of some trees takes."""
+
+    def __init__(
+        self,
+        trees: Trees,
+        bounds: Bounds,
+        planes: Mapping[Key, Planes] | None,
+        make: MakeBounds,
+        effort: Effort,
+        deadline: float,
+    ) -> None:
+        self._trees = trees
+        self._make = make
+        self._effort = effort
+        self._deadline = deadline
+        self._layout = layout = layout_of(bounds)
+        self._boxes = layout.boxes(bounds)
+        self._planes = layout.flat_planes(
+            {key: site.planes for key, site in bounds.sites.items()} if planes is None else planes
+        )
+        self._diagonals = layout.flat_diagonals(bounds)
+        self._halfspace = bounds.region.halfspace or Halfspace.everything(bounds.region.lower)
+        self._last = (0, 0.0)  # leaves split in the last round, and its seconds
+
+    def batch(self) -> int:
+        """How many leaves to split next: as many as may be bounded together, but not so many that the round
+        could take more than a quarter of the time that is left; few at first."""
+        count, seconds = self._last
+        if not count:
+            return min(self._effort.batch, 16)
+        fit = 0.25 * (self._deadline - time.monotonic()) / max(seconds, 1e-9)
+        return int(max(1, min(self._effort.batch, count * min(fit, 4.0))))
+
+    def roots(self) -> Leaves:
+        """One leaf a tree."""
+        trees = self._trees
+        lower, upper, planes = (t[trees.instance] for t in (*self._boxes, self._planes))
+        nothing = torch.zeros_like(lower[:, :1])
+        leaves = Leaves(
+            torch.arange(len(lower), device=lower.device),
+            (trees.known - trees.goal).amax(-1),
+            torch.full_like(lower, -torch.inf),
+            torch.full_like(upper, torch.inf),
+            lower,
+            upper,
+            planes,
+            torch.zeros_like(torch.stack([lower, upper], 1)),
+            nothing.long(),
+            nothing,
+            nothing,
+            self._halfspace.normal[trees.instance],
+            self._halfspace.constant[trees.instance],
+            nothing[:, 0],
+            nothing[:, 0],
+        )
+        return self._improved(leaves, self._bounds(leaves), self._effort.root_steps)
+
+    def children(self, leaves: Leaves) -> Leaves:
+        """Both halves of every leaf, each bounded and with candidates for its next split."""
+        begun = time.monotonic()
+        halves = leaves.halves(*self._best_split(leaves))
+        improved = self._renewed(self._improved(halves, self._bounds(halves), self._effort.steps))
+        self._last = len(leaves.tree), time.monotonic() - begun
+        return improved
+
+    def _renewed(self, leaves: Leaves) -> Leaves:
+        """The leaves, the boxes of some of them made anew over what their half-spaces leave."""
+        effort = self._effort
+        ready = (leaves.depth > effort.depth) & (leaves.depth > leaves.renewed + effort.deeper)
+        for places in torch.nonzero(ready & (leaves.above <= 0))[:, 0].split(effort.together):
+            if not len(places) or time.monotonic() >= self._deadline:
+                break
+            some = replace(leaves.select(places), renewed=leaves.depth[places])
+            better = self._improved(some, self._bounds(some, anew=True), effort.steps)
+            leaves = leaves.put(places, better)
+        return leaves
+
+    def _best_split(self, leaves: Leaves) -> tuple[Tensor, Tensor]:
+        """The unit and the point [N] where each leaf is cut."""
+        count, m = leaves.unit.shape
+        if m == 1:
+            return leaves.unit[:, 0], leaves.point[:, 0]
+        many = leaves.select(torch.arange(count, device=leaves.tree.device).repeat_interleave(m))
+        halves = many.halves(leaves.unit.flatten(), leaves.point.flatten())
+        bounds = self._bounds(halves)
+        with torch.no_grad():
+            found = bounds.swept_minimum(
+                self._trees.of(halves.tree), None, multipliers(bounds, self._multipliers(halves, bounds))
+            )
+        distance = (bounds.settled(found) - self._trees.goal[halves.tree]).amax(-1)
+        # nothing beyond the goal counts
+        gain = torch.minimum(distance, torch.zeros_like(distance)) - halves.above
+        gain = gain.clamp_min(0.0) - 1e-3 * halves.above
+        both = gain[: len(gain) // 2] * gain[len(gain) // 2 :]
+        both = both.unflatten(0, (count, m)).masked_fill(leaves.worth <= 0, -1.0)
+        best = both.argmax(-1, keepdim=True)
+        return leaves.unit.gather(-1, best)[:, 0], leaves.point.gather(-1, best)[:, 0]
+
+    def _bounds(self, leaves: Leaves, anew: bool = False) -> Bounds:
+        """Bounds of parts with what they inherit; with their planes and boxes made `anew`, inside the old
+        ones."""
+        layout = self._layout
+        split = torch.isfinite(leaves.part_lower) | torch.isfinite(leaves.part_upper)
+        lower, upper = layout.by_operand(leaves.part_lower), layout.by_operand(leaves.part_upper)
+        splits = {
+            key: Part(lower[key], upper[key])
+            for key, used in layout.by_operand(split.any(0)).items()
+            if bool(used.any())
+        }
+        instance, halfspace = self._trees.instance[leaves.tree], Halfspace(leaves.normal, leaves.constant)
+        held_lower, held_upper = layout.by_operand(leaves.lower), layout.by_operand(leaves.upper)
+        boxes = {key: (held_lower[key], held_upper[key]) for key in layout.operands}
+        if anew:
+            return self._make(instance, splits, Inherited(boxes), halfspace)
+        diagonals = layout.diagonals_by_site(self._diagonals[instance])
+        inherited = Inherited(boxes, layout.by_site(leaves.planes), diagonals)
+        return self._make(instance, splits, inherited, halfspace)
+
+    def _multipliers(self, leaves: Leaves, bounds: Bounds) -> dict[Key, Tensor]:
+        beta = self._layout.by_operand(leaves.beta)
+        return {key: beta[key].movedim(1, 0) for key in bounds.splits}
+
+    def _improved(self, leaves: Leaves, bounds: Bounds, steps: int) -> Leaves:
+        """What an ascent of `steps` from `bounds` makes of `leaves`."""
+        effort = self._effort
+        objective, goal = self._trees.of(leaves.tree), self._trees.goal[leaves.tree]
+        found = ascend(
+            bounds,
+            objective,
+            steps=steps,
+            rate=effort.rate,
+            target=goal,
+            any_row=True,
+            deadline=self._deadline,
+            beta=self._multipliers(leaves, bounds),
+            minor=self._effort.minor,
+        )
+        distance = found.best - goal
+        next_split = candidates(
+            bounds, self._layout, found.coefficients, distance.argmax(-1), effort.candidates
+        )
+        lower, upper = self._layout.boxes(bounds)
+        ask = Question(objective, goal, True)
+        there, depth = clips(
+            bounds, ask, bounds.relaxed_with(found.planes), multipliers(bounds, found.beta)
+        ).deepest()
+        deeper = depth > leaves.depth
+        return Leaves(
+            leaves.tree,
+            torch.maximum(above(found.best, goal), leaves.above),  # a part is no worse than the whole
+            leaves.part_lower,
+            leaves.part_upper,
+            lower,
+            upper,
+            self._layout.flat_planes(found.planes),
+            self._layout.flat(found.beta, leaves.beta),
+            next_split.unit,
+            next_split.point,
+            next_split.worth,
+            torch.where(deeper.unsqueeze(-1), there.normal, leaves.normal),
+            torch.where(deeper, there.constant, leaves.constant),
+            torch.maximum(depth, leaves.depth),
+            leaves.renewed,
+        )

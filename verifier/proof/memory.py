@@ -1,0 +1,62 @@
+"""How many instances can be bounded together within a memory budget.
+
+A model of the peak, not a measurement: a sweep holds ALIVE values of the size of its widest one for every
+row it carries, and every site keeps KEPT values of the size of its gate. Both counts lie above what was seen
+in processes that bound LSTMs, GRUs and RNNs of 32 to 128 units; allocators differ, so expect a factor of two.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from verifier.network.program import Block, GateStep, ScanStep
+
+ALIVE, KEPT = 16, 48
+TRIED = 400  # values that a part in branch and bound holds for every entry of a gate: samples, gradients
+LEAF = 12  # values that an open part keeps for every entry of a gate: boxes, splits, multipliers, planes
+INPUT_COPIES = 8  # of the coefficients of all inputs: by frame, assembled, and what regions make of them
+
+
+def instance_bytes(program: Block, dtype: torch.dtype) -> int:
+    """Bytes that bounding one more instance of `program` in `dtype` takes at the peak."""
+    inputs = sum(program.variables[name] for name in program.inputs)
+    blocks = _blocks(program)
+    rows = max((2 * sum(f.size for f in stage.forms) for b in blocks for stage in b.stages), default=0)
+    width = max(_widest(block) for block in blocks)
+    entries = rows * (ALIVE * width + INPUT_COPIES * inputs) + KEPT * _sites(program)
+    return entries * torch.finfo(dtype).bits // 8
+
+
+def part_bytes(program: Block, dtype: torch.dtype) -> int:
+    """Bytes that bounding one more part takes in branch and bound: boxes are inherited, one row is swept."""
+    inputs = sum(program.variables[name] for name in program.inputs)
+    width = max(_widest(block) for block in _blocks(program))
+    entries = ALIVE * width + INPUT_COPIES * inputs + TRIED * _sites(program)
+    return entries * torch.finfo(dtype).bits // 8
+
+
+def leaf_bytes(program: Block, dtype: torch.dtype) -> int:
+    """Bytes of one more open part of branch and bound, at rest: with a half-space of the inputs."""
+    inputs = sum(program.variables[name] for name in program.inputs)
+    return (LEAF * _sites(program) + inputs) * torch.finfo(dtype).bits // 8
+
+
+def _blocks(program: Block) -> tuple[Block, ...]:
+    return (program, *(step.body for step in program.steps if isinstance(step, ScanStep)))
+
+
+def _sites(program: Block) -> int:
+    """Entries of all operands of gates, at all iterations."""
+    scans = (step for step in program.steps if isinstance(step, ScanStep))
+    return _gates(program) + sum(step.length * _gates(step.body) for step in scans)
+
+
+def _widest(block: Block) -> int:
+    """Entries of a row where all forms that take a matrix product wait for it together."""
+    forms = {id(form): form for step in block.steps if isinstance(step, GateStep) for form in step.operands}
+    stacked = sum(form.size for form in forms.values() if form.dense)
+    return max(stacked, max((form.size for form in forms.values()), default=1))
+
+
+def _gates(block: Block) -> int:
+    return sum(step.size * len(step.operands) for step in block.steps if isinstance(step, GateStep))
