@@ -1,4 +1,4 @@
-/* What compilers need to be told; of `verifier/c` too. */
+/* What compilers need to be told, for all C of the packages. */
 
 #ifndef RELAXATIONS_COMPILER_H
 #define RELAXATIONS_COMPILER_H
@@ -7,9 +7,11 @@
  * a processor is for that very one and no other. */
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
 #if __GNUC__ >= 12
-#define FASTEST __attribute__((target_clones("arch=x86-64-v3", "default")))
+#define CLONES "x86-64-v3"
+#define FASTEST __attribute__((target_clones("arch=" CLONES, "default")))
 #else
-#define FASTEST __attribute__((target_clones("avx2", "default")))
+#define CLONES "avx2"
+#define FASTEST __attribute__((target_clones(CLONES, "default")))
 #endif
 #else
 #define FASTEST
