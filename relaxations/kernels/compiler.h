@@ -3,6 +3,8 @@
 #ifndef RELAXATIONS_COMPILER_H
 #define RELAXATIONS_COMPILER_H
 
+#include <stddef.h> /* any header of the C library: it says whether that is glibc, which can choose between clones */
+
 /* A second version of a function for processors with AVX2, chosen when the library is loaded. "arch=" with the name of
  * a processor is for that very one and no other. */
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
