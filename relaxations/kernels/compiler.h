@@ -3,7 +3,7 @@
 #ifndef RELAXATIONS_COMPILER_H
 #define RELAXATIONS_COMPILER_H
 
-#include <stddef.h> /* any header of the C library: it says whether that is glibc, which can choose between clones */
+#include <string.h> /* of the C library, any: it says whether that is glibc, which can choose between clones */
 
 /* A second version of a function for processors with AVX2, chosen when the library is loaded. "arch=" with the name of
  * a processor is for that very one and no other. */
