@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.paths import MODELS, ROOT, Files
+from tests.support.paths import MODELS, ROOT
+from tests.support.running import Files
 from verifier.cli.deadline import Deadline
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
