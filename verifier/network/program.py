@@ -17,7 +17,6 @@ import torch
 
 from parsers.errors import UnsupportedModel
 from parsers.ir import Graph, Node, Scan
-from parsers.primitives import PRIMITIVES
 from relaxations import GATES, Gate
 from verifier.network.affine import AffineForm, AffineReader, is_affine
 from verifier.network.lowering import lower
@@ -119,7 +118,7 @@ def _compile(
 
     def affine(name: str) -> bool:
         node = producer.get(name)
-        return node is not None and is_affine(node, PRIMITIVES[node.op].kind, is_constant)
+        return node is not None and is_affine(node, is_constant)
 
     gates: dict[str, tuple[str, tuple[str, ...], Node]] = {}
 
