@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.measure import SHARED, seconds, table
-from benchmarks.problem import Problem, problem
+from benchmarks.engine.problem import Problem, problem
+from benchmarks.measure import seconds, table
+from benchmarks.places import PEERS
 
-FOLDER = SHARED / "crown"
+FOLDER = PEERS / "crown"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,8 +1,9 @@
 """One random network bounded in a process of its own, so that threads and peak memory are its own.
 
-`python -m benchmarks.case '{"hidden": 64, "length": 64}'` prints one line of JSON: seconds on the wall and of
-the processor, and the most memory (MiB) the process held before the bounds began and at their end, torch and
-the compiled network included.
+    python -m benchmarks.engine.case '{"hidden": 64, "length": 64}'
+
+prints one line of JSON: seconds on the wall and of the processor, and the most memory (MiB) the process held
+before the bounds began and at their end, torch and the compiled network included.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from benchmarks.places import ROOT
 
 EPS = 0.01
 
@@ -47,11 +50,10 @@ class Cost:
 
 def cost(case: Case) -> Cost:
     """What `case` costs, measured in a fresh process. Raises `CalledProcessError` where that fails."""
-    command = [sys.executable, "-m", "benchmarks.case", json.dumps(_fields(case))]
+    command = [sys.executable, "-m", "benchmarks.engine.case", json.dumps(_fields(case))]
     threads = str(case.threads)
     environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-    root = Path(__file__).resolve().parents[1]
-    done = subprocess.run(command, env=environment, cwd=root, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, env=environment, cwd=ROOT, check=True, capture_output=True, text=True)
     return Cost(**json.loads(done.stdout))
 
 
@@ -63,9 +65,9 @@ def _measure(case: Case) -> Cost:
     import numpy as np
     import torch
 
+    from benchmarks.engine.problem import problem
     from benchmarks.measure import seconds
     from benchmarks.networks import write_classifier
-    from benchmarks.problem import problem
 
     torch.set_num_threads(case.threads)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,8 +1,7 @@
 """Certified counts on published benchmarks, beside the published numbers, as markdown.
 
-    python -m benchmarks.peers [--method planes|corners|slopes|clipping|branching] [--timeout S] [--radius E]
-        [--save FILE] [NETWORK ...]
-    python -m benchmarks.peers --survive FILE [--restarts N] [--steps N]
+    python -m benchmarks.published.peers [--method METHOD] [--timeout S] [--radius E] [--save FILE] [NAME ...]
+    python -m benchmarks.published.peers --survive FILE [--restarts N] [--steps N]
 
 The networks and images are those of StarV (MNIST in two frames) and of Prover and DeepPrism (MNIST in four or
 seven), read from ../shared/peers. An image counts as certified when every margin is proved positive, the
@@ -25,8 +24,9 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.measure import SHARED, header, table
-from benchmarks.published import BENCHMARKS, Benchmark
+from benchmarks.measure import header, table
+from benchmarks.places import PEERS
+from benchmarks.published.benchmarks import BENCHMARKS, Benchmark
 from verifier.problem.budget import Budget, Depth
 from verifier.problem.settings import Settings
 from verifier.robustness.certify import certify, parts
@@ -145,8 +145,8 @@ def main() -> None:
     methods = options.method or ["planes", "corners", "slopes", "clipping"]
     if "branching" in methods and options.timeout is None:
         parser.error("branching goes on until its --timeout: set one")
-    if not (SHARED / "benchmarks.json").exists():
-        parser.error(f"the benchmarks are not there: {SHARED}")
+    if not (PEERS / "benchmarks.json").exists():
+        parser.error(f"the benchmarks are not there: {PEERS}")
     torch.set_num_threads(1)
     if options.survive is not None:
         raise SystemExit(bool(survive(options.survive, options.restarts, options.steps, options.networks)))

@@ -1,9 +1,10 @@
 """Instances of the competition through its scripts: verdicts, times, and every counterexample replayed.
 
-    python -m benchmarks.vnncomp                                     # models/benchmark, VNN-LIB 2.0
-    python -m benchmarks.vnncomp --instances instances_1.0.csv --limit 20
-    python -m benchmarks.vnncomp --shared --limit 60                 # the pairs of ../shared/vnncomp
+    python -m benchmarks.competition.vnncomp
+    python -m benchmarks.competition.vnncomp --instances instances_1.0.csv --limit 20
+    python -m benchmarks.competition.vnncomp --shared --limit 60
 
+By default the instances of models/benchmark in VNN-LIB 2.0; `--shared`: the pairs of ../shared/vnncomp.
 `--limit` lowers the time limits. Ends with status 1 for an error, a verdict that contradicts the expected
 one, a counterexample that does not hold, or a verdict later than a second after its time limit.
 """
@@ -22,11 +23,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.places import ROOT, SHARED
 from tests.support.independent_replay import Wrong, confirm
 
-ROOT = Path(__file__).resolve().parents[1]
 BENCHMARK = ROOT / "models" / "benchmark"
-SHARED = ROOT.parent / "shared" / "vnncomp"
+PAIRS = SHARED / "vnncomp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,12 @@ def shipped(file: str) -> Iterator[Instance]:
 
 def shared() -> Iterator[Instance]:
     """The pairs of EXPECTED.csv that are there; its paths are the competition's own, names are looked up."""
-    files = {path.name: path for path in SHARED.glob("*/*")}
+    files = {path.name: path for path in PAIRS.glob("*/*")}
     aliases = {
         "tllBench_n=2_N=M=8_m=1_instance_0_0.onnx": "tllBench_N8_0_0.onnx",
         "property_N=8_0.vnnlib": "property_N8_0.vnnlib",
     }
-    with (SHARED / "EXPECTED.csv").open() as rows:
+    with (PAIRS / "EXPECTED.csv").open() as rows:
         for _, onnx, query, verdict in csv.reader(rows):
             names = [aliases.get(name, name) for name in (Path(onnx).name, Path(query).name)]
             if all(name in files for name in names):

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.places import ROOT, SHARED
 from parsers import read_onnx
 from parsers.errors import RecertError
 from parsers.ir import Graph
@@ -47,8 +48,6 @@ from verifier.proof.refinement.ascent import ascend
 from verifier.proof.refinement.clipping import clipped, clips
 from verifier.proof.refinement.multi_neuron_clipping import jointly
 
-ROOT = Path(__file__).resolve().parents[1]
-SHARED = ROOT.parent / "shared"
 EPS = 0.01
 MOST_ROWS = 6
 SMALL = 300_000  # units of all gates at all time steps, times inputs; beyond, deep methods take too long here

@@ -1,6 +1,6 @@
 """Compiled gates against the same gates in torch, as a markdown table.
 
-`python -m benchmarks.relaxations_compiled`
+`python -m benchmarks.relaxations.kernels`
 
 Milliseconds of processor time of a call, torch → compiled, the least of several that take turns; centres
 U(−2, 2), widths U(0, 2).
@@ -15,7 +15,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from benchmarks.relaxations_polygon import random_cuts
+from benchmarks.measure import header, print_table
+from benchmarks.relaxations.polygons import random_cuts
 from relaxations import GATES, Diagonals, Gate, Planes, offsets, planes
 
 COUNTS = {32: 40, 2000: 6}
@@ -32,7 +33,7 @@ def milliseconds(asked: Callable[[Gate], object], forms: tuple[Gate, Gate], repe
     return f"{1e3 * least[0]:.2f} → {1e3 * least[1]:.2f}"
 
 
-def row(gate: Gate, cut: bool) -> list[str]:
+def row(gate: Gate, *, cut: bool) -> tuple[str, ...]:
     forms = dataclasses.replace(gate, compiled=None), gate
     cells = [f"{gate.name}, polygons" if cut else gate.name]
     for count, repeats in COUNTS.items():
@@ -57,17 +58,18 @@ def row(gate: Gate, cut: bool) -> list[str]:
             return offsets(form, p.upper_slope, p.lower_slope, l, u, None, d)  # slopes that are not best
 
         cells += [milliseconds(asked, forms, repeats) for asked in (tight, bounded)]
-    return cells
+    return tuple(cells)
 
 
 def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    print("| gate | planes, 32 | offsets, 32 | planes, 2,000 | offsets, 2,000 |\n|---|---|---|---|---|")
-    for gate in GATES.values():
-        if gate.compiled:
-            print("| " + " | ".join(row(gate, cut=False)) + " |")
-    print("| " + " | ".join(row(GATES["sigmoid_tanh"], cut=True)) + " |")
+    print(header("Compiled gates, ms: torch → compiled"), flush=True)
+    asked = [(gate, False) for gate in GATES.values() if gate.compiled] + [(GATES["sigmoid_tanh"], True)]
+    print_table(
+        "gate | planes, 32 | offsets, 32 | planes, 2,000 | offsets, 2,000",
+        (row(gate, cut=cut) for gate, cut in asked),
+    )
 
 
 if __name__ == "__main__":

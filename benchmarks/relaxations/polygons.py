@@ -1,6 +1,6 @@
 """What diagonals gain: planes over polygons against planes over their boxes.
 
-`python -m benchmarks.relaxations_polygon`
+`python -m benchmarks.relaxations.polygons`
 
 Boxes as in `benchmarks.relaxations`, their corners cut at û ± v̂ = ±(0.4 … 2), uniformly.  The volume between
 both planes over the polygon, by sampling it, for planes over the box; for planes over the polygon; and for
@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.relaxations import random_boxes, seconds
+from benchmarks.measure import header, print_table, seconds
+from benchmarks.relaxations.boxes import random_boxes
 from relaxations import GATES, Diagonals, Gate, Planes, planes
 from relaxations.polygons.polygon import framed
 
@@ -29,6 +30,7 @@ NAMES = (
     "max",
 )
 BOXES, SAMPLES = 500, 20000
+CENTRE = (0.0, 0.0)  # planes of least volume, with no shift of their target
 
 
 def random_cuts(lower: Tensor, upper: Tensor) -> Diagonals:
@@ -57,40 +59,41 @@ def milliseconds(
     gate: Gate, lower: Tensor, upper: Tensor, parameters: Mapping[str, Any], cut: Diagonals | None
 ) -> float:
     """Of one call with the first 32 boxes."""
-    return 1e3 * seconds(lambda: planes(gate, lower[:, :32], upper[:, :32], parameters, diagonals=cut))
+    few = lower[:, :32], upper[:, :32]
+    return 1e3 * seconds(lambda: planes(gate, *few, parameters, diagonals=cut)).cpu
+
+
+def row(gate: Gate) -> tuple[str, ...]:
+    parameters = gate.example[0]
+    lower, upper = random_boxes(gate, BOXES, parameters)
+    cut = random_cuts(lower, upper)
+    boxed = planes(gate, lower, upper, parameters, lean=CENTRE)
+    found = planes(gate, lower, upper, parameters, lean=CENTRE, diagonals=cut)
+    points, inside = samples(lower, upper, cut)
+    value = gate.function(*points, **parameters)
+    low, high = (value - (s[:, None] * points).sum(0) for s in (found.lower_slope, found.upper_slope))
+    moved = Planes(
+        found.lower_slope,
+        torch.where(inside, low, torch.inf).amin(0),
+        found.upper_slope,
+        torch.where(inside, high, -torch.inf).amax(0),
+    )
+    base = volume(boxed, points, inside)
+    bent = base > 1e-9 + 1e-6 * gate.magnitude(lower, upper, **parameters)  # elsewhere both are exact
+    ours, least = ((volume(p, points, inside) / base)[bent] for p in (found, moved))
+    shares = ours.mean(), ours.quantile(0.1), ours.quantile(0.9), least.mean()
+    few = cut.map(lambda t: t[:, :32])
+    cost = [milliseconds(gate, lower, upper, parameters, d) for d in (few, None)]
+    return gate.name, *(f"{float(share):.3f}" for share in shares), *(f"{spent:.1f}" for spent in cost)
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    print("| gate | volume, polygon : box | 10 % | 90 % | bound | 32 boxes, ms | of these boxes |")
-    print("|---|---|---|---|---|---|---|")
-    for name in NAMES:
-        gate = GATES[name]
-        parameters = gate.example[0]
-        lower, upper = random_boxes(gate, BOXES, parameters)
-        cut = random_cuts(lower, upper)
-        lean = (0.0, 0.0)
-        boxed = planes(gate, lower, upper, parameters, lean=lean)
-        found = planes(gate, lower, upper, parameters, lean=lean, diagonals=cut)
-        points, inside = samples(lower, upper, cut)
-        value = gate.function(*points, **parameters)
-        low, high = (value - (s[:, None] * points).sum(0) for s in (found.lower_slope, found.upper_slope))
-        moved = Planes(
-            found.lower_slope,
-            torch.where(inside, low, torch.inf).amin(0),
-            found.upper_slope,
-            torch.where(inside, high, -torch.inf).amax(0),
-        )
-        base = volume(boxed, points, inside)
-        bent = base > 1e-9 + 1e-6 * gate.magnitude(lower, upper, **parameters)  # elsewhere both are exact
-        ours, least = ((volume(p, points, inside) / base)[bent] for p in (found, moved))
-        cost = [milliseconds(gate, lower, upper, parameters, d) for d in (cut.map(lambda t: t[:, :32]), None)]
-        print(
-            f"| {name} | {float(ours.mean()):.3f} | {float(ours.quantile(0.1)):.3f} | "
-            f"{float(ours.quantile(0.9)):.3f} | {float(least.mean()):.3f} | {cost[0]:.1f} | "
-            f"{cost[1]:.1f} |",
-            flush=True,
-        )
+    print(header("Planes over polygons"), flush=True)
+    print_table(
+        "gate | volume, polygon : box | 10 % | 90 % | bound | 32 boxes, ms | of these boxes",
+        (row(GATES[name]) for name in NAMES),
+    )
 
 
 if __name__ == "__main__":

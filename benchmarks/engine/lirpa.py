@@ -18,10 +18,10 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from benchmarks.case import EPS
+from benchmarks.engine.case import EPS
+from benchmarks.engine.problem import problem
 from benchmarks.measure import seconds, table
 from benchmarks.networks import write_classifier
-from benchmarks.problem import problem
 
 SIZES = (
     *((cell, 32, length) for length in (8, 16) for cell in ("RNN", "GRU", "LSTM")),
@@ -122,7 +122,7 @@ def section() -> str:
         f"ε = {EPS:g}; processor seconds of the bounds alone.\n\n"
     )
     if importlib.util.find_spec("auto_LiRPA") is None:
-        return title + "Left out: auto_LiRPA cannot be imported; benchmarks/lirpa.py says how it can be.\n"
+        return title + "Left out: auto_LiRPA cannot be imported; benchmarks/engine/lirpa.py says how.\n"
     torch.set_num_threads(1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

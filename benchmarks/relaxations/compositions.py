@@ -1,6 +1,6 @@
 """How wide the bounds of composite operators are, against the range they really have.
 
-`python -m benchmarks.compositions [--boxes B]`
+`python -m benchmarks.relaxations.compositions [--boxes B]`
 
 Softmax, log-softmax, maxima, MaxPool, division, layer and RMS normalisation have no gate of their own:
 verifier.network.lowering and the reader make them of gates. Each is bounded as the one operator of a file in
@@ -189,7 +189,7 @@ def measure(path: Path, region: Region, *, inside: bool = False) -> Measured:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.compositions", description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--boxes", type=int, default=30, help="boxes for each width")
     count = parser.parse_args().boxes
     torch.set_num_threads(1)

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from benchmarks.measure import SHARED
+from benchmarks.places import PEERS
 from verifier.attack.replay import Replay
 from verifier.problem.region import Region, ball_region
 from verifier.problem.settings import Settings
@@ -34,10 +34,10 @@ class Benchmark:
 
     @cached_property
     def entry(self) -> dict:  # type: ignore[type-arg]
-        return json.loads((SHARED / "benchmarks.json").read_text())[f"{self.name}.onnx"]
+        return json.loads((PEERS / "benchmarks.json").read_text())[f"{self.name}.onnx"]
 
     def samples(self) -> list[Sample]:
-        data = np.load(SHARED / "mnist_t10k_subset.npz")
+        data = np.load(PEERS / "mnist_t10k_subset.npz")
         position = {index: k for k, index in enumerate(data["index"].tolist())}
         rows = [position[index] for index in self.entry["images"]]
         images = data["image"][rows].astype(np.float32) / np.float32(255)
@@ -49,7 +49,7 @@ class Benchmark:
 
     def classifier(self, settings: Settings) -> Classifier:
         shapes = {self.entry["input"]: tuple(self.entry["shape"])}
-        return Classifier(Replay(SHARED / f"{self.name}.onnx"), shapes, settings)
+        return Classifier(Replay(PEERS / f"{self.name}.onnx"), shapes, settings)
 
     def region(self, samples: Sequence[Sample], radius: float) -> Region:
         clip = None if self.entry["clip"] is None else tuple(self.entry["clip"])

@@ -12,7 +12,7 @@ import argparse
 
 import torch
 
-from benchmarks import crown, limit, lirpa, scaling
+from benchmarks.engine import crown, limit, lirpa, scaling
 from benchmarks.measure import header
 
 SECTIONS = {

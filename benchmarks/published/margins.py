@@ -1,6 +1,6 @@
 """What each method adds on images that planes leave open, as markdown.
 
-    python -m benchmarks.margins [--count N]
+    python -m benchmarks.published.margins [--count N]
 
 Of the published MNIST networks in ../shared/peers: the first N images whose margins one backward sweep does
 not prove; their least margin after every method, a mean over the images, and how many are proved. Clipping
@@ -14,8 +14,9 @@ import time
 
 import torch
 
-from benchmarks.measure import SHARED, header, table
-from benchmarks.published import BENCHMARKS, Benchmark
+from benchmarks.measure import header, table
+from benchmarks.places import PEERS
+from benchmarks.published.benchmarks import BENCHMARKS, Benchmark
 from verifier.problem.budget import Budget, Depth
 from verifier.problem.settings import Settings
 
@@ -52,8 +53,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--count", type=int, default=8)
     options = parser.parse_args()
-    if not (SHARED / "benchmarks.json").exists():
-        parser.error(f"the benchmarks are not there: {SHARED}")
+    if not (PEERS / "benchmarks.json").exists():
+        parser.error(f"the benchmarks are not there: {PEERS}")
     torch.set_num_threads(1)
     by_name = {benchmark.name: benchmark for benchmark in BENCHMARKS}
     print(header("Margins by method"), flush=True)

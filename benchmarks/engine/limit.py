@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from benchmarks.case import Case, cost
+from benchmarks.engine.case import Case, cost
 from benchmarks.measure import seconds, table
 
 

@@ -1,17 +1,19 @@
-"""Planes of an LSTM by this library and by a linear program each.  `python -m benchmarks.gate_width`
+"""Planes of an LSTM by this library and by a linear program each.
+
+    python -m benchmarks.relaxations.gate_width
 
 A random LSTM (8 inputs, 16 units, 4 steps, weights as torch initialises them and the same times 3) over
 ∞-balls around a random input: the mean width of its gates, that is the distance of both planes at the centre
 of the box, and the processor time per plane.  The reference solves a program per plane to convergence
-(`benchmarks.optimum`) and moves the plane with this library's offsets.  Boxes come from the same engine, with
-the planes of the same kind at all earlier steps.
+(`optimum`) and moves the plane with this library's offsets.  Boxes come from the same engine, with the planes
+of the same kind at all earlier steps.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -23,13 +25,14 @@ from onnx import numpy_helper
 from torch import Tensor
 
 import verifier.bounds.intermediate
+from benchmarks.measure import header, print_table
 from benchmarks.networks import write_classifier
-from benchmarks.optimum import optimal_planes
-from benchmarks.relaxations import mean_value
+from benchmarks.relaxations.boxes import mean_value
+from benchmarks.relaxations.optimum import optimal_planes
 from parsers import read_onnx
 from relaxations import Gate, Planes, offsets, planes
 from verifier.bounds.region_bounds import Bounds
-from verifier.network.program import compile_program
+from verifier.network.program import Block, compile_program
 from verifier.network.rounding import RoundingModel
 from verifier.problem.question import Objective
 from verifier.problem.region import ball_region
@@ -58,43 +61,44 @@ def network(scale: float, folder: Path) -> Path:
     return path
 
 
-def main() -> None:
-    torch.set_num_threads(1)
+def measured(program: Block, eps: float, maker: Callable[..., Planes]) -> tuple[Tensor, float]:
+    """(widths of all gates with the planes of `maker`, seconds that it spent)."""
+    spent: list[float] = []
+
+    def timed(gate: Gate, lower: Tensor, upper: Tensor, parameters: Mapping[str, Any]) -> Planes:
+        begin = time.process_time()
+        found = maker(gate, lower, upper, parameters)
+        spent.append(time.process_time() - begin)
+        return found
+
     x = torch.from_numpy(np.random.default_rng(1).uniform(-1, 1, (1, 32)))
-    print("| weights | ε | planes | mean width | ms a plane | programs: mean width | ms a plane |")
-    print("|---|---|---|---|---|---|---|")
+    rows = Objective(torch.eye(5, dtype=torch.float64)[None])
+    region = ball_region(x, eps, torch.inf)
+    with mock.patch.object(verifier.bounds.intermediate, "planes", timed):
+        bounds = Bounds(program, region, RoundingModel(deployed=False))
+        bounds.minimum(rows)
+    return torch.cat([site.gap().flatten() for site in bounds.sites.values()]), sum(spent)
+
+
+def lines() -> Iterator[tuple[str, ...]]:
     for scale in SCALES:
         with tempfile.TemporaryDirectory() as folder:
             program = compile_program(read_onnx(network(scale, Path(folder))))
-        rows = Objective(torch.eye(5, dtype=torch.float64)[None])
         for eps in EPSILONS:
-            cells = []
+            measured(program, eps, planes)  # warms up
+            cells: list[str] = []
+            count = 0
             for maker in (planes, programmed):
-                spent = []
+                widths, spent = measured(program, eps, maker)
+                count = 2 * len(widths)
+                cells += [f"{float(widths.mean()):.5f}", f"{1e3 * spent / count:.4f}"]
+            yield f"× {scale:g}", f"{eps}", f"{count}", *cells
 
-                def timed(
-                    gate: Gate,
-                    lower: Tensor,
-                    upper: Tensor,
-                    parameters: Mapping[str, Any],
-                    maker: Any = maker,
-                    spent: list[float] = spent,
-                ) -> Planes:
-                    begin = time.process_time()
-                    found = maker(gate, lower, upper, parameters)
-                    spent.append(time.process_time() - begin)
-                    return found
 
-                with mock.patch.object(verifier.bounds.intermediate, "planes", timed):
-                    for _ in range(2 if maker is planes else 1):  # the first run warms up
-                        spent.clear()
-                        bounds = Bounds(
-                            program, ball_region(x, eps, torch.inf), RoundingModel(deployed=False)
-                        )
-                        bounds.minimum(rows)
-                widths = torch.cat([site.gap().flatten() for site in bounds.sites.values()])
-                cells += [f"{float(widths.mean()):.5f}", f"{1e3 * sum(spent) / (2 * len(widths)):.4f}"]
-            print(f"| × {scale:g} | {eps} | {2 * len(widths)} | {' | '.join(cells)} |", flush=True)
+def main() -> None:
+    torch.set_num_threads(1)
+    print(header("Width of gates: this library, and a linear program each"), flush=True)
+    print_table("weights | ε | planes | mean width | ms a plane | programs: mean width | ms a plane", lines())
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from benchmarks.case import Case, cost
+from benchmarks.engine.case import Case, cost
 from benchmarks.measure import table
 from verifier.proof.prover import NEAR
 

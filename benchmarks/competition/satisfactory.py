@@ -1,9 +1,10 @@
 """All cases of the public suite VNN-LIB SATisfactory, with `recert` as the solver.
 
-    python -m benchmarks.satisfactory                  # 178 cases of 1.0.1, 5 seconds each, start-up included
-    python -m benchmarks.satisfactory --timeout 10 --category hidden
+    python -m benchmarks.competition.satisfactory
+    python -m benchmarks.competition.satisfactory --timeout 10 --category hidden
 
-Every case is a process of its own, exactly as the suite runs it. Ends with status 1 if a verdict is wrong.
+178 cases of version 1.0.1, by default with 5 seconds each, start-up included. Every case is a
+process of its own, exactly as the suite runs it. Ends with status 1 if a verdict is wrong.
 """
 
 from __future__ import annotations
