@@ -125,3 +125,195 @@ class _GateCall(NamedTuple):
     operands: tuple[str, ...]
     node: Node
 
+
+class _Schedule:
+    """Which gates and scans the outputs of `graph` need, and in what `order`; `cells` has the schedule of each
+    scan's body, by the scan's first output; `problems` are all nodes that have no bound, in cells too."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.producer = {node.output: node for node in graph.nodes if isinstance(node, Node)}
+        self._scan_of = {
+            name: node for node in graph.nodes if isinstance(node, Scan) for name in node.outputs
+        }
+        self._inputs = {value.name for value in graph.inputs}
+        self._gates: dict[str, _GateCall] = {}
+        self.problems: list[str] = []
+        self.order = self._in_order()
+        self.cells: dict[str, _Schedule] = {}
+        for scan in self.order:
+            if not isinstance(scan, Scan):
+                continue
+            cell = self.cells[scan.outputs[0]] = _Schedule(scan.body)
+            self.problems += cell.problems
+            if cell.cells and not cell.problems:
+                self.problems.append(
+                    f"Scan '{scan.origin}': a recurrence inside a recurrence; unroll the inner one"
+                )
+
+    def is_variable(self, name: str) -> bool:
+        return name in self._inputs or name in self._scan_of or self._gate(name) is not None
+
+    def _is_constant(self, name: str) -> bool:
+        return name in self.graph.constants
+
+    def _affine(self, name: str) -> bool:
+        node = self.producer.get(name)
+        return node is not None and is_affine(node, self._is_constant)
+
+    def _gate(self, name: str) -> _GateCall | None:
+        """The gate that makes value `name`: a pattern of several nodes before a single primitive."""
+        if name in self._gates:
+            return self._gates[name]
+        node = self.producer.get(name)
+        if node is None:
+            return None
+        found = match(name, self.producer.get, self._is_constant)
+        if found is not None:
+            self._gates[name] = _GateCall(found.gate, found.operands, node)
+        elif not self._affine(name) and node.op in GATES:
+            self._gates[name] = _GateCall(node.op, node.inputs, node)
+        return self._gates.get(name)
+
+    def _in_order(self) -> list[_GateCall | Scan]:
+        """The gates and scans that the outputs depend on, in topological order.
+
+        A value that only feeds a pattern (σ(x) inside σ(x)·tanh(y)) is not among them.
+        """
+        order: dict[str, _GateCall | Scan] = {}
+        seen: set[str] = set()
+        stack: list[tuple[str, _GateCall | Scan | None]] = [(n, None) for n in reversed(self.graph.outputs)]
+        while stack:
+            name, step = stack.pop()
+            if step is not None:
+                order.setdefault(step.outputs[0] if isinstance(step, Scan) else name, step)
+                continue
+            if name in seen or self._is_constant(name):
+                continue
+            seen.add(name)
+            step = self._gate(name) or self._scan_of.get(name)
+            if step is not None:
+                stack.append((name, step))
+                stack.extend((v, None) for v in (step.inputs if isinstance(step, Scan) else step.operands))
+            elif self._affine(name):
+                stack.extend((v, None) for v in self.producer[name].inputs)
+            elif name in self.producer:
+                node = self.producer[name]
+                self.problems.append(
+                    f"{node.op} '{node.origin or name}': there is no bound for it; only evaluation is supported"
+                )
+        return list(order.values())
+
+
+class _Numbers(NamedTuple):
+    """The next number of a step, and of a form, anywhere in the program."""
+
+    steps: Iterator[int]
+    forms: Iterator[int]
+
+
+class _Builder:
+    """Builds one block as its `schedule` says."""
+
+    def __init__(
+        self, schedule: _Schedule, numbers: _Numbers, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        self._schedule = schedule
+        self._graph = schedule.graph
+        self._numbers = numbers
+        self._dtype, self._device = dtype, device
+        self._reader = AffineReader(
+            schedule.graph, schedule.producer, schedule.is_variable, dtype=dtype, device=device
+        )
+        self._forms: dict[tuple[str, tuple[int, ...]], AffineForm] = {}
+        self._level_of: dict[str, int] = dict.fromkeys((value.name for value in self._graph.inputs), 0)
+
+    def block(self, states: int) -> Block:
+        """The block; the first `states` of its inputs and outputs are states."""
+        graph, steps = self._graph, [self._step(call) for call in self._schedule.order]
+        outputs = tuple(self._form(name) for name in graph.outputs)
+        inputs = tuple(value.name for value in graph.inputs)
+        used = (*inputs, *(name for step in steps for name in _outputs(step)))
+        return Block(
+            name=graph.name,
+            variables={name: prod(graph.shape(name)) for name in used},
+            inputs=inputs,
+            steps=tuple(steps),
+            outputs=outputs,
+            output_names=graph.outputs,
+            shapes={name: graph.shape(name) for name in (*used, *graph.outputs)},
+            stages=self._stages(steps),
+            width=sum(f.size for step in steps for f in _reads(step)) + sum(f.size for f in outputs),
+            states=states,
+        )
+
+    def _step(self, call: _GateCall | Scan) -> GateStep | ScanStep:
+        step = self._scan(call) if isinstance(call, Scan) else self._gate(call)
+        self._level_of |= dict.fromkeys(_outputs(step), step.level)
+        return step
+
+    def _gate(self, call: _GateCall) -> GateStep:
+        gate, node, shape = GATES[call.name], call.node, self._graph.shape(call.node.output)
+        operands = tuple(self._form(name, shape) for name in call.operands)
+        return GateStep(
+            number=next(self._numbers.steps),
+            gate=gate,
+            parameters={key: float(node.attributes[key]) for key in gate.parameters},  # type: ignore[arg-type]
+            operands=operands,
+            output=node.output,
+            size=prod(shape),
+            level=self._depth(operands) + 1,
+            origin=node.origin,
+        )
+
+    def _scan(self, scan: Scan) -> ScanStep:
+        cell = self._schedule.cells[scan.outputs[0]]
+        body = _Builder(cell, self._numbers, self._dtype, self._device).block(len(scan.initial))
+        initial = tuple(self._form(name) for name in scan.initial)
+        sequences = tuple(self._form(name) for name in scan.sequences)
+        return ScanStep(
+            number=next(self._numbers.steps),
+            body=body,
+            initial=initial,
+            sequences=sequences,
+            finals=scan.finals,
+            stacked=scan.stacked,
+            length=scan.length,
+            reverse=scan.reverse,
+            level=self._depth(initial + sequences) + 1,
+            origin=scan.origin,
+        )
+
+    def _form(self, name: str, shape: tuple[int, ...] | None = None) -> AffineForm:
+        wanted = self._graph.shape(name) if shape is None else shape
+        if (name, wanted) not in self._forms:
+            self._forms[name, wanted] = self._reader.form(next(self._numbers.forms), name, wanted)
+        return self._forms[name, wanted]
+
+    def _depth(self, read: Sequence[AffineForm]) -> int:
+        """The level of the last gate that one of the forms reads."""
+        return max((self._level_of[name] for form in read for name in form.terms), default=0)
+
+    def _stages(self, steps: list[GateStep | ScanStep]) -> tuple[Stage, ...]:
+        """Each operand is bounded as early as what it reads allows, each step taken at its own level."""
+        forms: dict[int, dict[int, AffineForm]] = {}
+        for step in steps:
+            if isinstance(step, GateStep):
+                for form in step.operands:
+                    forms.setdefault(self._depth([form]), {})[form.number] = form
+        deepest = max((step.level for step in steps), default=0)
+        return tuple(
+            Stage(
+                tuple(forms.get(depth, {}).values()),
+                tuple(step for step in steps if step.level == depth + 1),
+            )
+            for depth in range(deepest)
+        )
+
+
+def _reads(step: GateStep | ScanStep) -> tuple[AffineForm, ...]:
+    return step.operands if isinstance(step, GateStep) else step.initial + step.sequences
+
+
+def _outputs(step: GateStep | ScanStep) -> tuple[str, ...]:
+    return (step.output,) if isinstance(step, GateStep) else step.finals + step.stacked
