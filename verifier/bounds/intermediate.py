@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from relaxations import Diagonals, Planes, image, planes
-from relaxations.slack import slack
+from relaxations import Octagon, Planes, image, planes
+from relaxations.quadratic_gap import quadratic_gap
 from verifier.bounds.inheritance import Inherited, inherited_planes
 from verifier.bounds.multi_neuron import Joint
 from verifier.bounds.octagon import corner_rows
@@ -190,9 +190,9 @@ class IntermediateBounds:
         scan: ScanStep | None,
         time: int,
         width: int,
-    ) -> dict[int, Diagonals]:
+    ) -> dict[int, Octagon]:
         """Bounds that cut the corners of the boxes of `gates`, by number of the gate."""
-        gates = [step for step in gates if step.gate.corners]
+        gates = [step for step in gates if step.gate.octagon]
         if self._inherited is not None and not self._anew:
             held = self._inherited.diagonals
             return {step.number: held[step.at(time)] for step in gates if step.at(time) in held}
@@ -211,7 +211,7 @@ class IntermediateBounds:
         self,
         step: GateStep,
         box: tuple[Tensor, Tensor],
-        cut: Diagonals | None,
+        cut: Octagon | None,
         time: int,
         width: int,
     ) -> Interval:
@@ -254,16 +254,16 @@ class IntermediateBounds:
         site = self.sites[step.at(time)]
         taken = joint.takes(step.size)
         if taken:
-            found = slack(step.gate, site.planes, site.lower, site.upper, step.parameters, site.diagonals)
+            found = quadratic_gap(
+                step.gate, site.planes, site.lower, site.upper, step.parameters, site.diagonals
+            )
             joint.add(site.key, found, zonotopes.operands(step))
         zonotopes.gate(site, fresh=taken)
         self._progress()
 
-    def _planes(
-        self, step: GateStep, time: int, lower: Tensor, upper: Tensor, cut: Diagonals | None
-    ) -> Planes:
+    def _planes(self, step: GateStep, time: int, lower: Tensor, upper: Tensor, cut: Octagon | None) -> Planes:
         if self._inherited is None or self._anew:
-            return planes(step.gate, lower, upper, step.parameters, diagonals=cut)
+            return planes(step.gate, lower, upper, step.parameters, octagon=cut)
         return inherited_planes(step, time, lower, upper, self._inherited)
 
     def _without_lost(self, lower: Tensor, upper: Tensor, good: Tensor) -> tuple[Tensor, Tensor]:

@@ -31,7 +31,7 @@ class BoundsOnDemand:
         progress: Callable[[], None],
         joint: bool = False,
     ) -> None:
-        self.corners = any(step.gate.corners for step in gate_steps(program))
+        self.corners = any(step.gate.octagon for step in gate_steps(program))
         self._program = program
         self.region = region
         self._arithmetic = arithmetic

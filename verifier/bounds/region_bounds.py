@@ -33,7 +33,7 @@ class Bounds:
     what they have `inherited` they need no sweeps: boxes follow from the inherited ones, the splits, and
     intervals.
 
-    `corners` cuts the boxes of those gates for which it pays (`Gate.corners`) by diagonals. `joint` wins back
+    `corners` cuts the boxes of those gates for which it pays (`Gate.octagon`) by diagonals. `joint` wins back
     what gates cannot lose together (`verifier.bounds.multi_neuron`): for all boxes, or, inside of `inherited`
     ones, for objectives only; it is for float64, boxes of inputs, and sweeps without a `lookback`."""
 

@@ -49,7 +49,7 @@ class Prover:
             for size in (instance_bytes, part_bytes, leaf_bytes)
         }
         self._together, parts, leaves = fits.values()
-        corners = any(step.gate.corners for step in gate_steps(self._program))
+        corners = any(step.gate.octagon for step in gate_steps(self._program))
         backward = "backward" if self._lookback is None else f"backward({self._lookback})"
         names = _names(backward, corners)
         self._methods = Methods(names, settings.slope_steps, self._together, parts, leaves)

@@ -14,7 +14,7 @@ from torch import Tensor
 import verifier.bounds.intermediate
 from parsers import read_onnx
 from parsers.ir import Graph
-from relaxations import Diagonals
+from relaxations import Octagon
 from tests.support import networks
 from tests.support.breaking import smallest_found
 from tests.support.networks import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
@@ -110,9 +110,9 @@ def test_corners_cut_too_far_are_caught(name: str, folder: Path, monkeypatch: py
     graph, program = _prepared(name, folder)
     honest = CornerRows.diagonals
 
-    def wrong(rows: CornerRows, minimum: Tensor) -> Diagonals:
+    def wrong(rows: CornerRows, minimum: Tensor) -> Octagon:
         d = honest(rows, minimum)
-        return Diagonals(d.centre, d.half, *(0.01 * side for side in d.sides()))
+        return Octagon(d.centre, d.half, *(0.01 * side for side in d.sides()))
 
     monkeypatch.setattr(CornerRows, "diagonals", wrong)
 
