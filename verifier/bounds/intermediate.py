@@ -8,11 +8,12 @@ then the gate gets its planes, and its output an interval.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
+from parsers.errors import UnsoundBound
 from relaxations import Diagonals, Planes, image, planes
 from relaxations.slack import slack
 from verifier.bounds.inheritance import Inherited, inherited_planes
@@ -22,6 +23,7 @@ from verifier.bounds.rows import RowBounds
 from verifier.network.affine import AffineForm
 from verifier.network.program import Block, GateStep, ScanStep, Stage
 from verifier.network.rounding import RoundingModel, never_negative
+from verifier.problem.budget import check
 from verifier.problem.region import Region
 from verifier.propagation.forward import LinearBounds, LinearPass
 from verifier.propagation.interval import Interval, interval_of
@@ -51,7 +53,7 @@ class IntermediateBounds:
         inherited: Inherited | None,
         corners: bool,
         joint: bool,
-        progress: Callable[[], None],
+        deadline: float,
     ) -> None:
         self._program = program
         self._region = region
@@ -62,7 +64,7 @@ class IntermediateBounds:
         self._inherited = inherited
         self._anew = inherited is None or inherited.planes is None
         self._corners = corners
-        self._progress = progress
+        self._deadline = deadline
         self._batch = len(region)
         self.sites: dict[Key, Site] = {}
         self.relaxed: dict[Key, RelaxedGate] = {}
@@ -147,7 +149,7 @@ class IntermediateBounds:
             lower, upper = self.rows.of_forms(open_forms, errors, scan, iteration, linear)
             for form, low, high in zip(open_forms, lower, upper, strict=True):
                 known[id(form)] = self._narrowed(known[id(form)], low, high, tight=True)
-            self._progress()
+            check(self._deadline)
         self.operands |= {(form, iteration): held for form, held in known.items()}
         return known
 
@@ -160,7 +162,7 @@ class IntermediateBounds:
         empty = empty & ~self.lost
         if bool(empty.any()):
             if not self._splits and self._inherited is None and self._region.halfspace is None:
-                raise AssertionError("two sound bounds of one value do not overlap")
+                raise UnsoundBound("two bounds of one value do not overlap")
             self.empty = self.empty | empty
         return interval, held[1]
 
@@ -202,7 +204,7 @@ class IntermediateBounds:
             operands = [known[id(form)] for form in step.operands]
             cut = corner_rows(step, *boxes[id(step)], operands, relative)
             found[id(step)] = cut.diagonals(self.rows.minimum(cut.rows, cut.constant, scan, iteration))
-            self._progress()
+            check(self._deadline)
         return found
 
     def _gate(
@@ -256,7 +258,7 @@ class IntermediateBounds:
             found = slack(step.gate, site.planes, site.lower, site.upper, step.parameters, site.diagonals)
             joint.add((id(step), iteration), found, zonotopes.operands(step))
         zonotopes.gate(site, fresh=taken)
-        self._progress()
+        check(self._deadline)
 
     def _planes(
         self, step: GateStep, iteration: int, lower: Tensor, upper: Tensor, cut: Diagonals | None

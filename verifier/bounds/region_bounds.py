@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -34,7 +35,9 @@ class Bounds:
 
     `corners` cuts the boxes of those gates for which it pays (`Gate.corners`) by diagonals. `joint` wins back
     what gates cannot lose together (`verifier.bounds.multi_neuron`): for all boxes, or, inside of `inherited`
-    ones, for objectives only; it is for float64, boxes of inputs, and sweeps without a `lookback`."""
+    ones, for objectives only; it is for float64, boxes of inputs, and sweeps without a `lookback`.
+
+    Raises `OutOfTime` if the `deadline` (time.monotonic) comes before the end."""
 
     def __init__(
         self,
@@ -48,7 +51,7 @@ class Bounds:
         inherited: Inherited | None = None,
         corners: bool = False,
         joint: bool = False,
-        progress: Callable[[], None] = lambda: None,
+        deadline: float = math.inf,
     ) -> None:
         self.program = program
         self.region = region
@@ -65,7 +68,7 @@ class Bounds:
             inherited=inherited,
             corners=corners,
             joint=joint,
-            progress=progress,
+            deadline=deadline,
         )
         with torch.no_grad():
             variables = walk.run()

@@ -24,7 +24,7 @@ from verifier.cli.report import (
 )
 from verifier.cli.status import Status, say
 from verifier.network.coverage import caveat
-from verifier.problem.budget import Depth
+from verifier.problem.method import Method
 from verifier.robustness.dataset import load_dataset
 from verifier.robustness.parallel import decided
 from verifier.robustness.perturbation import parse_choice

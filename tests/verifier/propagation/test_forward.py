@@ -25,7 +25,8 @@ from verifier.network.evaluator import Evaluator
 from verifier.network.linear_maps import Dense, Diagonal
 from verifier.network.program import compile_program
 from verifier.network.rounding import RoundingModel
-from verifier.problem.budget import Budget, Depth
+from verifier.problem.budget import Budget
+from verifier.problem.method import Method
 from verifier.problem.points import project
 from verifier.problem.question import Objective
 from verifier.problem.region import Region, ball_region, box_region
@@ -305,7 +306,7 @@ def test_short_sweeps_come_first(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     graph = read_onnx(write_network("lstm", folder))
     region = _region(torch.tensor([0.005, 0.05, 0.2, 0.4, 0.8]), count=5)
     labels = Evaluator(graph).flat(region.middle).argmax(-1).tolist()
-    whole = Prover(graph).margins(region, labels, Budget(depth=Depth.backward))
+    whole = Prover(graph).margins(region, labels, Budget(method=Method.crown))
     assert whole.method == "backward"
     monkeypatch.setattr(verifier.proof.prover, "MANY", FRAMES - 1)
     monkeypatch.setattr(verifier.proof.prover, "FEW", 2)
@@ -317,10 +318,10 @@ def test_short_sweeps_come_first(folder: Path, monkeypatch: pytest.MonkeyPatch) 
             super().__init__(program, region, arithmetic, lookback=lookback, **options)
 
     monkeypatch.setattr(verifier.bounds.on_demand, "Bounds", Counted)
-    short = Prover(graph).margins(region, labels, Budget(depth=Depth.short))
+    short = Prover(graph).margins(region, labels, Budget(method=Method.truncated_crown))
     assert short.method == "backward(2)"
     assert not swept
-    both = Prover(graph).margins(region, labels, Budget(depth=Depth.backward))
+    both = Prover(graph).margins(region, labels, Budget(method=Method.crown))
     assert both.method == "backward"
     decided = int((short.lower > 0).sum())
     assert 0 < decided < 5
