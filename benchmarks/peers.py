@@ -34,7 +34,7 @@ from verifier.robustness.certify import certify, parts
 from verifier.robustness.outcome import Verdict
 
 SEEDS = (101, 102, 103)
-METHODS = {"planes": Method.crown} | {depth.name: depth for depth in Depth if depth > Method.crown}
+METHODS = {method.value: method for method in Method if method >= Method.crown}
 
 
 def verdicts(
@@ -43,14 +43,14 @@ def verdicts(
     """(verdict by image, seconds of the processor an image)."""
     samples, network = benchmark.samples(), benchmark.classifier(Settings())
     begin = time.process_time()
-    if depth == Method.bab:
+    if method is Method.bab:
         outcomes = certify(network, samples, lambda some: benchmark.region(some, radius), timeout=timeout)
         found = {outcome.index: outcome.verdict for outcome in outcomes}
     else:
         found = {}
         for part in parts(samples):
             region = benchmark.region(part, radius)
-            lower = network.margins(region, [s.label for s in part], Budget(method=depth)).lower
+            lower = network.margins(region, [s.label for s in part], Budget(method=method)).lower
             for sample, bound in zip(part, lower.tolist(), strict=True):
                 found[sample.index] = Verdict.certified if bound > 0 else Verdict.unknown
     return found, (time.process_time() - begin) / len(samples)

@@ -74,9 +74,7 @@ class BoundsOnDemand:
     def part(self, instances: Tensor, splits: Splits, inherited: Inherited, halfspace: Halfspace) -> Bounds:
         """Bounds of parts of the region's instances, cut by half-spaces."""
         region = self.region.select(instances).within(halfspace)
-        return self._make(
-            region, splits=splits, inherited=inherited, corners=self.corners, joint=self._joint
-        )
+        return self._make(region, splits=splits, inherited=inherited, corners=self.corners, joint=self._joint)
 
     def select(self, instances: Tensor) -> BoundsOnDemand:
         """The instances at these places, in order."""

@@ -80,7 +80,7 @@ class _Writer:
         self.graph = graph
         self.producers = {name: node for node in graph.nodes for name in node.outputs}
         self.views = Views(graph)
-        self.cells = {id(scan): k for k, scan in enumerate(graph.scans(), 1)}
+        self.cells = {scan: k for k, scan in enumerate(graph.scans(), 1)}
         self.lines: list[str] = []
         self.names: dict[Key, str] = {(name, None): text for name, text in names.items()}
         self.wanted: dict[Key, str] = {(name, None): text for name, text in outputs.items()}
@@ -244,7 +244,7 @@ class _Writer:
         left = ", ".join(results.values())
         self.lines.append(
             f"{left} = {', '.join(self._role(scan, r) for r in results)}"
-            f" of cell {self.cells[id(scan)]}({', '.join(given)}), {scan.length} frames, {order}"
+            f" of cell {self.cells[scan]}({', '.join(given)}), {scan.length} frames, {order}"
         )
         self.names |= {(result, None): text for result, text in results.items()}
         return results[name] if window is None else f"{results[name]}{window}"

@@ -1,7 +1,7 @@
 """The methods by name, from the cheapest to the deepest: what `--method`, results and JSON call them.
 
-`verifier.proof.methods.METHODS` says when each applies and what it runs. Their names stand here by themselves,
-so that a command line can offer them without a tensor library."""
+`verifier.proof.methods.METHODS` says when each applies and what it runs. Their names stand here by
+themselves, so that a command line can offer them without a tensor library."""
 
 from __future__ import annotations
 
@@ -53,4 +53,5 @@ class Method(Enum):
         return order.index(self) < order.index(other)
 
 
-OLD_NAMES = {m.about.old: m for m in Method if m.about.old}  # `--method` still takes them, and shows them nowhere
+# `--method` still takes them, and shows them nowhere
+OLD_NAMES = {method.about.old: method for method in Method if method.about.old}

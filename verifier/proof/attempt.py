@@ -12,6 +12,7 @@ from relaxations import Planes
 from verifier.bounds.inheritance import Inherited
 from verifier.bounds.on_demand import BoundsOnDemand
 from verifier.bounds.region_bounds import Bounds
+from verifier.network.keys import SiteKey
 from verifier.problem.budget import Budget
 from verifier.problem.method import Method
 from verifier.problem.question import Question
@@ -20,7 +21,6 @@ from verifier.proof.memory import Capacity
 from verifier.proof.refinement.clipping import RowQuestions
 from verifier.proof.refinement.relaxation_error import why
 from verifier.proof.results import Minimum
-from verifier.propagation.sites import Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Attempt:
     found: Tensor
     reached: Method | None = None
     bounds: Bounds | None = None
-    planes: Mapping[Key, Planes] | None = None
+    planes: Mapping[SiteKey, Planes] | None = None
     rows: RowQuestions | None = None
     inherited: Inherited | None = None
     outlook: dict[int, float] | None = None

@@ -1,8 +1,7 @@
-"""The table of methods, and the loop that tries them on a question, from the cheapest on, until it is answered.
+"""The table of methods, and the loop that tries them on a question until it is answered, the cheapest first.
 
 To add one: give it a name in `verifier.problem.method`, write what it does in `refinement` or `branching`,
-and put a row here. The command line, results and `recert radius` follow.
-"""
+and put a row here. The command line, results and `recert radius` follow."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class Minimum:
     why: tuple[str, ...]
 
     def among(self, found: Tensor, still: Tensor) -> Minimum:
-        """Of all instances with bounds `found`, this being the result for those that were `still` undecided."""
+        """Of all instances with bounds `found`, this being the result for those `still` undecided."""
         lower, why = found.clone(), [""] * len(found)
         lower[still] = self.lower
         for k, text in zip(still.tolist(), self.why, strict=True):

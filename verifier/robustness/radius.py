@@ -89,8 +89,8 @@ def radii(
 
 
 def _stages(last: Method, limited: bool) -> list[Method]:
-    """What is searched with, one after the other: deeper methods try the cheaper ones themselves, and slow ones
-    are for who has `limited` the time."""
+    """What is searched with, one after the other: deeper methods try the cheaper ones themselves, and slow
+    ones are for who has `limited` the time."""
     if not limited:
         last = max(method for method in Method if method <= last and not method.about.slow)
     return sorted({min(stage, last) for stage in (Method.crown, Method.crown_octagon, last)})
@@ -128,7 +128,10 @@ class Certified:
                 if margin > 0 and radius > self.radius[k]:
                     self.radius[k], self.method[k] = radius, found.method
             # deeper methods stop once a margin is positive: then it says nothing of where it would be 0
-            return [Trial(r, m > 0, math.nan if method.about.aims else m) for r, m in zip(tried, margins, strict=True)]
+            return [
+                Trial(r, m > 0, math.nan if method.about.aims else m)
+                for r, m in zip(tried, margins, strict=True)
+            ]
 
         # a radius that clipping cannot prove takes long, and often none beyond the known one can be: so the
         # next one that counts comes first, by itself

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from handmade import Builder, lstm_cell, lstm_classifier
 
 from parsers.errors import BadInput
 from parsers.ir import Graph
+from tests.support.handmade import Builder, lstm_cell, lstm_classifier
 from verifier.robustness.perturbation import FrameChoice, frame_of_entries, movable_groups, parse_choice
 
 

@@ -23,9 +23,10 @@ from torch import Tensor
 
 from verifier.bounds.on_demand import BoundsOnDemand
 from verifier.bounds.region_bounds import Bounds
+from verifier.network.keys import OperandKey, SiteKey
 from verifier.problem.halfspace import Halfspace
 from verifier.problem.question import Question
-from verifier.propagation.sites import Key, RelaxedGate
+from verifier.propagation.sites import RelaxedGate
 from verifier.propagation.splits import SplitTerm
 
 ROUNDS = 16
@@ -70,8 +71,8 @@ class Clips:
 def clips(
     bounds: Bounds,
     ask: Question,
-    relaxed: Mapping[Key, RelaxedGate] | None = None,
-    multipliers: Mapping[Key, SplitTerm] | None = None,
+    relaxed: Mapping[SiteKey, RelaxedGate] | None = None,
+    multipliers: Mapping[OperandKey, SplitTerm] | None = None,
 ) -> Clips:
     """Half-spaces from a sweep of the rows of `ask` through the planes of `bounds`, or those of `relaxed`,
     with `multipliers` of its splits.
@@ -98,8 +99,9 @@ def clips(
 class RowQuestions:
     """What is undecided of a question, one row by itself, or all rows of an instance where one is enough.
 
-    M questions `ask` about the rows `row` [M, r] of `instance` [M]: the bounds `known` [M, r], the `halfspace`
-    that holds all counterexamples, and the `depth` [M] of the region's middle in the first one that did."""
+    M questions `ask` about the rows `row` [M, r] of `instance` [M]: the bounds `known` [M, r], the
+    `halfspace` that holds all counterexamples, and `depth` [M], how deep the region's middle was in the first
+    one that did."""
 
     instance: Tensor
     row: Tensor
@@ -132,9 +134,9 @@ class RowQuestions:
 
 
 def clipped(over: BoundsOnDemand, rows: RowQuestions, *, deadline: float, together: int) -> RowQuestions:
-    """What is known of `rows` raised over what their half-spaces leave of the regions, and the last half-space
-    of each. Rounds go on while they pay, until the `deadline` (time.monotonic); `together` regions at most
-    are bounded at once."""
+    """What is known of `rows` raised over what their half-spaces leave of the regions, with the last
+    half-space of each. Rounds go on while they pay, until the `deadline` (time.monotonic); `together` regions
+    at most are bounded at once."""
     instance, ask, depth = rows.instance, rows.ask, rows.depth
     best, halfspace = rows.known.clone(), rows.halfspace
     normal, constant = halfspace.normal.clone(), halfspace.constant.clone()

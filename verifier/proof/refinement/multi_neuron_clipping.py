@@ -17,10 +17,10 @@ from parsers.errors import OutOfTime
 from verifier.bounds.inheritance import Inherited
 from verifier.bounds.on_demand import BoundsOnDemand
 from verifier.bounds.region_bounds import Bounds
+from verifier.network.keys import OperandKey
 from verifier.problem.halfspace import Halfspace
 from verifier.problem.question import Question
 from verifier.proof.refinement.clipping import DEPTH, GAIN, ROUNDS, RowQuestions, above, clips
-from verifier.propagation.sites import Key
 
 
 def jointly(over: BoundsOnDemand, rows: RowQuestions, deadline: float) -> tuple[RowQuestions, Inherited]:
@@ -55,7 +55,7 @@ class _Raised:
     best: Tensor
     halfspace: Halfspace
     depth: Tensor
-    boxes: dict[Key, tuple[Tensor, Tensor]]
+    boxes: dict[OperandKey, tuple[Tensor, Tensor]]
 
     def all_of(self, rows: Sequence[int], one: BoundsOnDemand, ask: Question) -> None:
         """The questions at `rows`, all about the region of `one`, the one that is farthest from its answer
