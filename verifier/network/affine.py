@@ -21,6 +21,7 @@ from torch import Tensor
 
 from parsers.ir import Graph, Node
 from parsers.primitives import PRIMITIVES
+from verifier.network.keys import OperandKey
 from verifier.network.linear_maps import Dense, Diagonal, Identity, LinearMap, Operator
 from verifier.network.operators import TORCH_OPS
 
@@ -31,12 +32,13 @@ Get = Callable[..., Tensor | None]  # (name, *, summand) → what has been pushe
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AffineForm:
-    """p = Σ_s terms[s]·s + bias.
+    """p = Σ_s terms[s]·s + bias; `number` names it within a program.
 
     `bias_magnitude` bounds the sum of magnitudes that made each bias; `depth` is the number of roundings
     on the longest path of one entry (inner dimensions and additions), for γ_depth.
     """
 
+    number: int
     name: str
     size: int
     terms: Mapping[str, LinearMap]
@@ -47,6 +49,10 @@ class AffineForm:
     nonnegative: bool  # no coefficient and no bias is negative, as far as the maps are tabulated
     dense: Mapping[str, Dense]  # the terms that cost a matrix product,
     light: Mapping[str, LinearMap]  # and the others
+
+    def at(self, time: int) -> OperandKey:
+        """What the form is called at a time step."""
+        return OperandKey(self.number, time)
 
     @property
     def source(self) -> str | None:
@@ -80,8 +86,8 @@ class AffineReader:
             name: torch.as_tensor(array, device=device).to(dtype) for name, array in graph.constants.items()
         }
 
-    def form(self, name: str, shape: Sequence[int]) -> AffineForm:
-        """The form of value `name` broadcast to `shape`, flattened."""
+    def form(self, number: int, name: str, shape: Sequence[int]) -> AffineForm:
+        """The form of value `name` broadcast to `shape`, flattened; it is called `number`."""
         order = self._affine_order(name)
         sources = [s for s in order if self._is_variable(s)]
         nodes = [self._producer[v] for v in order if v in self._producer and not self._is_variable(v)]
@@ -109,6 +115,7 @@ class AffineReader:
         dense = {s: m for s, m in kept.items() if isinstance(m, Dense)}
         light = {s: m for s, m in kept.items() if not isinstance(m, Dense)}
         return AffineForm(
+            number,
             name,
             size,
             kept,
