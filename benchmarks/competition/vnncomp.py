@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.places import ROOT, SHARED
+from benchmarks.paths import ROOT, SHARED
 from tests.support.independent_replay import Wrong, confirm
 
 BENCHMARK = ROOT / "models" / "benchmark"

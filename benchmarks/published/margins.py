@@ -15,7 +15,7 @@ import time
 import torch
 
 from benchmarks.measure import header, table
-from benchmarks.places import PEERS
+from benchmarks.paths import PEERS
 from benchmarks.published.benchmarks import BENCHMARKS, Benchmark
 from verifier.problem.budget import Budget, Depth
 from verifier.problem.settings import Settings

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from tests.support.known_margins import Line, ball, samples
+from tests.support.networks.known_margins import Line, ball, samples
 from verifier.problem.budget import Budget, Depth
 from verifier.problem.region import Region
 from verifier.proof.results import MarginBounds
