@@ -1,4 +1,4 @@
-"""Run an ONNX loop body symbolically, once per iteration, and tell what each carried value is.
+"""Run the body of a Loop or Scan symbolically, once per iteration, and tell what each carried value is.
 
 A carried value is *known* while every iteration turns it into something known: a number (a counter), or a
 value of the graph around the loop handed on unchanged (weights and whole sequences that frameworks carry
@@ -14,23 +14,15 @@ from dataclasses import dataclass
 import onnx
 
 from parsers.onnx.building.builder import Builder
-from parsers.onnx.building.values import Any, Const, Poison, Sym, Val
+from parsers.onnx.building.values import Any, Const, Poison, Sym
 from parsers.onnx.building.values import Sequence as Items
+from parsers.onnx.lift.step import Step
 from parsers.onnx.problems import Unsupported
 from parsers.onnx.reading.call import Call
+from parsers.onnx.reading.interpret import interpret
 from parsers.onnx.reading.scope import Scope
 
 MOST_STEPS = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One iteration as a graph: states `before` → `after`, what it emits, and what it knows afterwards."""
-
-    body: Builder
-    before: dict[int, Sym]
-    after: dict[int, Val]
-    outputs: list[Val]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +92,11 @@ def _attempt(loop: Iteration, states: set[int]) -> tuple[set[int], list[Step], l
 def read_body(
     loop: Iteration, builder: Builder, t: int, carried: Sequence[Any]
 ) -> tuple[Any | None, list[Any], list[Any]]:
-    """One reading of the body's nodes into `builder`."""
+    """One pass over the body's nodes, written into `builder`."""
     scope = Scope(loop.op.scope.reading, builder, loop.op.scope)
     scope.values.update(loop.feed(t, carried))
     before = len(scope.reading.problems)
-    outputs = scope.read(loop.body)
+    outputs = interpret(loop.body, scope)
     if any(isinstance(v, Poison) for v in outputs) or len(scope.reading.problems) > before:
         raise Unsupported("its body cannot be read (see there)", "")
     return loop.results(outputs)

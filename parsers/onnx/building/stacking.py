@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parsers.onnx.building.algebra import Attributes, rule
+from parsers.onnx.building.builder import Attributes, Builder
+from parsers.onnx.building.rules import RuleTable
 from parsers.onnx.building.values import Const, Val, constant
 
-if TYPE_CHECKING:
-    from parsers.onnx.building.builder import Builder
+STACKING = RuleTable()
 
 
 def stack(b: Builder, values: Sequence[Val]) -> Val:
@@ -31,7 +30,7 @@ def stack(b: Builder, values: Sequence[Val]) -> Val:
     return b.concat([b.reshape(v, (1, *v.shape)) for v in values], 0)
 
 
-@rule("concat")
+@STACKING.rule("concat")
 def concat_of_frames(b: Builder, inputs: tuple[Val, ...], attributes: Attributes) -> Val | None:
     """Frames joined along an axis of size one are a stack, which may be the tensor they came from."""
     axis = attributes["axis"]

@@ -7,6 +7,7 @@ import onnx
 from parsers.onnx.building.values import Any, Const, Sym
 from parsers.onnx.problems import Unsupported
 from parsers.onnx.reading.call import Call
+from parsers.onnx.reading.interpret import interpret
 from parsers.onnx.reading.registry import onnx_op
 from parsers.onnx.reading.scope import Scope
 
@@ -24,7 +25,7 @@ def if_(op: Call) -> tuple[Any, ...]:
 
 def _inline(op: Call, graph: onnx.GraphProto) -> list[Any]:
     """Read a subgraph without inputs into the graph around it."""
-    return Scope(op.scope.reading, op.b, op.scope).read(graph)
+    return interpret(graph, Scope(op.scope.reading, op.b, op.scope))
 
 
 def _try(op: Call, graph: onnx.GraphProto) -> list[Any]:
