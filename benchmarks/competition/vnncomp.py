@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.measure import begin
 from benchmarks.paths import ROOT, SHARED
 from tests.support.independent_replay import Wrong, confirm
 
@@ -76,6 +77,7 @@ def main() -> int:
         for i in (shared() if options.shared else shipped(options.instances))
         if options.only in i.query.name
     ]
+    begin("Instances of the competition")
     tally: Counter[str] = Counter()
     faults = 0
     print("| network | property | limit, s | verdict | expected | seconds | remark |")

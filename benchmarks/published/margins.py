@@ -14,7 +14,7 @@ import time
 
 import torch
 
-from benchmarks.measure import header, table
+from benchmarks.measure import begin, table
 from benchmarks.paths import PEERS
 from benchmarks.published.benchmarks import BENCHMARKS, Benchmark
 from verifier.problem.budget import Budget, Depth
@@ -55,9 +55,8 @@ def main() -> None:
     options = parser.parse_args()
     if not (PEERS / "benchmarks.json").exists():
         parser.error(f"the benchmarks are not there: {PEERS}")
-    torch.set_num_threads(1)
     by_name = {benchmark.name: benchmark for benchmark in BENCHMARKS}
-    print(header("Margins by method"), flush=True)
+    begin("Margins by method")
     print(table(COLUMNS, [row(by_name[name], radius, options.count) for name, radius in CASES]))
 
 
