@@ -14,6 +14,7 @@ sys.path.insert(0, str(ROOT))
 
 project = "recert"
 author = "the recert authors"
+copyright = "2026, the recert authors"
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 root_doc = "docs/site/index"
 include_patterns = ["*.md", "docs/**.md", "docs/site/*.rst", "models/**.md"]
@@ -21,6 +22,8 @@ exclude_patterns = [".*", "shared", "build", "tests", "benchmarks", "**/__pycach
 
 html_theme = "furo"
 html_title = "recert"
+html_static_path = ["static"]
+html_css_files = ["wide.css"]
 html_extra_path = ["redirect/index.html"]  # the root of the site leads to the README's page
 html_show_sourcelink = False
 html_copy_source = False
@@ -31,7 +34,6 @@ myst_enable_extensions = ["deflist"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autodoc_class_signature = "separated"
 nitpicky = False
 
 
