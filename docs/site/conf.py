@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
@@ -63,8 +64,9 @@ def as_rst(lines: list[str]) -> list[str]:
     return text
 
 
-def setup(app: object) -> None:
-    def process(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+def setup(app: Any) -> None:
+    def process(*event: Any) -> None:
+        lines = event[-1]
         lines[:] = as_rst(lines)
 
-    app.connect("autodoc-process-docstring", process)  # type: ignore[attr-defined]
+    app.connect("autodoc-process-docstring", process)

@@ -1,12 +1,12 @@
-"""Every command, option and method that a document names exists. They are read from the command line itself."""
+"""Every command and option that a document names exists: they are read from the command line itself."""
 
 from __future__ import annotations
 
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
-import click
 import pytest
 import typer
 
@@ -15,20 +15,18 @@ from verifier.cli.app import app
 from verifier.cli.supports import CAPABILITIES
 
 GROUP = typer.main.get_command(app)
-COMMANDS: dict[str, click.Command] = GROUP.commands  # type: ignore[attr-defined]
+COMMANDS = GROUP.commands  # type: ignore[attr-defined]
 HELP = {"--help", "-h"}
 # options of other programs that documents name
 FOREIGN = re.compile(r"(python|pip|make|git|OMP_NUM_THREADS|\.venv/bin/python)\b")
 OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
 
 
-def options(command: click.Command) -> set[str]:
+def options(command: Any) -> set[str]:
     return HELP | {o for p in command.params for o in (*p.opts, *p.secondary_opts) if o.startswith("-")}
 
 
-EVERY = options(GROUP).union(*(options(command) for command in COMMANDS.values())) | {
-    f"--{capability}" for capability in CAPABILITIES
-}
+EVERY = options(GROUP).union(CAPABILITIES, *(options(command) for command in COMMANDS.values()))
 
 
 def faults(call: str) -> list[str]:
@@ -41,7 +39,7 @@ def faults(call: str) -> list[str]:
         return [f"no command '{command}'"]
     known = options(COMMANDS[command]) if command else options(GROUP)
     if command == "supports":
-        known |= {f"--{capability}" for capability in CAPABILITIES}
+        known |= set(CAPABILITIES)
     used = [w.split("=")[0] for w in words if OPTION.fullmatch(w.split("=")[0])]
     return [f"no option {option} of recert {command}" for option in used if option not in known]
 

@@ -15,7 +15,9 @@ HEADING = re.compile(r"^#+ +(.*)$", re.M)
 
 def anchors(path: Path) -> set[str]:
     """The anchors of a document's headings, as GitHub and the site's generator make them."""
-    titles = (re.sub(r"[`*_]", "", title).strip().lower() for title in HEADING.findall(prose(path.read_text())))
+    titles = (
+        re.sub(r"[`*_]", "", title).strip().lower() for title in HEADING.findall(prose(path.read_text()))
+    )
     return {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in titles}
 
 

@@ -14,7 +14,9 @@ from tests.support.paths import ROOT
 
 PACKAGES = ("benchmarks", "models", "parsers", "relaxations", "tests", "verifier", "vnncomp_scripts")
 SOURCES = tuple(path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py")))
-FILE = re.compile(r"(?<![\w./*-])((?:[\w.-]+/)*[\w-]+\.(?:py|c|h|sh|toml|cff|md|rst)|(?:[\w-]+/)+)(?![\w/*-])")
+FILE = re.compile(
+    r"(?<![\w./*-])((?:[\w.-]+/)*[\w-]+\.(?:py|c|h|sh|toml|cff|md|rst)|(?:[\w-]+/)+)(?![\w/*-])"
+)
 MODULE = re.compile(rf"(?<![\w./])(?:{'|'.join(PACKAGES)})(?:\.[A-Za-z_]\w*)+(?![\w/])")
 ENDINGS = (".py", ".c", ".h", ".sh", ".toml", ".cff", ".md", ".rst")
 
@@ -35,7 +37,7 @@ def missing_files(text: str, beside: Path) -> set[str]:
         if "build/" in item:
             continue
         if "/" not in item.rstrip("/"):
-            here = item in every_name() if item.endswith(ENDINGS) else True
+            here = not item.endswith(ENDINGS) or item in every_name() or (beside / item).exists()
         else:
             here = (ROOT / item).exists() or (beside / item).exists()
         if not here:

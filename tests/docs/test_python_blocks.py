@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from parsers.onnx.reading.registry import OPS
 from relaxations import GATES
 from tests.support.documents import DOCUMENTS, blocks, name
 from tests.support.paths import MODELS
@@ -18,14 +21,24 @@ WITH_BLOCKS = [path for path in DOCUMENTS if any(b.language == "python" for b in
 def test_blocks_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "models").symlink_to(MODELS, target_is_directory=True)
     monkeypatch.chdir(tmp_path)
-    known, namespace = set(GATES), {"__name__": "__main__"}
-    try:
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    with registries_restored():
         for block in blocks(path.read_text()):
             if block.language == "python":
                 code = compile("\n" * (block.line - 1) + block.text, str(path), "exec")
                 with warnings.catch_warnings():
                     warnings.simplefilter("default")  # what an exporter warns of is not the document's
                     exec(code, namespace)
+
+
+@contextmanager
+def registries_restored() -> Iterator[None]:
+    """What an example registers is gone afterwards."""
+    gates, operators = set(GATES), set(OPS)
+    try:
+        yield
     finally:
-        for new in set(GATES) - known:
-            del GATES[new]
+        for name in set(GATES) - gates:
+            del GATES[name]
+        for key in set(OPS) - operators:
+            del OPS[key]

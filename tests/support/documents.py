@@ -57,7 +57,7 @@ def spans(text: str) -> list[str]:
 
 
 def commands(text: str) -> Iterator[str]:
-    """Every command line of `recert` in a document: in code blocks (with or without a prompt) and in spans."""
+    """Every call of `recert` in a document: in blocks of code, after a prompt or not, and in spans."""
     indented = [line.strip() for line in prose(text).splitlines() if line.startswith("    ")]
     fenced = [line.strip() for block in blocks(text) for line in block.text.splitlines()]
     for line in [*indented, *fenced, *spans(text)]:
