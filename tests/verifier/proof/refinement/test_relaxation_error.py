@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from parsers import read_onnx
-from tests.support.networks import FEATURES, FRAMES, write_network
+from tests.support.networks.classifiers import FEATURES, FRAMES, write_network
 from verifier.problem.budget import Budget
 from verifier.problem.region import ball_region
 from verifier.problem.settings import Settings

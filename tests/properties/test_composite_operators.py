@@ -14,6 +14,7 @@ import torch
 import verifier.bounds.intermediate
 from benchmarks.relaxations.compositions import COMPOSITIONS, Measured, measure, random_boxes, write
 from parsers import read_onnx
+from parsers.errors import UnsoundBound
 from relaxations import Planes
 from verifier.bounds.region_bounds import Bounds
 from verifier.network.program import compile_program
