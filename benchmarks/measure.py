@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import datetime
+import os
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "peers"
+from relaxations.kernels.library import SWITCH
+from relaxations.kernels.status import kernel_status
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +42,50 @@ def seconds(run: Callable[[], Any], repeats: int = 5, budget: float = 20.0) -> S
     return Seconds(min(s.cpu for s in found), min(s.wall for s in found))
 
 
-def header(title: str) -> str:
-    """A heading with all that a figure depends on besides the code."""
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line]
-        cpu = f"{len(names)} × {names[0]}" if names else cpu
+def begin(title: str) -> None:
+    """One thread from here on, compiled kernels or an error, and a heading with all that a figure depends on
+    besides the code."""
+    os.environ.setdefault(SWITCH, "require")
+    kernels = kernel_status()
+    if not kernels.in_use and os.environ[SWITCH] != "off":
+        sys.exit(f"{kernels}; {SWITCH}=off measures without them")
+    torch.set_num_threads(1)
     today = datetime.datetime.now(datetime.UTC).date()
-    return (
-        f"# {title}\n\n{today}, {cpu}, {platform.system()}, Python {platform.python_version()}, "
-        f"torch {torch.__version__}. Command: `python -m {_module()} {' '.join(sys.argv[1:])}`".rstrip(" `")
-        + "`\n"
+    print(
+        f"# {title}\n\n{today}, {_processor()}, {platform.system()}, Python {platform.python_version()}, "
+        f"torch {torch.__version__}, {kernels}. Command: `{_command()}`\n",
+        flush=True,
     )
 
 
-def _module() -> str:
-    return f"benchmarks.{Path(sys.argv[0]).stem}"
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if "model name" in line]
+    return f"{len(names)} × {names[0]}" if names else platform.processor() or platform.machine()
 
 
-def table(columns: str, rows: list[tuple[str, ...]]) -> str:
+def _command() -> str:
+    """As it was typed: `python -m` runs a package by its `__main__`."""
+    spec = sys.modules["__main__"].__spec__
+    name = "-" if spec is None else spec.name.removesuffix(".__main__")
+    return " ".join(["python", "-m", name, *sys.argv[1:]])
+
+
+def table(columns: str, rows: Iterable[tuple[str, ...]]) -> str:
     """A markdown table; `columns` are separated by `|`."""
-    count = columns.count("|") + 1
-    lines = [f"| {columns} |", "|" + "---|" * count, *(f"| {' | '.join(row)} |" for row in rows)]
-    return "\n".join(lines) + "\n"
+    return "\n".join(_lines(columns, rows)) + "\n"
+
+
+def print_table(columns: str, rows: Iterable[tuple[str, ...]]) -> None:
+    """The same line by line, each as soon as it is measured."""
+    for line in _lines(columns, rows):
+        print(line, flush=True)
+    print()
+
+
+def _lines(columns: str, rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    yield f"| {columns} |"
+    yield "|" + "---|" * (columns.count("|") + 1)
+    for row in rows:
+        yield f"| {' | '.join(row)} |"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -11,12 +12,13 @@ from relaxations import Planes
 from verifier.bounds.inheritance import Inherited
 from verifier.bounds.intermediate import IntermediateBounds
 from verifier.bounds.rows import never_nan
+from verifier.network.keys import OperandKey, SiteKey
 from verifier.network.program import Block
 from verifier.network.rounding import RoundingModel
 from verifier.problem.question import Objective
 from verifier.problem.region import Region
 from verifier.propagation.interval import Interval, interval_of
-from verifier.propagation.sites import Key, RelaxedGate
+from verifier.propagation.sites import RelaxedGate
 from verifier.propagation.splits import Splits, SplitTerm
 
 
@@ -34,7 +36,9 @@ class Bounds:
 
     `corners` cuts the boxes of those gates for which it pays (`Gate.corners`) by diagonals. `joint` wins back
     what gates cannot lose together (`verifier.bounds.multi_neuron`): for all boxes, or, inside of `inherited`
-    ones, for objectives only; it is for float64, boxes of inputs, and sweeps without a `lookback`."""
+    ones, for objectives only; it is for float64, boxes of inputs, and sweeps without a `lookback`.
+
+    Raises `OutOfTime` if the `deadline` (time.monotonic) comes before the end."""
 
     def __init__(
         self,
@@ -48,7 +52,7 @@ class Bounds:
         inherited: Inherited | None = None,
         corners: bool = False,
         joint: bool = False,
-        progress: Callable[[], None] = lambda: None,
+        deadline: float = math.inf,
     ) -> None:
         self.program = program
         self.region = region
@@ -65,7 +69,7 @@ class Bounds:
             inherited=inherited,
             corners=corners,
             joint=joint,
-            progress=progress,
+            deadline=deadline,
         )
         with torch.no_grad():
             variables = walk.run()
@@ -108,9 +112,9 @@ class Bounds:
     def swept_minimum(
         self,
         objective: Objective,
-        relaxed: Mapping[Key, RelaxedGate] | None = None,
-        multipliers: Mapping[Key, SplitTerm] | None = None,
-        record: dict[Key, Tensor] | None = None,
+        relaxed: Mapping[SiteKey, RelaxedGate] | None = None,
+        multipliers: Mapping[OperandKey, SplitTerm] | None = None,
+        record: dict[SiteKey, Tensor] | None = None,
     ) -> Tensor:
         """The backward sweep of `minimum` alone, every gate for itself; differentiable in the planes of
         `relaxed`, which replace the sites' own, and in `multipliers` of the splits. `record` receives the
@@ -121,15 +125,15 @@ class Bounds:
     def swept_rows(
         self,
         objective: Objective,
-        relaxed: Mapping[Key, RelaxedGate] | None = None,
-        multipliers: Mapping[Key, SplitTerm] | None = None,
+        relaxed: Mapping[SiteKey, RelaxedGate] | None = None,
+        multipliers: Mapping[OperandKey, SplitTerm] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Linear functions of the inputs below the objective's rows: coefficients [B, R, N] and constants
         [B, R], those through the sites' own planes raised by what gates cannot lose together; arguments as
         for `swept_minimum`."""
         if self._joint is None or relaxed is not None:
             return self._swept(objective, relaxed, multipliers)
-        record: dict[Key, Tensor] = {}
+        record: dict[SiteKey, Tensor] = {}
         A, constant = self._swept(objective, None, multipliers, record)
         return A, constant + self._joint.raised(record, constant.shape[-1])
 
@@ -137,7 +141,7 @@ class Bounds:
         """`swept_minimum` through the sites' own planes, with what gates cannot lose together."""
         if self._joint is None:
             return self.swept_minimum(objective)
-        record: dict[Key, Tensor] = {}
+        record: dict[SiteKey, Tensor] = {}
         A, constant = self._swept(objective, record=record)
         found = torch.maximum(constant + self.region.minimum(A), self._joint.minimum(A, constant, 0, record))
         return found - self.uncertainty(objective)
@@ -145,9 +149,9 @@ class Bounds:
     def _swept(
         self,
         objective: Objective,
-        relaxed: Mapping[Key, RelaxedGate] | None = None,
-        multipliers: Mapping[Key, SplitTerm] | None = None,
-        record: dict[Key, Tensor] | None = None,
+        relaxed: Mapping[SiteKey, RelaxedGate] | None = None,
+        multipliers: Mapping[OperandKey, SplitTerm] | None = None,
+        record: dict[SiteKey, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         A, constant = self._rows.of_outputs(objective.outputs, self._outputs, relaxed, multipliers, record)
         if objective.inputs is not None:
@@ -164,6 +168,6 @@ class Bounds:
             reach = reach + (objective.inputs.abs() * farthest.unsqueeze(1)).sum(-1)
         return 1.001 * objective.uncertainty * reach
 
-    def relaxed_with(self, chosen: Mapping[Key, Planes]) -> dict[Key, RelaxedGate]:
+    def relaxed_with(self, chosen: Mapping[SiteKey, Planes]) -> dict[SiteKey, RelaxedGate]:
         """Every site relaxed, with the `chosen` planes where there are some."""
         return self._relaxed | {key: self.sites[key].relaxed(planes) for key, planes in chosen.items()}

@@ -17,12 +17,11 @@ from rich.table import Table
 from relaxations.kernels.status import kernel_status
 from verifier.attack.replay import Replay
 from verifier.cli import report
-from verifier.cli.checks import DEPTHS, Asked
+from verifier.cli.checks import Asked
 from verifier.cli.options import Machine, settings
 from verifier.cli.process import Mistakes, Status, say, say_ended
 from verifier.cli.progress import Progress
 from verifier.network.coverage import caveat
-from verifier.problem.budget import Depth
 from verifier.robustness.dataset import Dataset, load_dataset
 from verifier.robustness.outcome import Distortion, Outcome, Verdict
 
@@ -49,7 +48,7 @@ def run_certify(asked: Asked, machine: Machine, eps: float, written: str) -> Sta
     def question() -> Question[Outcome]:
         from verifier.robustness.task import Certify
 
-        return Certify(eps, asked.timeout, _depth(asked))
+        return Certify(eps, asked.timeout, asked.method)
 
     shown: Shown[Outcome] = Shown(
         f"{report.norm_name(asked.p)}, ε = {written}",
@@ -72,7 +71,7 @@ def run_radius(asked: Asked, machine: Machine, start: float, tolerance: float) -
     def question() -> Question[Distortion]:
         from verifier.robustness.task import Radius
 
-        return Radius(start, tolerance, asked.timeout, _depth(asked))
+        return Radius(start, tolerance, asked.timeout, asked.method)
 
     shown: Shown[Distortion] = Shown(
         f"{report.norm_name(asked.p)}, certified radius",
@@ -119,10 +118,6 @@ def _run(
     if problem is not None:
         raise problem
     return found, status
-
-
-def _depth(asked: Asked) -> Depth:
-    return Depth[DEPTHS[asked.method]]
 
 
 def _work(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
 from verifier.cli.process import Mistakes
+from verifier.problem.method import OLD_NAMES, Method
 
 if TYPE_CHECKING:
     from verifier.cli.options import Machine, Samples
@@ -29,17 +30,7 @@ Count = TypeVar("Count", int, int | None)
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("float64", "float32")
-DEPTHS = {  # names of `verifier.problem.budget.Depth`, which are also taken, as they were
-    "truncated-crown": "short",
-    "crown": "backward",
-    "crown-octagon": "corners",
-    "alpha-crown": "slopes",
-    "clip": "clipping",
-    "multi-neuron": "joint",
-    "bab": "branching",
-}
-METHODS = tuple(DEPTHS)
-OLD_METHODS = {old: new for new, old in DEPTHS.items()}
+METHODS = tuple(method.about.name for method in Method)
 
 
 class Checked:
@@ -213,9 +204,9 @@ def choice(text: str, names: Sequence[str], option: str) -> str:
     return text
 
 
-def method(text: str) -> str:
+def method(text: str) -> Method:
     """A method by its name, or by one that it had."""
-    return choice(OLD_METHODS.get(text, text), METHODS, "--method")
+    return OLD_NAMES.get(text) or Method(choice(text, METHODS, "--method"))
 
 
 # ---- NAME=…
@@ -304,7 +295,7 @@ class Asked:
     limit: int | None
     json: Path | None
     timeout: float | None
-    method: str
+    method: Method
     jobs: int
 
 

@@ -32,6 +32,7 @@ class Status(IntEnum):
     DONE = 0
     BUG = 1  # a traceback: never on purpose
     BAD_INPUT = 2
+    UNSOUND = 3  # recert contradicts itself: nothing that was proved in this run counts
     INTERRUPTED = 130  # 128 + SIGINT, as shells have it
     CLOSED_PIPE = 141  # 128 + SIGPIPE: whoever read the output has gone
     TERMINATED = 143  # 128 + SIGTERM
@@ -85,11 +86,13 @@ def reports_errors(command: Callable[P, Status | None]) -> Callable[P, None]:
             _silence_stdout()
             status = _refuse([UNWRITTEN.format(error.strerror)])
         except Exception as error:
-            from parsers.errors import RecertError, UnsupportedModel
+            from parsers.errors import RecertError, UnsoundBound, UnsupportedModel
 
             if not isinstance(error, RecertError):
                 raise
             status = _refuse(error.problems if isinstance(error, UnsupportedModel) else [str(error)])
+            if isinstance(error, UnsoundBound):
+                status = Status.UNSOUND
         raise typer.Exit(int(status))
 
     return run

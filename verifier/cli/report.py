@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from verifier.cli.checks import Asked, Ranges, mistake
+from verifier.problem.method import Method
 from verifier.robustness.outcome import Accuracies, Distortion, Outcome, Verdict, median
 
 STYLES: Mapping[Verdict, str] = {
@@ -199,7 +200,7 @@ def remedy(asked: Asked, unknown: int) -> str:
     """What would help with undecided samples, if an option would."""
     if not unknown or asked.timeout is not None:
         return ""
-    if asked.method != "bab":
+    if asked.method is not Method.bab:
         return "stronger methods may decide more: leave --method out and give --timeout 60"
     return "--timeout 60 lets branch and bound work on each of them for a minute"
 

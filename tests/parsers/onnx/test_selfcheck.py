@@ -16,12 +16,12 @@ from parsers.errors import SelfCheckFailed
 from parsers.onnx import ops
 from parsers.onnx.building.builder import Builder
 from parsers.onnx.building.values import Val, constant
-from parsers.onnx.lift import loop
-from parsers.onnx.lift.steps import Iteration
+from parsers.onnx.control import loop
+from parsers.onnx.control.steps import Iteration
 from parsers.onnx.reading import registry
 from parsers.onnx.reading.call import Call
 from parsers.onnx.recurrent import gru, layer, lstm
-from tests.support.onnx_models import recurrent, save
+from tests.support.onnx_files.small_models import recurrent, save
 
 ops.load()
 BIDIRECTIONAL = {"direction": "bidirectional", "directions": 2}

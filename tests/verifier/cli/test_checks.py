@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.running import Files, Recert
+from tests.support.command_line import Files, Recert
 from verifier.cli import checks
 from verifier.cli.checks import Checked
 from verifier.cli.process import Mistakes

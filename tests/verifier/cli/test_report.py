@@ -11,14 +11,15 @@ import pytest
 from rich.console import Console
 from scipy.stats import binomtest
 
-from tests.support.running import Files, Recert
+from tests.support.command_line import Files, Recert
 from verifier.cli import report
 from verifier.cli.checks import Asked
+from verifier.problem.method import Method
 from verifier.robustness.outcome import Outcome, Verdict
 
 ASKED = Asked(
     *(Path("a/net.onnx"), Path("data.npz"), float("inf"), None, None, None, False, None, {}),
-    *(None, None, None, "bab", 1),
+    *(None, None, None, Method.bab, 1),
 )
 
 WORST = [
@@ -94,6 +95,6 @@ def test_hints_on_standard_error(recert: Recert, tiny: Files, tmp_path: Path) ->
 
 def test_what_would_help_with_undecided_samples() -> None:
     assert "--timeout" in report.remedy(ASKED, 2)
-    assert "--method" in report.remedy(replace(ASKED, method="crown"), 2)
+    assert "--method" in report.remedy(replace(ASKED, method=Method.crown), 2)
     assert not report.remedy(ASKED, 0)
     assert not report.remedy(replace(ASKED, timeout=3.0), 2)

@@ -16,7 +16,7 @@ from parsers.errors import RecertError, SelfCheckFailed
 from parsers.ir import validate
 from parsers.onnx import ops
 from parsers.onnx.reading import registry
-from tests.support.onnx_op_cases import CASES, Case
+from tests.support.onnx_files.op_cases import CASES, Case
 
 ops.load()
 # Read from other sources: lifted loops, recurrent operators and onnxruntime's own operators have their tests.
@@ -46,7 +46,7 @@ def test_every_operator_has_a_case() -> None:
 
 
 def test_names_are_listed() -> None:
-    listed = registry.onnx_operators()
+    listed = ops.onnx_operators()
     assert listed == sorted(set(listed))
     assert {"LSTM", "Gemm", "Loop", "com.microsoft::FusedConv"} <= set(listed)
 
