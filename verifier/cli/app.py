@@ -40,7 +40,8 @@ def main() -> None:
     """The command."""
     heed_termination()
     try:
-        status = app(sys.argv[1:] or ["--help"], standalone_mode=False, obj=process_start)
+        arguments = sys.argv[1:] or ["--help"]
+        status = app(arguments, prog_name="recert", standalone_mode=False, obj=process_start)
     except UsageError as error:
         say(f"recert: error: {usage_line(error)}")
         status = Status.BAD_INPUT
