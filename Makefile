@@ -44,8 +44,9 @@ docs: .venv/.docs
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -c docs/site . build/docs
 	@echo build/docs/index.html
 
-.venv/.docs: .venv/.ready
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+.venv/.docs: .venv/.runs
+	@echo "Installing the generator of the site into .venv."
+	@$(PIP) --editable '.[docs]'
 	@touch $@
 
 clean:
