@@ -20,8 +20,9 @@ from verifier.bounds.region_bounds import Bounds
 from verifier.network.evaluator import Evaluator
 from verifier.network.program import Block, compile_program
 from verifier.network.rounding import RoundingModel
-from verifier.problem.budget import Budget, Depth
+from verifier.problem.budget import Budget
 from verifier.problem.halfspace import Halfspace
+from verifier.problem.method import Method
 from verifier.problem.question import Objective
 from verifier.problem.region import Region, ball_region
 from verifier.problem.settings import Settings
@@ -128,12 +129,12 @@ def _margins(folder: Path, eps: float, budget: Budget, **settings: Any) -> Margi
 
 
 def test_what_clipping_leaves_open_is_proved(wide: Path) -> None:
-    clipped = _margins(wide, 0.11, Budget(depth=Depth.clipping))
-    joint = _margins(wide, 0.11, Budget(depth=Depth.joint))
+    clipped = _margins(wide, 0.11, Budget(method=Method.clip))
+    joint = _margins(wide, 0.11, Budget(method=Method.multi_neuron))
     assert float(clipped.lower[0]) < 0 < float(joint.lower[0])
-    assert joint.method.endswith("joint")
+    assert joint.method == "multi-neuron"
     assert joint.finished
-    late = _margins(wide, 0.11, Budget(depth=Depth.branching))  # without a time limit nobody waits for it
+    late = _margins(wide, 0.11, Budget(method=Method.bab))  # without a time limit nobody waits for it
     assert late.method == clipped.method
 
 
@@ -141,21 +142,21 @@ def test_branching_begins_in_its_boxes(wide: Path) -> None:
     """Just beyond of what it proves, and with the time for a few parts."""
     budget = Budget(deadline=time.monotonic() + 6)
     found = _margins(wide, 0.15, budget)
-    assert found.method.endswith("branching")
-    assert float(found.lower[0]) > float(_margins(wide, 0.15, Budget(depth=Depth.clipping)).lower[0])
+    assert found.method == "bab"
+    assert float(found.lower[0]) > float(_margins(wide, 0.15, Budget(method=Method.clip)).lower[0])
 
 
 def test_the_deadline_ends_it_between_gates(wide: Path) -> None:
-    plain = _margins(wide, 0.2, Budget(depth=Depth.clipping))
+    plain = _margins(wide, 0.2, Budget(method=Method.clip))
     begun = time.monotonic()
-    found = _margins(wide, 0.2, Budget(deadline=begun, depth=Depth.joint))
+    found = _margins(wide, 0.2, Budget(deadline=begun, method=Method.multi_neuron))
     assert time.monotonic() - begun < 5
     assert not found.finished
-    found = _margins(wide, 0.2, Budget(deadline=time.monotonic() + 0.5, depth=Depth.joint))
+    found = _margins(wide, 0.2, Budget(deadline=time.monotonic() + 0.5, method=Method.multi_neuron))
     assert bool((found.lower <= 0).all())
     assert bool((plain.lower <= 0).all())
 
 
 def test_float32_goes_without(wide: Path) -> None:
-    found = _margins(wide, 0.11, Budget(depth=Depth.joint), dtype="float32")
-    assert found.method.endswith("clipping")
+    found = _margins(wide, 0.11, Budget(method=Method.multi_neuron), dtype="float32")
+    assert found.method == "clip"
