@@ -134,7 +134,9 @@ class _Schedule:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.producer = {node.output: node for node in graph.nodes if isinstance(node, Node)}
-        self._scan_of = {name: node for node in graph.nodes if isinstance(node, Scan) for name in node.outputs}
+        self._scan_of = {
+            name: node for node in graph.nodes if isinstance(node, Scan) for name in node.outputs
+        }
         self._inputs = {value.name for value in graph.inputs}
         self._gates: dict[str, _GateCall] = {}
         self.problems: list[str] = []

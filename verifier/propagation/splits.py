@@ -17,6 +17,7 @@ from torch import Tensor
 
 from verifier.network.keys import OperandKey
 
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
     """lower ≤ operand ≤ upper, both [B, n], infinite where there is no split."""

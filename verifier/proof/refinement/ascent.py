@@ -149,9 +149,7 @@ def _major(bounds: Bounds, coefficients: Mapping[SiteKey, Tensor], minor: float)
     reached = [site for key, site in bounds.sites.items() if key in coefficients]
     if not reached:
         return []
-    lost = torch.stack(
-        [(coefficients[s.key].abs().amax(1) * s.gap()).sum(-1) for s in reached]
-    )
+    lost = torch.stack([(coefficients[s.key].abs().amax(1) * s.gap()).sum(-1) for s in reached])
     share = (lost / lost.amax(0).clamp_min(1e-300)).nan_to_num(1.0).amax(1)
     return [site for site, s in zip(reached, share.tolist(), strict=True) if s >= minor]
 

@@ -52,7 +52,9 @@ class Slopes:
             self._origin.upper_slope + self._unit * above,
         )
 
-    def planes(self, coefficients: Mapping[SiteKey, Tensor] | None, exact: bool) -> list[tuple[SiteKey, Planes]]:
+    def planes(
+        self, coefficients: Mapping[SiteKey, Tensor] | None, exact: bool
+    ) -> list[tuple[SiteKey, Planes]]:
         """Both planes of every site. Where `coefficients` [B, 1, n] of the last sweep are given, only the
         plane that their signs ask for; the other one is still the first. Unless they are to be `exact`,
         offsets may come from samples, and planes are not sound then."""
