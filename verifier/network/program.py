@@ -128,8 +128,8 @@ class _GateCall(NamedTuple):
 
 
 class _Schedule:
-    """Which gates and scans the outputs of `graph` need, and in what `order`; `cells` has the schedule of each
-    scan's body, by the scan's first output; `problems` are all nodes that have no bound, in cells too."""
+    """Which gates and scans the outputs of `graph` need, in what `order`; `cells` has the schedule of each scan's
+    body, by the scan's first output; `problems` are all nodes that have no bound, in cells too."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -200,9 +200,8 @@ class _Schedule:
                 stack.extend((v, None) for v in self.producer[name].inputs)
             elif name in self.producer:
                 node = self.producer[name]
-                self.problems.append(
-                    f"{node.op} '{node.origin or name}': there is no bound for it; only evaluation is supported"
-                )
+                what = f"{node.op} '{node.origin or name}'"
+                self.problems.append(f"{what}: there is no bound for it; only evaluation is supported")
         return list(order.values())
 
 

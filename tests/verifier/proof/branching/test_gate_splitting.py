@@ -15,9 +15,9 @@ from tests.support.breaking import smallest_found
 from tests.support.networks import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
 from verifier.bounds.inheritance import Inherited
 from verifier.bounds.region_bounds import Bounds
+from verifier.network.keys import OperandKey, SiteKey
 from verifier.network.program import Block, compile_program
 from verifier.network.rounding import RoundingModel
-from verifier.network.keys import OperandKey, SiteKey
 from verifier.problem.budget import Budget
 from verifier.problem.halfspace import Halfspace
 from verifier.problem.question import Objective
