@@ -19,7 +19,6 @@ import torch
 
 from parsers.errors import UnsupportedModel
 from parsers.ir import Graph, Node, Scan
-from parsers.primitives import PRIMITIVES
 from relaxations import GATES, Gate
 from verifier.network.affine import AffineForm, AffineReader, is_affine
 from verifier.network.keys import SiteKey
@@ -160,7 +159,7 @@ class _Schedule:
 
     def _affine(self, name: str) -> bool:
         node = self.producer.get(name)
-        return node is not None and is_affine(node, PRIMITIVES[node.op].kind, self._is_constant)
+        return node is not None and is_affine(node, self._is_constant)
 
     def _gate(self, name: str) -> _GateCall | None:
         """The gate that makes value `name`: a pattern of several nodes before a single primitive."""
