@@ -3,101 +3,86 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
+from dataclasses import replace
 
 from torch import Tensor
 
-from verifier.bounds.inheritance import Inherited
+from verifier.bounds.inheritance import Inherited, Subproblem
 from verifier.bounds.multi_neuron import joins
-from verifier.bounds.region_bounds import Bounds
+from verifier.bounds.options import BoundOptions
+from verifier.bounds.region_bounds import Bounds, bound_region
 from verifier.network.program import Block, gate_steps
 from verifier.network.rounding import RoundingModel
 from verifier.problem.halfspace import Halfspace
 from verifier.problem.region import Region
+from verifier.propagation.backward import Prepared
 from verifier.propagation.splits import Splits
 
 
 class BoundsOnDemand:
-    """One region and its bounds, each made when it is first asked for: with sweeps that go back `lookback`
-    iterations, None for all."""
+    """One region and its bounds, each made when it is first asked for and kept: with the look-back of
+    `options`, and with `few` time steps where those are to be tried first. `options.octagon` is left to the
+    methods."""
 
     def __init__(
         self,
         program: Block,
         region: Region,
         arithmetic: RoundingModel,
-        lookback: int | None,
-        few: int | None,
-        progress: Callable[[], None],
-        joint: bool = False,
+        options: BoundOptions = BoundOptions(),
+        few: int | None = None,
+        prepared: Prepared | None = None,
+        progress: Callable[[], None] = lambda: None,
     ) -> None:
-        self.corners = any(step.gate.corners for step in gate_steps(program))
-        self._program = program
+        self.octagon = any(step.gate.corners for step in gate_steps(program))
+        self.few = few
         self.region = region
+        self._program = program
         self._arithmetic = arithmetic
-        self._lookback = lookback
-        self._few = few
+        self._options = options
+        self._prepared = Prepared() if prepared is None else prepared
         self._progress = progress
-        self._joint = joint
+        self._made: dict[BoundOptions, Bounds] = {}
 
-    @cached_property
     def intervals(self) -> Bounds:
-        return Bounds(self._program, self.region, self._arithmetic, backward=False)
+        """Interval arithmetic alone."""
+        return self._once(BoundOptions(backward=False))
 
-    @cached_property
-    def short(self) -> Bounds | None:
-        """Sweeps of `few` iterations, where those are to be tried first."""
-        if self._few is None:
-            return None
-        return Bounds(
-            self._program, self.region, self._arithmetic, lookback=self._few, progress=self._progress
-        )
+    def truncated(self) -> Bounds:
+        """Backward passes of `few` time steps."""
+        assert self.few is not None
+        return self._once(BoundOptions(lookback=self.few))
 
-    @cached_property
-    def sweeps(self) -> Bounds:
-        return self.inner(self.region)
+    def backward(self) -> Bounds:
+        """Backward passes, as far back as the options say."""
+        return self._once(self._options)
 
-    @cached_property
-    def cut(self) -> Bounds:
-        """With the corners of boxes cut off: slower, and much tighter where there are gates for it."""
-        return Bounds(
-            self._program,
-            self.region,
-            self._arithmetic,
-            lookback=self._lookback,
-            corners=True,
-            joint=self._joint,
-            progress=self._progress,
-        )
-
-    @property
     def deepest(self) -> Bounds:
-        """The tightest bounds without a question."""
-        return self.cut if self.corners else self.sweeps
+        """The tightest bounds without a question: with octagon constraints, slower, and much tighter where
+        there are gates for them."""
+        return self._once(self._cut) if self.octagon else self.backward()
 
     def inner(self, region: Region) -> Bounds:
         """Bounds over some region of the same network."""
-        return Bounds(
+        return bound_region(
             self._program,
             region,
             self._arithmetic,
-            lookback=self._lookback,
-            joint=self._joint,
+            self._options,
+            prepared=self._prepared,
             progress=self._progress,
         )
 
     def part(self, instances: Tensor, splits: Splits, inherited: Inherited, halfspace: Halfspace) -> Bounds:
         """Bounds of parts of the region's instances, cut by half-spaces."""
-        return Bounds(
+        return bound_region(
             self._program,
             self.region.select(instances).within(halfspace),
             self._arithmetic,
-            lookback=self._lookback,
-            splits=splits,
-            inherited=inherited,
-            corners=self.corners,
-            joint=self._joint,
-            progress=self._progress,
+            self._cut if self.octagon else self._options,
+            Subproblem(splits, inherited),
+            self._prepared,
+            self._progress,
         )
 
     def select(self, instances: Tensor) -> BoundsOnDemand:
@@ -113,15 +98,40 @@ class BoundsOnDemand:
     @property
     def can_join(self) -> bool:
         """Whether `jointly` gives anything."""
-        return self._lookback is None and joins(self._program, self.region, self._arithmetic)
+        return self._options.lookback is None and joins(self._program, self.region, self._arithmetic)
 
     def jointly(self, progress: Callable[[], None]) -> BoundsOnDemand:
         """The same region, where bounds win back what gates cannot lose together."""
+        return self._over(self.region, replace(self._options, multi_neuron=True), progress)
+
+    @property
+    def _cut(self) -> BoundOptions:
+        return replace(self._options, octagon=True)
+
+    def _over(
+        self,
+        region: Region,
+        options: BoundOptions | None = None,
+        progress: Callable[[], None] | None = None,
+    ) -> BoundsOnDemand:
         return BoundsOnDemand(
-            self._program, self.region, self._arithmetic, self._lookback, self._few, progress, joint=True
+            self._program,
+            region,
+            self._arithmetic,
+            self._options if options is None else options,
+            self.few,
+            self._prepared,
+            self._progress if progress is None else progress,
         )
 
-    def _over(self, region: Region) -> BoundsOnDemand:
-        return BoundsOnDemand(
-            self._program, region, self._arithmetic, self._lookback, self._few, self._progress, self._joint
-        )
+    def _once(self, options: BoundOptions) -> Bounds:
+        if options not in self._made:
+            self._made[options] = bound_region(
+                self._program,
+                self.region,
+                self._arithmetic,
+                options,
+                prepared=self._prepared,
+                progress=self._progress,
+            )
+        return self._made[options]

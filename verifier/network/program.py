@@ -10,10 +10,10 @@ same earlier gates.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from math import prod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -96,7 +96,6 @@ class Block:
     stages: tuple[Stage, ...]
     width: int
     states: int
-    fused: dict[Any, Any] = field(default_factory=dict)  # stacked tables, a cache that the sweep fills
 
 
 def compile_program(
@@ -127,8 +126,8 @@ class _GateCall(NamedTuple):
 
 
 class _Schedule:
-    """Which gates and scans the outputs of `graph` need, in what `order`; `cells` has the schedule of each scan's
-    body, by the scan's first output; `problems` are all nodes that have no bound, in cells too."""
+    """Which gates and scans the outputs of `graph` need, in what `order`; `cells` has the schedule of each
+    scan's body, by its first output; `problems` are all nodes that have no bound, in cells too."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph

@@ -1,7 +1,8 @@
-"""The compiled walk through a cell, where the installation could build it and the cell is made for it.
+"""One time step of a cell for the backward pass, compiled: where the installation could build it, and for
+cells that are made for it.
 
-Substituting through one iteration is a handful of elementwise passes over large arrays and one matrix
-product. `c/walk.c` does all the passes at once, row by row, and writes the operands' coefficients next to
+Substituting through one time step is a handful of elementwise passes over large arrays and one matrix
+product. `cell.c` does all the passes at once, row by row, and writes the operands' coefficients next to
 each other, where the product wants them. The numbers are those of `RelaxedGate.pull` and `Coefficients`, with
 fewer roundings or in another order, which every margin allows for. Nothing needs it: `BackwardPass` does the
 same with torch operations, and always does where gradients flow, coefficients are recorded, or on another
@@ -23,7 +24,7 @@ from verifier.network.program import Block, GateStep
 from verifier.propagation.coefficients import stacked_table
 from verifier.propagation.sites import RelaxedGate
 
-WAITING, DIRECT, SCRATCH = range(3)  # as in c/walk.c
+WAITING, DIRECT, SCRATCH = range(3)  # as in cell.c
 
 BLOCK = 1 << 20  # bytes of waiting coefficients between two products, so that they stay in the cache
 
@@ -54,7 +55,7 @@ FUNCTIONS = functions(
 
 
 class Packed:
-    """The planes of the gates of a walk at one iteration, [B, 2k + 2, n] each, as `c/walk.c` reads them."""
+    """The planes of the gates of a cell at one time step, [B, 2k + 2, n] each, as `cell.c` reads them."""
 
     def __init__(self, relaxed: Sequence[RelaxedGate], dtype: torch.dtype) -> None:
         parts = [_rows(gate) for gate in relaxed]
@@ -83,9 +84,9 @@ class Product:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CompiledCell:
-    """One iteration of a block, from coefficients of its outputs to those of its inputs.
+    """One time step of a block, from coefficients of its outputs to those of its inputs.
 
-    `gates` in the order in which they are walked; `products` of the dense maps, over parts of the `waiting`
+    `gates` in the order in which they are passed; `products` of the dense maps, over parts of the `waiting`
     coefficients; `direct` inputs that gates read as they are, (index, place, size), and `span` their entries.
     """
 
@@ -103,7 +104,7 @@ class CompiledCell:
     scale_pointers: Any
 
     def takes(self, planes: Packed, given: Sequence[Tensor], constant: Tensor) -> bool:
-        """Whether the tensors are for `c/walk.c`: on the CPU, of one type, and no gradient is wanted."""
+        """Whether the tensors are for `cell.c`: on the CPU, of one type, and no gradient is wanted."""
         return (
             planes.usable
             and all(A.dtype == self.dtype and A.shape[1] == constant.shape[1] for A in given)
@@ -181,20 +182,16 @@ class CompiledCell:
 
 
 def compiled_cell(block: Block, given: tuple[bool, ...]) -> CompiledCell | None:
-    """The compiled walk through `block` from the outputs that are `given`, kept in the block; None where
-    there is no library, or the block has more than gates whose operands read its inputs by matrices and
-    everything else entry by entry."""
-    key = ("walk", given)
-    if key not in block.fused:
-        try:
-            block.fused[key] = _Layout(block, given).walk() if FUNCTIONS and any(given) else None
-        except _Unsuited:
-            block.fused[key] = None
-    return block.fused[key]
+    """`block` compiled, from the outputs that are `given`; None where there is no library, or the block has
+    more than gates whose operands read its inputs by matrices and everything else entry by entry."""
+    try:
+        return _Layout(block, given).cell() if FUNCTIONS and any(given) else None
+    except _Unsuited:
+        return None
 
 
 class _Unsuited(Exception):
-    """There are no words in `c/walk.c` for a form of the block."""
+    """There are no words in `cell.c` for a form of the block."""
 
 
 class _Layout:
@@ -230,14 +227,14 @@ class _Layout:
         self._scales: list[Tensor] = []
         self._written: set[tuple[int, int]] = set()
 
-    def walk(self) -> CompiledCell:
+    def cell(self) -> CompiledCell:
         block, size, index = self._block, self._block.variables, self._block.inputs.index
         products = []
         for forms in self._groups.values():
-            table, widths, reached, _ = stacked_table(block.inputs, forms)
-            columns = _places(zip(reached, widths, strict=True)).items()
+            stacked = stacked_table(block.inputs, forms)
+            columns = _places(zip(stacked.reached, stacked.widths, strict=True)).items()
             into = tuple((index(name), place, size[name]) for name, place in columns)
-            products.append(Product(self._waiting[forms[0].number], table.T.contiguous().T, into))
+            products.append(Product(self._waiting[forms[0].number], stacked.table.T.contiguous().T, into))
         code = [len(self._outputs)]
         for form in self._outputs:
             code += [form.size, *self._destinations(form)]
@@ -305,8 +302,12 @@ PADDING = 16  # entries between rows: a power of two apart, they would fall into
 
 
 class Workspace:
-    """Memory that the steps of a walk write to in turn, so that it is not asked for anew in every step: what
-    a step has returned is overwritten by the next but one. Each row is contiguous, two need not be."""
+    """Memory that the time steps of compiled cells write to in turn, so that it is not asked for each time.
+
+    Who owns what: coefficients of states that `CompiledCell.step` returns belong to the workspace, which
+    overwrites them at the next `turn` but one. A step may be given those of the step before it. Whoever keeps
+    them longer, or hands them to torch operations that may return them as they are, keeps `released(A)`.
+    Each row is contiguous, two need not be."""
 
     def __init__(self) -> None:
         self._held: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}  # memory, and the part last taken
