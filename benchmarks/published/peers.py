@@ -27,29 +27,30 @@ import torch
 from benchmarks.measure import header, table
 from benchmarks.places import PEERS
 from benchmarks.published.benchmarks import BENCHMARKS, Benchmark
-from verifier.problem.budget import Budget, Depth
+from verifier.problem.budget import Budget
+from verifier.problem.method import Method
 from verifier.problem.settings import Settings
 from verifier.robustness.certify import certify, parts
 from verifier.robustness.outcome import Verdict
 
 SEEDS = (101, 102, 103)
-METHODS = {"planes": Depth.backward} | {depth.name: depth for depth in Depth if depth > Depth.backward}
+METHODS = {method.value: method for method in Method if method >= Method.crown}
 
 
 def verdicts(
-    benchmark: Benchmark, radius: float, depth: Depth, timeout: float | None
+    benchmark: Benchmark, radius: float, method: Method, timeout: float | None
 ) -> tuple[dict[int, Verdict], float]:
     """(verdict by image, seconds of the processor an image)."""
     samples, network = benchmark.samples(), benchmark.classifier(Settings())
     begin = time.process_time()
-    if depth == Depth.branching:
+    if method is Method.bab:
         outcomes = certify(network, samples, lambda some: benchmark.region(some, radius), timeout=timeout)
         found = {outcome.index: outcome.verdict for outcome in outcomes}
     else:
         found = {}
         for part in parts(samples):
             region = benchmark.region(part, radius)
-            lower = network.margins(region, [s.label for s in part], Budget(depth=depth)).lower
+            lower = network.margins(region, [s.label for s in part], Budget(method=method)).lower
             for sample, bound in zip(part, lower.tolist(), strict=True):
                 found[sample.index] = Verdict.certified if bound > 0 else Verdict.unknown
     return found, (time.process_time() - begin) / len(samples)

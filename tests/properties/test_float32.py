@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,14 +13,15 @@ from torch import Tensor
 import verifier.network.rounding
 from parsers import read_onnx
 from parsers.ir import Graph
+from tests.support.ascents import optimise_slopes
 from tests.support.breaking import smallest_found
 from tests.support.networks import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
-from verifier.bounds.region_bounds import Bounds
+from verifier.bounds.options import BoundOptions
+from verifier.bounds.region_bounds import Bounds, bound_region
 from verifier.network.program import compile_program
 from verifier.network.rounding import RoundingModel
 from verifier.problem.question import Objective
 from verifier.problem.region import Region, ball_region
-from verifier.proof.refinement.ascent import optimise_slopes
 
 SINGLE, DOUBLE = torch.float32, torch.float64
 SIGNS = torch.cat([torch.eye(CLASSES), -torch.eye(CLASSES)])
@@ -39,13 +41,9 @@ def _region(eps: float, p: float = torch.inf, seed: int = 1, count: int = 2) -> 
     return ball_region(torch.as_tensor(x), eps, p)
 
 
-def _bounds(graph: Graph, region: Region, dtype: torch.dtype, **options: int) -> Bounds:
-    return Bounds(
-        compile_program(graph, dtype=dtype),
-        region.to("cpu", dtype),
-        RoundingModel(dtype, deployed=False),
-        **options,  # type: ignore[arg-type]
-    )
+def _bounds(graph: Graph, region: Region, dtype: torch.dtype, **options: Any) -> Bounds:
+    region, arithmetic = region.to("cpu", dtype), RoundingModel(dtype, deployed=False)
+    return bound_region(compile_program(graph, dtype=dtype), region, arithmetic, BoundOptions(**options))
 
 
 def _objective(region: Region, dtype: torch.dtype) -> Objective:

@@ -9,12 +9,13 @@ output an interval.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 import torch
 from torch import Tensor
 
+from parsers.errors import UnsoundBound
 from relaxations import Diagonals, Planes, image, planes
 from relaxations.slack import slack
 from verifier.bounds.inheritance import Subproblem, inherited_planes
@@ -26,6 +27,7 @@ from verifier.network.affine import AffineForm
 from verifier.network.keys import OperandKey, SiteKey
 from verifier.network.program import Block, GateStep, ScanStep, Stage
 from verifier.network.rounding import RoundingModel, never_negative
+from verifier.problem.budget import check
 from verifier.problem.region import Region
 from verifier.propagation.backward import Prepared
 from verifier.propagation.forward import LinearBounds, LinearPass
@@ -51,14 +53,14 @@ class IntermediateBounds:
         options: BoundOptions,
         part: Subproblem,
         prepared: Prepared,
-        progress: Callable[[], None],
+        deadline: float,
     ) -> None:
         self._program = program
         self._region = region
         self._arithmetic = arithmetic
         self._options = options
         self._part = part
-        self._progress = progress
+        self._deadline = deadline
         self._batch = len(region)
         self.sites: dict[SiteKey, Site] = {}
         self.operands: dict[OperandKey, Operand] = {}
@@ -145,7 +147,7 @@ class IntermediateBounds:
                 known[key] = self._narrowed(known[key], f.lower, f.upper, tight=True)
                 if linear is not None and f.functions is not None:
                     linear.give(form, partial(self.rows.linear_bounds, f.functions))
-            self._progress()
+            check(self._deadline)
         return known
 
     def _narrowed(self, held: Operand, lower: Tensor, upper: Tensor, *, tight: bool = False) -> Operand:
@@ -155,7 +157,7 @@ class IntermediateBounds:
         empty = empty & ~self.lost
         if bool(empty.any()):
             if not self._part.splits and self._part.inherited is None and self._region.halfspace is None:
-                raise AssertionError("two sound bounds of one value do not overlap")
+                raise UnsoundBound("two bounds of one value do not overlap")
             self.empty = self.empty | empty
         return Operand(interval, held.magnitude)
 
@@ -189,7 +191,7 @@ class IntermediateBounds:
             operands = [self.operands[form.at(time)] for form in step.operands]
             cut = octagon_rows(step, *boxes[step.number], operands, relative)
             found[step.number] = cut.diagonals(self.rows.minimum(cut.rows, cut.constant, scan, time))
-            self._progress()
+            check(self._deadline)
         return found
 
     def _gate(
@@ -242,7 +244,7 @@ class IntermediateBounds:
             found = slack(step.gate, site.planes, site.lower, site.upper, step.parameters, site.diagonals)
             together.add(site.key, found, zonotopes.operands(step))
         zonotopes.gate(site, fresh=taken)
-        self._progress()
+        check(self._deadline)
 
     def _planes(
         self, step: GateStep, time: int, lower: Tensor, upper: Tensor, cut: Diagonals | None

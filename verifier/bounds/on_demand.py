@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from dataclasses import replace
 
 from torch import Tensor
@@ -21,8 +21,8 @@ from verifier.propagation.splits import Splits
 
 class BoundsOnDemand:
     """One region and its bounds, each made when it is first asked for and kept: with the look-back of
-    `options`, and with `few` time steps where those are to be tried first. `options.octagon` is left to the
-    methods."""
+    `options`; a first, cheap pass goes back `few` time steps. Making them raises `OutOfTime` at the
+    `deadline` (time.monotonic)."""
 
     def __init__(
         self,
@@ -32,16 +32,18 @@ class BoundsOnDemand:
         options: BoundOptions = BoundOptions(),
         few: int | None = None,
         prepared: Prepared | None = None,
-        progress: Callable[[], None] = lambda: None,
+        deadline: float = math.inf,
     ) -> None:
-        self.octagon = any(step.gate.corners for step in gate_steps(program))
-        self.few = few
         self.region = region
+        self.few = few
+        self.lookback = options.lookback
+        gates = [step.gate for step in gate_steps(program)]
+        self.has_gates, self.octagon = bool(gates), any(gate.corners for gate in gates)
         self._program = program
         self._arithmetic = arithmetic
         self._options = options
         self._prepared = Prepared() if prepared is None else prepared
-        self._progress = progress
+        self._deadline = deadline
         self._made: dict[BoundOptions, Bounds] = {}
 
     def intervals(self) -> Bounds:
@@ -50,7 +52,6 @@ class BoundsOnDemand:
 
     def truncated(self) -> Bounds:
         """Backward passes of `few` time steps."""
-        assert self.few is not None
         return self._once(BoundOptions(lookback=self.few))
 
     def backward(self) -> Bounds:
@@ -70,7 +71,7 @@ class BoundsOnDemand:
             self._arithmetic,
             self._options,
             prepared=self._prepared,
-            progress=self._progress,
+            deadline=self._deadline,
         )
 
     def part(self, instances: Tensor, splits: Splits, inherited: Inherited, halfspace: Halfspace) -> Bounds:
@@ -82,7 +83,7 @@ class BoundsOnDemand:
             self._cut if self.octagon else self._options,
             Subproblem(splits, inherited),
             self._prepared,
-            self._progress,
+            self._deadline,
         )
 
     def select(self, instances: Tensor) -> BoundsOnDemand:
@@ -95,14 +96,20 @@ class BoundsOnDemand:
         """The instances at these places, in order, each cut by its half-space."""
         return self._over(self.region.select(instances).within(halfspace))
 
+    def until(self, deadline: float) -> BoundsOnDemand:
+        """The same with this deadline; what either makes, both have."""
+        other = self._over(self.region, deadline=deadline)
+        other._made = self._made
+        return other
+
     @property
     def can_join(self) -> bool:
         """Whether `jointly` gives anything."""
-        return self._options.lookback is None and joins(self._program, self.region, self._arithmetic)
+        return self.lookback is None and joins(self._program, self.region, self._arithmetic)
 
-    def jointly(self, progress: Callable[[], None]) -> BoundsOnDemand:
-        """The same region, where bounds win back what gates cannot lose together."""
-        return self._over(self.region, replace(self._options, multi_neuron=True), progress)
+    def jointly(self, deadline: float) -> BoundsOnDemand:
+        """The same region until `deadline`, where bounds win back what gates cannot lose together."""
+        return self._over(self.region, replace(self._options, multi_neuron=True), deadline)
 
     @property
     def _cut(self) -> BoundOptions:
@@ -112,7 +119,7 @@ class BoundsOnDemand:
         self,
         region: Region,
         options: BoundOptions | None = None,
-        progress: Callable[[], None] | None = None,
+        deadline: float | None = None,
     ) -> BoundsOnDemand:
         return BoundsOnDemand(
             self._program,
@@ -121,7 +128,7 @@ class BoundsOnDemand:
             self._options if options is None else options,
             self.few,
             self._prepared,
-            self._progress if progress is None else progress,
+            self._deadline if deadline is None else deadline,
         )
 
     def _once(self, options: BoundOptions) -> Bounds:
@@ -132,6 +139,6 @@ class BoundsOnDemand:
                 self._arithmetic,
                 options,
                 prepared=self._prepared,
-                progress=self._progress,
+                deadline=self._deadline,
             )
         return self._made[options]

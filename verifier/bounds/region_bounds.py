@@ -1,8 +1,9 @@
-"""Bounds of linear functions of a network's outputs over a region: `bound_region` computes, `Bounds` holds."""
+"""Bounds of a network over a region: `bound_region` computes them, `Bounds` holds them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -30,9 +31,9 @@ class Bounds:
     `operands` of gates, the `outputs`; and bounds of linear functions of the outputs, which cost one backward
     pass each.
 
-    `lost` [B] marks instances for which some box overflowed: all their bounds are −∞. `splits` restrict every
-    instance to a part of its region; bounds hold for that part, and `empty` [B] marks instances whose part has
-    no point: their bounds are +∞. `rows` passes backward through the planes of the sites.
+    `lost` [B] marks instances for which some box overflowed: all their bounds are −∞. `splits` restrict
+    every instance to a part of its region; bounds hold for that part, and `empty` [B] marks instances whose
+    part has no point: their bounds are +∞. `rows` passes backward through the planes of the sites.
     """
 
     program: Block
@@ -155,15 +156,16 @@ def bound_region(
     options: BoundOptions = BoundOptions(),
     part: Subproblem = Subproblem(),
     prepared: Prepared | None = None,
-    progress: Callable[[], None] = lambda: None,
+    deadline: float = math.inf,
 ) -> Bounds:
     """Bound every value of `program` over `region`, all rounding of `arithmetic` included.
 
     `part` restricts every instance to where given operands lie in given parts; with what it has inherited no
     backward passes are needed: boxes follow from the inherited ones, the splits, and intervals. Who bounds a
-    program often keeps what is `prepared` for it. `progress` is called after every backward pass."""
+    program often keeps what is `prepared` for it. Raises `OutOfTime` if the `deadline` (time.monotonic) comes
+    before the end."""
     prepared = Prepared() if prepared is None else prepared
-    found = IntermediateBounds(program, region, arithmetic, options, part, prepared, progress)
+    found = IntermediateBounds(program, region, arithmetic, options, part, prepared, deadline)
     with torch.no_grad():
         variables = found.run()
         outputs = tuple(

@@ -76,7 +76,7 @@ class Stage:
     steps: tuple[GateStep | ScanStep, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Block:
     """Steps in order, over flat variables.
 
@@ -96,6 +96,9 @@ class Block:
     stages: tuple[Stage, ...]
     width: int
     states: int
+
+    def __repr__(self) -> str:
+        return f"<Block '{self.name}': {len(self.steps)} steps, {len(self.stages)} stages>"
 
 
 def compile_program(

@@ -132,10 +132,6 @@ class Region:
         halfspace = None if self.halfspace is None else self.halfspace.select(indices)
         return Region(self.lower[indices], self.upper[indices], ball, halfspace)
 
-    def repeat(self, count: int) -> Region:
-        """Every instance `count` times in a row."""
-        return self.select(torch.arange(len(self), device=self.lower.device).repeat_interleave(count))
-
     def to(self, device: str | torch.device, dtype: torch.dtype) -> Region:
         """The region on another device and in another precision, without its half-space: it is only ever
         enlarged."""

@@ -12,7 +12,7 @@ from verifier.network.keys import SiteKey
 from verifier.network.program import GateStep
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Site:
     """A gate at one time step: the box of its operands, its planes, and what rounding may add.
 
@@ -30,6 +30,10 @@ class Site:
     gate_error: Tensor | float
     relative: float
     diagonals: Diagonals | None = None
+
+    def __repr__(self) -> str:
+        units = "×".join(map(str, self.lower.shape))
+        return f"<Site {self.step.gate.name} of '{self.step.output}' at time {self.time}: {units} operands>"
 
     @property
     def key(self) -> SiteKey:

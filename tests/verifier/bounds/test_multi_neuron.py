@@ -16,12 +16,14 @@ from tests.support import networks
 from tests.support.breaking import smallest_found
 from tests.support.networks import NETWORKS, write_network
 from verifier.bounds import multi_neuron as joint
-from verifier.bounds.region_bounds import Bounds
+from verifier.bounds.options import BoundOptions
+from verifier.bounds.region_bounds import bound_region
 from verifier.network.evaluator import Evaluator
 from verifier.network.program import Block, compile_program
 from verifier.network.rounding import RoundingModel
-from verifier.problem.budget import Budget, Depth
+from verifier.problem.budget import Budget
 from verifier.problem.halfspace import Halfspace
+from verifier.problem.method import Method
 from verifier.problem.question import Objective
 from verifier.problem.region import Region, ball_region
 from verifier.problem.settings import Settings
@@ -49,7 +51,9 @@ def _posed(name: str, folder: Path, eps: float, count: int = 2) -> tuple[Graph, 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_bounds_contain_what_search_finds(name: str, eps: float, folder: Path) -> None:
     graph, program, region, objective = _posed(name, folder, eps)
-    lower = Bounds(program, region, REAL, corners=True, joint=True).minimum(objective)
+    lower = bound_region(program, region, REAL, BoundOptions(octagon=True, multi_neuron=True)).minimum(
+        objective
+    )
     found = smallest_found(graph, region, objective.outputs)
     assert bool((lower <= found + 1e-12).all()), f"left by {float((lower - found).max()):.3g}"
 
@@ -66,8 +70,8 @@ def wide(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("name", ["lstm", "rnn_tanh", "lstm_two_layers"])
 def test_many_gates_win_something(name: str, wide: Path) -> None:
     graph, program, region, objective = _posed(name, wide, 0.15, count=1)
-    plain = Bounds(program, region, REAL, corners=True)
-    together = Bounds(program, region, REAL, corners=True, joint=True)
+    plain = bound_region(program, region, REAL, BoundOptions(octagon=True))
+    together = bound_region(program, region, REAL, BoundOptions(octagon=True, multi_neuron=True))
     lower = together.minimum(objective)
     assert bool((lower > plain.minimum(objective) + 0.01).all())
     assert bool((lower <= smallest_found(graph, region, objective.outputs)).all())
@@ -92,8 +96,12 @@ def test_a_half_space_counts(name: str, cut: float, wide: Path) -> None:
     x = x[(x @ normal.T + constant)[:, 0] <= 0]
     values = Evaluator(graph).flat(x) @ objective.outputs[0].T
     inside = region.within(Halfspace(normal, constant))
-    lower = Bounds(program, inside, REAL, corners=True, joint=True).minimum(objective)
-    without = Bounds(program, region, REAL, corners=True, joint=True).minimum(objective)
+    lower = bound_region(program, inside, REAL, BoundOptions(octagon=True, multi_neuron=True)).minimum(
+        objective
+    )
+    without = bound_region(program, region, REAL, BoundOptions(octagon=True, multi_neuron=True)).minimum(
+        objective
+    )
     assert bool((lower <= values.amin(0) + 1e-12).all())
     assert float((lower - without).mean()) > 0.001
 
@@ -104,7 +112,9 @@ def test_gates_that_never_lose_anything_are_caught(folder: Path, monkeypatch: py
     (folder / "one").mkdir()
     monkeypatch.setattr(joint, "least", lambda terms, *_: terms.value.sum(-1))
     graph, program, region, objective = _posed("rnn_tanh", folder / "one", 0.6)
-    lower = Bounds(program, region, REAL, corners=True, joint=True).minimum(objective)
+    lower = bound_region(program, region, REAL, BoundOptions(octagon=True, multi_neuron=True)).minimum(
+        objective
+    )
     assert bool((lower > smallest_found(graph, region, objective.outputs) + 1e-3).any())
 
 
@@ -112,10 +122,12 @@ def test_sites_beyond_the_limit_are_left_out(wide: Path, monkeypatch: pytest.Mon
     """Beyond that number sites are left out, and the others still count."""
     monkeypatch.setattr(joint, "GATES", 130)
     graph, program, region, objective = _posed("lstm", wide, 0.15, count=1)
-    bounds = Bounds(program, region, REAL, corners=True, joint=True)
+    bounds = bound_region(program, region, REAL, BoundOptions(octagon=True, multi_neuron=True))
     lower = bounds.minimum(objective)
     assert bool((lower <= smallest_found(graph, region, objective.outputs)).all())
-    assert bool((lower >= Bounds(program, region, REAL, corners=True).minimum(objective)).all())
+    assert bool(
+        (lower >= bound_region(program, region, REAL, BoundOptions(octagon=True)).minimum(objective)).all()
+    )
 
 
 def _margins(folder: Path, eps: float, budget: Budget, **settings: Any) -> MarginBounds:
@@ -128,12 +140,12 @@ def _margins(folder: Path, eps: float, budget: Budget, **settings: Any) -> Margi
 
 
 def test_what_clipping_leaves_open_is_proved(wide: Path) -> None:
-    clipped = _margins(wide, 0.11, Budget(depth=Depth.clipping))
-    joint = _margins(wide, 0.11, Budget(depth=Depth.joint))
+    clipped = _margins(wide, 0.11, Budget(method=Method.clip))
+    joint = _margins(wide, 0.11, Budget(method=Method.multi_neuron))
     assert float(clipped.lower[0]) < 0 < float(joint.lower[0])
-    assert joint.method.endswith("joint")
+    assert joint.method == "multi-neuron"
     assert joint.finished
-    late = _margins(wide, 0.11, Budget(depth=Depth.branching))  # without a time limit nobody waits for it
+    late = _margins(wide, 0.11, Budget(method=Method.bab))  # without a time limit nobody waits for it
     assert late.method == clipped.method
 
 
@@ -141,21 +153,21 @@ def test_branching_begins_in_its_boxes(wide: Path) -> None:
     """Just beyond of what it proves, and with the time for a few parts."""
     budget = Budget(deadline=time.monotonic() + 6)
     found = _margins(wide, 0.15, budget)
-    assert found.method.endswith("branching")
-    assert float(found.lower[0]) > float(_margins(wide, 0.15, Budget(depth=Depth.clipping)).lower[0])
+    assert found.method == "bab"
+    assert float(found.lower[0]) > float(_margins(wide, 0.15, Budget(method=Method.clip)).lower[0])
 
 
 def test_the_deadline_ends_it_between_gates(wide: Path) -> None:
-    plain = _margins(wide, 0.2, Budget(depth=Depth.clipping))
+    plain = _margins(wide, 0.2, Budget(method=Method.clip))
     begun = time.monotonic()
-    found = _margins(wide, 0.2, Budget(deadline=begun, depth=Depth.joint))
+    found = _margins(wide, 0.2, Budget(deadline=begun, method=Method.multi_neuron))
     assert time.monotonic() - begun < 5
     assert not found.finished
-    found = _margins(wide, 0.2, Budget(deadline=time.monotonic() + 0.5, depth=Depth.joint))
+    found = _margins(wide, 0.2, Budget(deadline=time.monotonic() + 0.5, method=Method.multi_neuron))
     assert bool((found.lower <= 0).all())
     assert bool((plain.lower <= 0).all())
 
 
 def test_float32_goes_without(wide: Path) -> None:
-    found = _margins(wide, 0.11, Budget(depth=Depth.joint), dtype="float32")
-    assert found.method.endswith("clipping")
+    found = _margins(wide, 0.11, Budget(method=Method.multi_neuron), dtype="float32")
+    assert found.method == "clip"

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from parsers.errors import BadInput
 from parsers.ir import Value
+from tests.support.regions import repeated
 from verifier.problem import points
 from verifier.problem.ball import Groups
 from verifier.problem.norms import maximiser, norm, upper_value
@@ -69,7 +70,7 @@ def test_minimum_is_attained_by_a_point_of_the_region(p: float, shape: str, clip
 @pytest.mark.parametrize("clip", [False, True])
 @pytest.mark.parametrize("p", NORMS)
 def test_minimum_holds_on_samples(p: float, clip: bool) -> None:
-    region = example(p, "uneven", clip).repeat(50)
+    region = repeated(example(p, "uneven", clip), 50)
     rows = rows_for(region, 20)
     x = points.sample(region, torch.Generator().manual_seed(3))
     assert bool((torch.matmul(rows, x.unsqueeze(-1)).squeeze(-1) >= region.minimum(rows) - 1e-12).all())
@@ -177,7 +178,7 @@ def test_gradient_at_zero_rows_is_finite() -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("p", NORMS)
 def test_projection(p: float, shape: str, clip: bool) -> None:
-    region = example(p, shape, clip).repeat(20)
+    region = repeated(example(p, shape, clip), 20)
     far = points.center(region) + torch.randn(
         60, 12, generator=torch.Generator().manual_seed(2), dtype=torch.float64
     )

@@ -12,7 +12,7 @@ iterates with exact offsets count as bounds, and the best one of each row is kep
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -60,7 +60,6 @@ def ascend(
     known: Tensor | float = -torch.inf,
     beta: Mapping[OperandKey, Tensor] | None = None,
     deadline: float = float("inf"),
-    progress: Callable[[], None] = lambda: None,
 ) -> Ascent:
     """Raise the rows of `ask` from the planes of `bounds` and from multipliers `beta`.
 
@@ -76,7 +75,6 @@ def ascend(
         left -= 1
         exact = not state.sampled or late or not left or state.promising()
         state.step(exact=exact, move=left > 0 and not late)
-        progress()
     return state.result()
 
 

@@ -29,7 +29,7 @@ def mixed_minimum(bounds: Bounds, objective: Objective, goal: Tensor) -> Tensor:
     Margin: wᵢAᵢ and wᵢcᵢ, cᵢ made of three terms, are summed over R rows, which errs by at most
     γ_{2R+8} Σ wᵢ(|Aᵢ|·|x| + |cᵢ| + |goalᵢ|).
     """
-    A, constant = bounds.swept_rows(objective)
+    A, constant = bounds.backward_rows(objective)
     constant = constant - bounds.uncertainty(objective) - goal
     rows = A.shape[1]
     usable = torch.isfinite(A).all(-1).all(-1) & torch.isfinite(constant).all(-1)
