@@ -14,8 +14,8 @@ import time
 
 import torch
 
-from benchmarks.measure import header, table
-from benchmarks.places import PEERS
+from benchmarks.measure import begin, table
+from benchmarks.paths import PEERS
 from benchmarks.published.benchmarks import BENCHMARKS, Benchmark
 from verifier.problem.budget import Budget
 from verifier.problem.method import Method
@@ -56,9 +56,8 @@ def main() -> None:
     options = parser.parse_args()
     if not (PEERS / "benchmarks.json").exists():
         parser.error(f"the benchmarks are not there: {PEERS}")
-    torch.set_num_threads(1)
     by_name = {benchmark.name: benchmark for benchmark in BENCHMARKS}
-    print(header("Margins by method"), flush=True)
+    begin("Margins by method")
     print(table(COLUMNS, [row(by_name[name], radius, options.count) for name, radius in CASES]))
 
 

@@ -22,10 +22,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import torch
-
-from benchmarks.measure import header, table
-from benchmarks.places import PEERS
+from benchmarks.measure import begin, table
+from benchmarks.paths import PEERS
 from benchmarks.published.benchmarks import BENCHMARKS, Benchmark
 from verifier.problem.budget import Budget
 from verifier.problem.method import Method
@@ -148,10 +146,10 @@ def main() -> None:
         parser.error("branching goes on until its --timeout: set one")
     if not (PEERS / "benchmarks.json").exists():
         parser.error(f"the benchmarks are not there: {PEERS}")
-    torch.set_num_threads(1)
     if options.survive is not None:
+        begin("Certified images under a longer attack")
         raise SystemExit(bool(survive(options.survive, options.restarts, options.steps, options.networks)))
-    print(header("Published benchmarks"), flush=True)
+    begin("Published benchmarks")
     for benchmark in BENCHMARKS:
         if _wanted(benchmark, options.networks):
             radii = [r for r in benchmark.radii if not options.radius or r in options.radius]

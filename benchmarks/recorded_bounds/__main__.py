@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.places import ROOT, SHARED
+from benchmarks.paths import ROOT, SHARED
 from parsers import read_onnx
 from parsers.errors import OutOfTime, RecertError
 from parsers.ir import Graph

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from parsers import read_onnx
-from tests.support.ascents import optimise_slopes
-from tests.support.networks import CLASSES, FEATURES, FRAMES, write_network
+from tests.support.bounding import optimise_slopes
+from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, write_network
 from verifier.bounds.region_bounds import bound_region
 from verifier.network.program import compile_program
 from verifier.network.rounding import RoundingModel

@@ -122,8 +122,8 @@ class Attempt:
         late = self.late or (self.reached.about.aims and self.budget.over)
         finished = not late or not len(self.undecided)
         reasons = why(self.ask, self.bounds, self.found, self.outlook)
-        if late and self.bounds is None:
-            reasons = tuple(text and "the time was over" for text in reasons)
+        if self.late:
+            reasons = tuple(text and f"{text}; the time was over" for text in reasons)
         found, outer = Minimum(self.found, self.reached, finished, reasons), self.outer
         while outer is not None:
             found, outer = found.among(outer.found, outer.undecided), outer.outer

@@ -12,9 +12,9 @@ import torch
 
 from parsers import read_onnx
 from parsers.ir import Graph
-from tests.support import networks
-from tests.support.breaking import smallest_found
-from tests.support.networks import NETWORKS, write_network
+from tests.support.bound_search import smallest_found
+from tests.support.networks import classifiers
+from tests.support.networks.classifiers import NETWORKS, write_network
 from verifier.bounds import multi_neuron as joint
 from verifier.bounds.options import BoundOptions
 from verifier.bounds.region_bounds import bound_region
@@ -40,10 +40,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _posed(name: str, folder: Path, eps: float, count: int = 2) -> tuple[Graph, Block, Region, Objective]:
     graph = read_onnx(write_network(name, folder))
-    size = networks.FRAMES * networks.FEATURES
+    size = classifiers.FRAMES * classifiers.FEATURES
     data = np.random.default_rng(1).normal(size=(count, size)).astype(np.float32)
     region = ball_region(torch.as_tensor(data), eps, torch.inf)
-    rows = torch.cat([torch.eye(networks.CLASSES), -torch.eye(networks.CLASSES)]).double()
+    rows = torch.cat([torch.eye(classifiers.CLASSES), -torch.eye(classifiers.CLASSES)]).double()
     return graph, compile_program(graph), region, Objective(rows.expand(count, -1, -1))
 
 
@@ -62,7 +62,7 @@ def test_bounds_contain_what_search_finds(name: str, eps: float, folder: Path) -
 def wide(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Networks of many units and inputs."""
     for name, size in (("FRAMES", 3), ("FEATURES", 40), ("HIDDEN", 20)):
-        monkeypatch.setattr(networks, name, size)
+        monkeypatch.setattr(classifiers, name, size)
     (folder / "wide").mkdir(exist_ok=True)
     return folder / "wide"
 
@@ -108,7 +108,7 @@ def test_a_half_space_counts(name: str, cut: float, wide: Path) -> None:
 
 def test_gates_that_never_lose_anything_are_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One unit alone can well be where its planes touch: to forget that is wrong."""
-    monkeypatch.setattr(networks, "HIDDEN", 1)
+    monkeypatch.setattr(classifiers, "HIDDEN", 1)
     (folder / "one").mkdir()
     monkeypatch.setattr(joint, "least", lambda terms, *_: terms.value.sum(-1))
     graph, program, region, objective = _posed("rnn_tanh", folder / "one", 0.6)
@@ -132,7 +132,7 @@ def test_sites_beyond_the_limit_are_left_out(wide: Path, monkeypatch: pytest.Mon
 
 def _margins(folder: Path, eps: float, budget: Budget, **settings: Any) -> MarginBounds:
     graph = read_onnx(write_network("lstm", folder))
-    size = networks.FRAMES * networks.FEATURES
+    size = classifiers.FRAMES * classifiers.FEATURES
     data = torch.as_tensor(np.random.default_rng(1).normal(size=(6, size)).astype(np.float32))[[5]]
     region = ball_region(data, eps, torch.inf)
     labels = Evaluator(graph).flat(data.double()).argmax(-1)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from parsers import read_onnx
-from tests.support.networks import CLASSES, FEATURES, FRAMES, write_network
+from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, write_network
 from verifier.bounds.inheritance import Subproblem
 from verifier.bounds.options import BoundOptions
 from verifier.bounds.region_bounds import bound_region

@@ -16,10 +16,10 @@ from parsers import read_onnx
 from parsers.errors import UnsoundBound
 from parsers.ir import Graph
 from relaxations import Diagonals
-from tests.support import networks
-from tests.support.ascents import optimise_slopes
-from tests.support.breaking import smallest_found
-from tests.support.networks import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
+from tests.support.bound_search import smallest_found
+from tests.support.bounding import optimise_slopes
+from tests.support.networks import classifiers
+from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
 from verifier.bounds.octagon import OctagonRows
 from verifier.bounds.options import BoundOptions
 from verifier.bounds.region_bounds import bound_region
@@ -90,14 +90,14 @@ def test_bounds_with_cut_corners_hold(name: str, eps: float, folder: Path) -> No
     found = ascend(bounds, objective, steps=6, rate=0.1, target=torch.inf)
     _assert_holds(graph, region, torch.maximum(swept, found.best))
     # the planes that parts inherit are sound as well, all of them
-    again = bounds.swept_minimum(objective, bounds.relaxed_with(found.planes))
+    again = bounds.backward_minimum(objective, bounds.relaxed_with(found.planes))
     _assert_holds(graph, region, again)
 
 
 @pytest.mark.parametrize("name", ["lstm", "lstm_reverse", "lstm_two_layers"])
 def test_cut_corners_are_tighter(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where many inputs of unrelated weights move the gates."""
-    monkeypatch.setattr(networks, "FEATURES", 60)
+    monkeypatch.setattr(classifiers, "FEATURES", 60)
     _, program = _prepared(name, folder)
     x = torch.randn(2, FRAMES * 60, generator=torch.Generator().manual_seed(1))
     region = ball_region(x, 0.1, torch.inf)

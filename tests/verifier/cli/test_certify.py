@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from parsers.onnx.file.runtime import Runtime
-from tests.support.running import FRAMES, Files, Recert, Refused
+from tests.support.command_line import FRAMES, Files, Recert, Refused
 
 KNOWN = {"index", "label", "predicted", "seconds", "method"}
 FIELDS = KNOWN | {"verdict", "margin_lower", "margin_upper", "why"}

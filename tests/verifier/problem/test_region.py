@@ -17,7 +17,7 @@ from torch import Tensor
 
 from parsers.errors import BadInput
 from parsers.ir import Value
-from tests.support.regions import repeated
+from tests.support.bounding import repeated
 from verifier.problem import points
 from verifier.problem.ball import Groups
 from verifier.problem.norms import maximiser, norm, upper_value

@@ -14,7 +14,7 @@ import verifier.bounds.on_demand
 import verifier.proof.memory
 from parsers import read_onnx
 from parsers.ir import Graph
-from tests.support.networks import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
+from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
 from verifier.bounds.region_bounds import Bounds
 from verifier.network.evaluator import Evaluator
 from verifier.network.program import compile_program

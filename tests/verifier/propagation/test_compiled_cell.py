@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from parsers import read_onnx
-from tests.support.ascents import optimise_slopes
-from tests.support.networks import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
+from tests.support.bounding import optimise_slopes
+from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
 from verifier.bounds.options import BoundOptions
 from verifier.bounds.region_bounds import Bounds, bound_region
 from verifier.network.program import compile_program

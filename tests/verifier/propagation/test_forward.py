@@ -17,9 +17,9 @@ from parsers import read_onnx
 from parsers.errors import UnsoundBound
 from parsers.ir import Graph
 from relaxations import GATES, Gate, planes
-from tests.support.breaking import smallest_found
-from tests.support.networks import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
-from tests.support.regions import repeated
+from tests.support.bound_search import smallest_found
+from tests.support.bounding import repeated
+from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
 from verifier.bounds.options import BoundOptions
 from verifier.bounds.region_bounds import Bounds, bound_region
 from verifier.bounds.rows import RowBounds

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from parsers.errors import UnsoundBound
-from tests.support.known_margins import Line, ball, samples
+from tests.support.networks.known_margins import Line, ball, samples
 from verifier.problem.budget import Budget
 from verifier.problem.method import Method
 from verifier.problem.region import Region

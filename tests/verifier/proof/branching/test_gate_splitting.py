@@ -11,9 +11,9 @@ from torch import Tensor
 
 from parsers import read_onnx
 from parsers.ir import Graph
-from tests.support.ascents import optimise_slopes
-from tests.support.breaking import smallest_found
-from tests.support.networks import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
+from tests.support.bound_search import smallest_found
+from tests.support.bounding import optimise_slopes
+from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
 from verifier.bounds.inheritance import Inherited, Subproblem
 from verifier.bounds.options import BoundOptions
 from verifier.bounds.region_bounds import Bounds, bound_region

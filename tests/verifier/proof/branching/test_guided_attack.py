@@ -16,11 +16,11 @@ from torch import Tensor
 from parsers import read_onnx
 from parsers.errors import UnsoundBound
 from parsers.vnnlib.read import specification
-from tests.support.breaking import smallest_found
-from tests.support.known_margins import Line, ball, samples
-from tests.support.networks import CLASSES, FEATURES, FRAMES, write_network
-from tests.support.planted_locks import KEY, NETWORKS
-from tests.support.regions import repeated
+from tests.support.bound_search import smallest_found
+from tests.support.bounding import repeated
+from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, write_network
+from tests.support.networks.combination_locks import KEY, NETWORKS
+from tests.support.networks.known_margins import Line, ball, samples
 from verifier.attack.replay import Replay
 from verifier.bounds.inheritance import Inherited, Subproblem
 from verifier.bounds.region_bounds import Bounds, bound_region

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from parsers import read_onnx
-from tests.support.breaking import smallest_found
-from tests.support.networks import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
+from tests.support.bound_search import smallest_found
+from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
 from verifier.bounds.on_demand import BoundsOnDemand
 from verifier.bounds.options import BoundOptions
 from verifier.bounds.region_bounds import bound_region

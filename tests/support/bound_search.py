@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from parsers.ir import Graph
-from tests.support.regions import repeated
+from tests.support.bounding import repeated
 from verifier.network.evaluator import Evaluator
 from verifier.problem.points import project
 from verifier.problem.region import Region

@@ -13,9 +13,9 @@ from torch import Tensor
 import verifier.network.rounding
 from parsers import read_onnx
 from parsers.ir import Graph
-from tests.support.ascents import optimise_slopes
-from tests.support.breaking import smallest_found
-from tests.support.networks import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
+from tests.support.bound_search import smallest_found
+from tests.support.bounding import optimise_slopes
+from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
 from verifier.bounds.options import BoundOptions
 from verifier.bounds.region_bounds import Bounds, bound_region
 from verifier.network.program import compile_program
@@ -42,8 +42,12 @@ def _region(eps: float, p: float = torch.inf, seed: int = 1, count: int = 2) -> 
 
 
 def _bounds(graph: Graph, region: Region, dtype: torch.dtype, **options: Any) -> Bounds:
-    region, arithmetic = region.to("cpu", dtype), RoundingModel(dtype, deployed=False)
-    return bound_region(compile_program(graph, dtype=dtype), region, arithmetic, BoundOptions(**options))
+    return bound_region(
+        compile_program(graph, dtype=dtype),
+        region.to("cpu", dtype),
+        RoundingModel(dtype, deployed=False),
+        BoundOptions(**options),
+    )
 
 
 def _objective(region: Region, dtype: torch.dtype) -> Objective:

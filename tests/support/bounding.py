@@ -1,4 +1,4 @@
-"""An ascent of slopes, as the tests ask for it."""
+"""Regions and ascents, as the tests ask for them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from torch import Tensor
 
 from verifier.bounds.region_bounds import Bounds
 from verifier.problem.question import Objective, Question
+from verifier.problem.region import Region
 from verifier.proof.refinement.ascent import AscentOptions, ascend
+
+
+def repeated(region: Region, count: int) -> Region:
+    """Every instance `count` times in a row."""
+    return region.select(torch.arange(len(region), device=region.lower.device).repeat_interleave(count))
 
 
 def optimise_slopes(
