@@ -2,7 +2,7 @@
 
 Everything between gates is affine, so the value that a gate reads is
 
-    p = Σ_s M_s · s + b        s: network inputs, states, frames and outputs of earlier gates.
+    p = Σ_s M_s · s + b        s: network inputs, states, entries of sequences and outputs of earlier gates.
 
 A form is built by pushing basis vectors through the primitives with their additive constants dropped
 (`_push`), so adding an affine primitive needs no adjoint rule: where a map is small it is tabulated, and

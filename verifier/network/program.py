@@ -80,8 +80,8 @@ class Stage:
 class Block:
     """Steps in order, over flat variables.
 
-    `variables`  name → number of entries; `inputs` the first of them (for a cell: states, then frames);
-    `outputs`    the forms of the block's outputs (for a cell: next states, then stacked frames);
+    `variables`  name → number of entries; `inputs` the first of them (for a cell: states, then sequences);
+    `outputs`    the forms of the block's outputs (for a cell: next states, then what it stacks);
     `stages`     `steps` again, grouped: stage k bounds the operands that read only gates of level ≤ k;
     `width`      targets that one adjoint product may sum over, for the rounding model.
     """

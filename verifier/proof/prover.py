@@ -21,7 +21,7 @@ from verifier.network.program import compile_program
 from verifier.network.rounding import RoundingModel
 from verifier.problem.budget import Budget
 from verifier.problem.question import Objective, Question
-from verifier.problem.region import Region, box_region
+from verifier.problem.region import Region, box_region, check_products
 from verifier.problem.settings import DTYPES, Settings
 from verifier.proof.attempt import Means
 from verifier.proof.memory import Recent, capacity
@@ -41,6 +41,7 @@ class Prover:
         self.settings = settings
         self._dtype = DTYPES[settings.dtype]
         self._device = torch.device(settings.device)
+        check_products(self._device, self._dtype)
         self._program = compile_program(graph, dtype=self._dtype, device=self._device)
         self._arithmetic = RoundingModel(self._dtype, settings.deployed)
         longest = max((scan.length for scan in graph.scans()), default=0)

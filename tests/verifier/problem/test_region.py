@@ -21,7 +21,7 @@ from tests.support.bounding import repeated
 from verifier.problem import points
 from verifier.problem.ball import Groups
 from verifier.problem.norms import maximiser, norm, upper_value
-from verifier.problem.region import Region, ball_region, box_region
+from verifier.problem.region import Region, ball_region, box_region, check_products
 
 NORMS = [1.0, 1.01, 1.5, 2.0, 3.0, 10.0, math.inf]
 SHAPES = {
@@ -330,3 +330,11 @@ def test_dual_handles_extreme_scales() -> None:
 def test_bad_regions_are_refused(make, message: str) -> None:
     with pytest.raises(BadInput, match=message):
         make(torch.full((1, 3), 0.25, dtype=torch.float64))
+
+
+def test_coarse_products_on_a_gpu_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "high")
+    check_products(torch.device("cpu"), torch.float32)
+    check_products(torch.device("cuda"), torch.float64)
+    with pytest.raises(BadInput, match="set_float32_matmul_precision"):
+        check_products(torch.device("cuda"), torch.float32)
