@@ -47,7 +47,7 @@ from verifier.proof.branching.input_splitting import divide, divisible
 from verifier.proof.branching.trees import Trees
 from verifier.proof.refinement.ascent import AscentOptions, ascend
 from verifier.proof.refinement.clipping import RowQuestions, clipped
-from verifier.proof.refinement.multi_neuron_clipping import jointly
+from verifier.proof.refinement.multi_neuron_clipping import multi_neuron_clipped
 
 EPS = 0.01
 MOST_ROWS = 6
@@ -163,7 +163,7 @@ def _deep(
     yield "clipping", found.known
     yield "half-spaces", torch.cat([found.halfspace.normal.flatten(), found.halfspace.constant])
     if over.can_join and _units(over.deepest()) < FEW:
-        more, _ = jointly(over, found, math.inf)
+        more, _ = multi_neuron_clipped(over, found, math.inf)
         yield "joint", more.known
     trees = _trees(rows_left)
     effort = Effort(nodes=60, parts=64)
