@@ -24,7 +24,7 @@ from verifier.cli.report import (
 )
 from verifier.cli.status import Status, say
 from verifier.network.coverage import caveat
-from verifier.problem.budget import Depth
+from verifier.problem.method import OLD_NAMES
 from verifier.robustness.dataset import load_dataset
 from verifier.robustness.parallel import decided
 from verifier.robustness.perturbation import parse_choice
@@ -33,7 +33,7 @@ from verifier.robustness.task import Certify, Desk, Found, Question, Radius, Wor
 
 def run_certify(task: Samples, machine: Machine, eps: float) -> Status:
     """Certify every sample at radius `eps`."""
-    question = Certify(checks.radius(eps), checks.timeout(task.timeout), Depth[task.method.value])
+    question = Certify(checks.radius(eps), checks.timeout(task.timeout), OLD_NAMES[task.method.value])
     return _run(task, machine, question, lambda o: o.verdict.value, outcome_table, accuracy_lines)
 
 
@@ -44,7 +44,7 @@ def run_radius(task: Samples, machine: Machine, start: float, tolerance: float) 
     return _run(
         task,
         machine,
-        Radius(start, tolerance, checks.timeout(task.timeout), Depth[task.method.value]),
+        Radius(start, tolerance, checks.timeout(task.timeout), OLD_NAMES[task.method.value]),
         lambda d: "misclassified" if d.misclassified else "bounded",
         distortion_table,
         distortion_lines,

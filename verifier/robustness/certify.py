@@ -15,7 +15,8 @@ from typing import Protocol
 
 import torch
 
-from verifier.problem.budget import Budget, Depth
+from verifier.problem.budget import Budget
+from verifier.problem.method import Method
 from verifier.problem.region import Region
 from verifier.proof.results import MarginBounds
 from verifier.robustness.classifier import Attacked
@@ -42,16 +43,15 @@ def certify(
     region_of: Callable[[Sequence[Sample]], Region],
     *,
     timeout: float | None = None,
-    depth: Depth = Depth.branching,
-    progress: Callable[[], None] = lambda: None,
+    method: Method = Method.bab,
 ) -> Iterator[Outcome]:
     """Outcomes of `samples` in the order in which they are decided; `region_of` makes the regions of some.
 
     `timeout` is in seconds a sample: samples that are decided together share the sum. Bounds go up to
-    `depth`.
+    `method`.
     """
     for part in parts(samples):
-        yield from _together(network, part, region_of, timeout, depth, progress)
+        yield from _together(network, part, region_of, timeout, method)
 
 
 def parts(samples: Sequence[Sample], size: int = TOGETHER) -> Iterator[Sequence[Sample]]:
@@ -65,8 +65,7 @@ def _together(
     samples: Sequence[Sample],
     region_of: Callable[[Sequence[Sample]], Region],
     timeout: float | None,
-    depth: Depth,
-    progress: Callable[[], None],
+    method: Method,
 ) -> Iterator[Outcome]:
     begun = time.monotonic()
     predicted = dict(zip(samples, network.predict(samples), strict=True))
@@ -97,19 +96,19 @@ def _together(
     seconds += (time.monotonic() - begun) / len(right)
     for sample, broken, upper in zip(right, attacked.broken, attacked.margin, strict=True):
         if broken:
-            yield outcome(sample, Verdict.broken, None, upper, "attack")
+            yield outcome(sample, Verdict.broken, None, upper, "pgd")
     open_ = [k for k, broken in enumerate(attacked.broken) if not broken]
     if not open_:
         return
 
-    budget = Budget(begun + allowed, progress, depth)
+    budget = Budget(begun + allowed, method)
     begun = time.monotonic()
     region = region.select(torch.tensor(open_))
     bounds = network.margins(region, [right[k].label for k in open_], budget)
     seconds += (time.monotonic() - begun) / len(open_)
     for place, (k, lower, why) in enumerate(zip(open_, bounds.lower.tolist(), bounds.why, strict=True)):
         if place in bounds.broken:
-            yield outcome(right[k], Verdict.broken, None, bounds.broken[place], "attack from bounds")
+            yield outcome(right[k], Verdict.broken, None, bounds.broken[place], "guided-pgd")
             continue
         verdict = Verdict.certified if lower > 0 else Verdict.unknown
         yield outcome(right[k], verdict, lower, attacked.margin[k], bounds.method, why)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from parsers import read_onnx
-from parsers.errors import BadInput
+from parsers.errors import BadInput, UnsoundBound
 from parsers.onnx.file.dimensions import Bindings
 from verifier.attack.effort import effort, guided
 from verifier.attack.objectives import attack_margins, attack_margins_from
@@ -93,7 +93,7 @@ class Classifier:
         """Proved lower bounds of the margins; see `Prover.margins`. What the proof leaves open is attacked
         from where it is lost, and instances that this breaks are told.
 
-        Raises `AssertionError` where an instance is both proved and broken: a bound was wrong."""
+        Raises `UnsoundBound` where an instance is both proved and broken."""
         if budget.refute is not None:
             return self._verifier.margins(region, labels, budget)
         broken: dict[int, float] = {}
@@ -112,5 +112,5 @@ class Classifier:
         bounds = self._verifier.margins(region, labels, replace(budget, refute=refute))
         wrong = [k for k in broken if float(bounds.lower[k]) > 0]
         if wrong:
-            raise AssertionError(f"instance {wrong[0]}: another class in a region that was proved")
+            raise UnsoundBound(f"instance {wrong[0]} has another class in a region that was proved")
         return replace(bounds, broken=broken)

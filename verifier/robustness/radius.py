@@ -16,7 +16,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from verifier.problem.budget import Budget, Depth
+from parsers.errors import UnsoundBound
+from verifier.problem.budget import Budget
+from verifier.problem.method import Method
 from verifier.problem.norms import norm
 from verifier.problem.region import Region
 from verifier.proof.results import MarginBounds
@@ -54,13 +56,12 @@ def radii(
     start: float = 0.01,
     tolerance: float = 1e-4,
     timeout: float | None = None,
-    depth: Depth = Depth.branching,
-    progress: Callable[[], None] = lambda: None,
+    method: Method = Method.bab,
 ) -> Iterator[Distortion]:
     """Bounds of the least distortion of `samples`.
 
     `region_of(samples, radius)` makes their regions, `radius` [B]. The lower bound is what backward sweeps
-    prove, to a relative `tolerance`, raised by the methods up to `depth`, to COARSE. With a `timeout`, in
+    prove, to a relative `tolerance`, raised by the methods up to `method`, to COARSE. With a `timeout`, in
     seconds a sample, branching goes on until most of the time is spent; the attack takes the rest.
     """
     for part in parts(samples):
@@ -76,20 +77,23 @@ def radii(
         if not right:
             continue
         budget = math.inf if timeout is None else timeout * len(right)
-        search = Certified(network, right, region_of, begun + CERTIFY_SHARE * budget, progress)
-        for stage in _stages(depth if timeout is not None else min(depth, Depth.clipping)):
-            exact = stage == Depth.backward and timeout is None
+        search = Certified(network, right, region_of, begun + CERTIFY_SHARE * budget)
+        for stage in _stages(method, timeout is not None):
+            exact = stage <= Method.crown and timeout is None
             search.run(stage, start, tolerance if exact else max(tolerance, COARSE))
         upper = _attacked(network, right, region_of, start, search.radius, begun + budget)
         seconds = (time.monotonic() - begun) / len(right)
-        for sample, low, high, method in zip(right, search.radius, upper, search.method, strict=True):
+        for sample, low, high, by in zip(right, search.radius, upper, search.method, strict=True):
             found = high if math.isfinite(high) else None
-            yield Distortion(sample.index, sample.label, sample.label, low, found, seconds, method)
+            yield Distortion(sample.index, sample.label, sample.label, low, found, seconds, by)
 
 
-def _stages(depth: Depth) -> list[Depth]:
-    """What is searched with, one after the other: deeper methods try the cheaper ones themselves."""
-    return sorted({Depth.backward, min(Depth.corners, depth), max(Depth.backward, depth)})
+def _stages(last: Method, limited: bool) -> list[Method]:
+    """What is searched with, one after the other: deeper methods try the cheaper ones themselves, and slow
+    ones are for who has `limited` the time."""
+    if not limited:
+        last = max(method for method in Method if method <= last and not method.about.slow)
+    return sorted({min(stage, last) for stage in (Method.crown, Method.crown_octagon, last)})
 
 
 class Certified:
@@ -102,22 +106,21 @@ class Certified:
         samples: Sequence[Sample],
         region_of: RegionOf,
         deadline: float = math.inf,
-        progress: Callable[[], None] = lambda: None,
     ) -> None:
         self.radius = [0.0] * len(samples)
         self.method = ["none"] * len(samples)
         self._network, self._samples, self._region_of = network, samples, region_of
-        self._deadline, self._progress = deadline, progress
+        self._deadline = deadline
 
-    def run(self, depth: Depth, start: float, tolerance: float) -> None:
-        """Search on from the radii known, with the methods up to `depth`."""
+    def run(self, method: Method, start: float, tolerance: float) -> None:
+        """Search on from the radii known, with the methods up to `method`."""
 
         def ask(chosen: list[int], region: Region, tried: list[float]) -> list[Trial]:
             labels = [self._samples[k].label for k in chosen]
             # many radii are tried: slopes take long, and clipping proves what they do
-            slopes = depth not in (Depth.clipping, Depth.joint)
-            budget = Budget(self._deadline, self._progress, depth, slopes=slopes)
-            if depth == Depth.branching:  # a radius that cannot be proved must not take all of the time
+            skip = {Method.alpha_crown} if alone and method is not Method.alpha_crown else ()
+            budget = Budget(self._deadline, method, frozenset(skip))
+            if method.about.endless:  # a radius that cannot be proved must not take all of the time
                 budget = budget.share(ROUND_SHARE)
             found = self._network.margins(region, labels, budget)
             margins = found.lower.tolist()
@@ -125,12 +128,14 @@ class Certified:
                 if margin > 0 and radius > self.radius[k]:
                     self.radius[k], self.method[k] = radius, found.method
             # deeper methods stop once a margin is positive: then it says nothing of where it would be 0
-            smooth = depth < Depth.slopes
-            return [Trial(r, m > 0, m if smooth else math.nan) for r, m in zip(tried, margins, strict=True)]
+            return [
+                Trial(r, m > 0, math.nan if method.about.aims else m)
+                for r, m in zip(tried, margins, strict=True)
+            ]
 
         # a radius that clipping cannot prove takes long, and often none beyond the known one can be: so the
         # next one that counts comes first, by itself
-        alone = depth in (Depth.slopes, Depth.clipping, Depth.joint)
+        alone = method.about.aims and not method.about.endless
         stride = 1 + tolerance if alone else 1.05
         searches = [
             Threshold(held or start, tolerance, holds=held, stride=stride if held else 4.0)
@@ -150,7 +155,7 @@ def _attacked(
 ) -> list[float]:
     """The least distance of a confirmed point of another class, +∞ where none was found.
 
-    The certified balls are attacked too. Raises `AssertionError` where that succeeds: a bound was wrong.
+    The certified balls are attacked too. Raises `UnsoundBound` where that succeeds.
     """
     upper = [math.inf] * len(samples)
 
@@ -162,7 +167,7 @@ def _attacked(
             chosen, tried, distances, found.broken, found.margin, strict=True
         ):
             if broken and min(radius, distance * (1 + 1e-9)) <= certified[k]:
-                raise AssertionError(f"sample {samples[k].index}: another class in the certified ball")
+                raise UnsoundBound(f"sample {samples[k].index} has another class in its certified ball")
             reach = min(distance, radius) if broken else radius
             upper[k] = min(upper[k], reach) if broken else upper[k]
             trials.append(Trial(reach, not broken, math.nan if margin is None else margin))

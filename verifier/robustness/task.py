@@ -13,7 +13,7 @@ from torch import Tensor
 
 from verifier.attack.replay import Replay
 from verifier.network.evaluator import join
-from verifier.problem.budget import Depth
+from verifier.problem.method import Method
 from verifier.problem.region import Region, ball_region
 from verifier.problem.settings import Settings
 from verifier.robustness.certify import certify
@@ -45,11 +45,11 @@ class Certify:
 
     eps: float
     timeout: float | None
-    depth: Depth
+    method: Method
 
     def __call__(self, network: Classifier, samples: Sequence[Sample], balls: Balls) -> Iterator[Outcome]:
         return certify(
-            network, samples, lambda some: balls(some, self.eps), timeout=self.timeout, depth=self.depth
+            network, samples, lambda some: balls(some, self.eps), timeout=self.timeout, method=self.method
         )
 
 
@@ -60,7 +60,7 @@ class Radius:
     start: float
     tolerance: float
     timeout: float | None
-    depth: Depth
+    method: Method
 
     def __call__(self, network: Classifier, samples: Sequence[Sample], balls: Balls) -> Iterator[Distortion]:
         return radii(
@@ -70,7 +70,7 @@ class Radius:
             start=self.start,
             tolerance=self.tolerance,
             timeout=self.timeout,
-            depth=self.depth,
+            method=self.method,
         )
 
 

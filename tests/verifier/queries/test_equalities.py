@@ -10,7 +10,7 @@ from parsers.compose import with_ties
 from parsers.ir import Value
 from parsers.specification import Case, Specification
 from parsers.vnnlib.read import specification
-from tests.support.handmade import Builder
+from tests.support.networks.handmade import Builder
 from verifier.queries.equalities import Equalities
 
 TEXT = """(vnnlib-version <2.0>)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from tests.support.known_margins import Line, ball, samples
+from tests.support.networks.known_margins import Line, ball, samples
 from verifier.problem.budget import Budget
 from verifier.problem.region import Region
 from verifier.proof.results import MarginBounds
