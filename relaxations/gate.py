@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pickle import PicklingError
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -60,6 +61,12 @@ class Gate:
     corners: bool = False
     compiled: str | None = None
 
+    def __reduce__(self) -> tuple[Callable[[str], Gate], tuple[str]]:
+        """A row of the table travels to another process as its name."""
+        if GATES.get(self.name) is not self:
+            raise PicklingError(f"gate '{self.name}' is no row of the table")
+        return registered, (self.name,)
+
 
 GATES: dict[str, Gate] = {}
 
@@ -70,3 +77,8 @@ def register(gate: Gate) -> Gate:
         raise ValueError(f"a gate named '{gate.name}' is registered already")
     GATES[gate.name] = gate
     return gate
+
+
+def registered(name: str) -> Gate:
+    """The row of that name."""
+    return GATES[name]

@@ -1,7 +1,7 @@
 """Where every operand and every plane of a network lies in one long vector.
 
 Branch and bound keeps thousands of parts; with flat tensors [N, ..] selecting, joining and splitting them is
-a handful of calls, however many gates and iterations there are.
+a handful of calls, however many gates and time steps there are.
 """
 
 from __future__ import annotations

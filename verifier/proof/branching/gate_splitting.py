@@ -32,7 +32,7 @@ from verifier.proof.branching.leaves import Leaves, worth_splitting
 from verifier.proof.branching.trees import Trees
 from verifier.proof.branching.trend import Trend
 from verifier.proof.memory import Capacity
-from verifier.proof.refinement.ascent import ascend
+from verifier.proof.refinement.ascent import AscentOptions, ascend
 from verifier.proof.refinement.clipping import above, clips
 from verifier.proof.refinement.multipliers import multipliers
 from verifier.propagation.splits import Part, Splits
@@ -211,7 +211,7 @@ class _Search:
         halves = many.halves(leaves.unit.flatten(), leaves.point.flatten())
         bounds = self._bounds(halves)
         with torch.no_grad():
-            found = bounds.swept_minimum(
+            found = bounds.backward_minimum(
                 self._trees.of(halves.tree), None, multipliers(bounds, self._multipliers(halves, bounds))
             )
         distance = (bounds.settled(found) - self._trees.goal[halves.tree]).amax(-1)
@@ -251,23 +251,19 @@ class _Search:
         """What an ascent of `steps` from `bounds` makes of `leaves`."""
         effort = self._effort
         objective, goal = self._trees.of(leaves.tree), self._trees.goal[leaves.tree]
+        ask = Question(objective, goal, True)
         found = ascend(
             bounds,
-            objective,
-            steps=steps,
-            rate=effort.rate,
-            target=goal,
-            any_row=True,
-            deadline=self._deadline,
+            ask,
+            AscentOptions(steps, effort.rate, effort.minor),
             beta=self._multipliers(leaves, bounds),
-            minor=self._effort.minor,
+            deadline=self._deadline,
         )
         distance = found.best - goal
         next_split = candidates(
             bounds, self._layout, found.coefficients, distance.argmax(-1), effort.candidates
         )
         lower, upper = self._layout.boxes(bounds)
-        ask = Question(objective, goal, True)
         there, depth = clips(
             bounds, ask, bounds.relaxed_with(found.planes), multipliers(bounds, found.beta)
         ).deepest()
