@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from relaxations import Diagonals, Planes, offsets, planes
+from relaxations import Octagon, Planes, offsets, planes
 from verifier.network.keys import OperandKey, SiteKey
 from verifier.network.program import GateStep
 from verifier.propagation.splits import Splits
@@ -27,7 +27,7 @@ class Inherited:
 
     boxes: Mapping[OperandKey, tuple[Tensor, Tensor]]
     planes: Mapping[SiteKey, Planes] | None = None
-    diagonals: Mapping[SiteKey, Diagonals] = field(default_factory=dict)
+    diagonals: Mapping[SiteKey, Octagon] = field(default_factory=dict)
 
     def select(self, instances: Tensor) -> Inherited:
         """The boxes of these instances."""
@@ -74,7 +74,7 @@ def inherited_planes(step: GateStep, time: int, lower: Tensor, upper: Tensor, in
         box = lower[pick], upper[pick]
         cut = None if diagonals is None else diagonals.map(lambda t, pick=pick: t[pick])
         if fresh:
-            found = planes(step.gate, *box, step.parameters, diagonals=cut)
+            found = planes(step.gate, *box, step.parameters, octagon=cut)
             low_slope[pick], high_slope[pick] = found.lower_slope, found.upper_slope
             low[place], high[place] = found.lower_offset, found.upper_offset
         else:

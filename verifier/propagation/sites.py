@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from relaxations import Diagonals, Planes
+from relaxations import Octagon, Planes
 from verifier.network.keys import SiteKey
 from verifier.network.program import GateStep
 
@@ -29,7 +29,7 @@ class Site:
     errors: tuple[Tensor, ...]
     gate_error: Tensor | float
     relative: float
-    diagonals: Diagonals | None = None
+    diagonals: Octagon | None = None
 
     def __repr__(self) -> str:
         units = "×".join(map(str, self.lower.shape))
