@@ -12,7 +12,7 @@ import torch
 
 from parsers import read_onnx
 from parsers.errors import OutOfTime
-from tests.support.networks import FEATURES, FRAMES, write_network
+from tests.support.networks.classifiers import FEATURES, FRAMES, write_network
 from verifier.network.evaluator import Evaluator
 from verifier.problem.budget import Budget
 from verifier.problem.method import OLD_NAMES, Method

@@ -14,6 +14,7 @@ from parsers.ir import Graph
 from tests.support.bound_search import smallest_found
 from tests.support.bounding import optimise_slopes
 from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
+from tests.support.subproblems import tree_of_each
 from verifier.bounds.inheritance import Inherited, Subproblem
 from verifier.bounds.options import BoundOptions
 from verifier.bounds.region_bounds import Bounds, bound_region
@@ -27,7 +28,6 @@ from verifier.problem.region import Region, ball_region
 from verifier.proof.branching.candidates import candidates
 from verifier.proof.branching.flat import layout_of
 from verifier.proof.branching.gate_splitting import Effort, MakeBounds, branch_and_bound
-from verifier.proof.branching.trees import Trees
 from verifier.propagation.splits import Part, Splits, split_term
 
 REAL = RoundingModel(deployed=False)
@@ -128,10 +128,8 @@ def test_branching_never_lowers_a_bound_nor_passes_the_truth(name: str, corners:
     objective = Objective(ROWS)
     root = bound_region(program, region, REAL, BoundOptions(octagon=corners))
     known = root.minimum(objective)
-    rows = ROWS[0].unsqueeze(1)
     # a goal that no bound can reach: everything that branching can raise is raised
-    first = torch.zeros(CLASSES, dtype=torch.int64)
-    trees = Trees(first, first, first, Objective(rows), known.T + 1e6, known.T)
+    trees = tree_of_each(ROWS[0], known[0] + 1e6, known[0])
     part = _parts_of(program, region)
 
     effort = Effort(parts=64, candidates=4, steps=3, nodes=40)
@@ -152,15 +150,7 @@ def test_what_is_proved_by_parts_is_proved(folder: Path) -> None:
     part = _parts_of(program, region)
 
     def gained(goal: Tensor, nodes: int) -> Tensor:
-        first = torch.zeros(CLASSES, dtype=torch.int64)
-        trees = Trees(
-            first,
-            first,
-            first,
-            Objective(ROWS[0].unsqueeze(1)),
-            goal[:, None],
-            known[:, None],
-        )
+        trees = tree_of_each(ROWS[0], goal, known)
         effort = Effort(parts=64, candidates=4, steps=6, nodes=nodes)
         return branch_and_bound(trees, root, part, Budget(time.monotonic() + 60), effort=effort)
 

@@ -21,6 +21,7 @@ from tests.support.bounding import repeated
 from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, write_network
 from tests.support.networks.combination_locks import KEY, NETWORKS
 from tests.support.networks.known_margins import Line, ball, samples
+from tests.support.subproblems import tree_of_each
 from verifier.attack.replay import Replay
 from verifier.bounds.inheritance import Inherited, Subproblem
 from verifier.bounds.region_bounds import Bounds, bound_region
@@ -118,9 +119,7 @@ class Question:
         rows = torch.eye(CLASSES).double()
         known = bound_region(self.program, self.region, REAL).minimum(Objective(rows[None]))[0]
         goal = known + (0.5 if few else 0.05) * (smallest_found(graph, self.region, rows[None])[0] - known)
-        group = torch.zeros(CLASSES, dtype=torch.int64)
-        objective = Objective(rows.unsqueeze(1))
-        self.trees = Trees(group, group, torch.arange(CLASSES), objective, goal[:, None], known[:, None])
+        self.trees = tree_of_each(rows, goal, known)
 
     def above(self, budget: Budget) -> Tensor:
         if self.few:

@@ -12,6 +12,7 @@ from torch import Tensor
 from parsers import read_onnx
 from tests.support.bound_search import smallest_found
 from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, write_network
+from tests.support.subproblems import tree_of_each
 from verifier.bounds.region_bounds import bound_region
 from verifier.network.program import compile_program
 from verifier.network.rounding import RoundingModel
@@ -21,7 +22,6 @@ from verifier.problem.question import Objective
 from verifier.problem.region import Region, ball_region, box_region
 from verifier.proof.branching import input_splitting as divide_module
 from verifier.proof.branching.input_splitting import FEW, _shrunk, divide, divisible
-from verifier.proof.branching.trees import Trees
 
 REAL = RoundingModel(deployed=False)
 ROWS = torch.eye(CLASSES).double().unsqueeze(0)
@@ -40,15 +40,7 @@ def test_goals_short_of_the_truth_are_reached_and_none_beyond(name: str, tmp_pat
     truth = smallest_found(graph, region, ROWS)[0]
 
     def gained(goal: Tensor, seconds: float) -> Tensor:
-        first = torch.zeros(CLASSES, dtype=torch.int64)
-        trees = Trees(
-            first,
-            first,
-            first,
-            Objective(ROWS[0].unsqueeze(1)),
-            goal[:, None],
-            known[:, None],
-        )
+        trees = tree_of_each(ROWS[0], goal, known)
         return divide(
             trees,
             region,
@@ -87,9 +79,8 @@ def test_a_point_is_not_cut() -> None:
         def uncertainty(self, _: Objective) -> float:
             return 0.0
 
-    one = torch.ones(1, 1, 1, dtype=torch.float64)
-    first = torch.zeros(1, dtype=torch.int64)
-    trees = Trees(first, first, first, Objective(one), 0 * one[0], -one[0])
+    one = torch.ones(1, dtype=torch.float64)
+    trees = tree_of_each(one[None], 0 * one, -one)
     found = divide(trees, point, lambda _: Nothing(), Budget(time.monotonic() + 60), together=4)  # type: ignore[arg-type, return-value]
     assert float(found) == -1.0
 
