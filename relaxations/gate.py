@@ -40,11 +40,11 @@ class Gate:
     `magnitude(lower, upper, **parameters)`  bound on the intermediate values of `function`, for the margin.
     `inside(lower, upper, **parameters)`  boolean [*S]: the box lies in the gate's domain; None: it
         always does.
-    `corners`  cutting the corners of its boxes (`polygon.Diagonals`) makes its planes so much tighter that a
-        sweep for the cuts pays.
-    `compiled`  the row of `c/gates.c` with the same image, support and nodes, for
-    `relaxations.kernels.calls`;
-        None for a gate that is made from another with other parts.
+    `octagon`  octagon constraints on its operands (`relaxations.octagon`) make its planes so much tighter
+    that
+        a backward pass for them pays.
+    `compiled`  the row of `kernels/gates.c` with the same image, support and nodes, for
+        `relaxations.kernels.adapters`; None for a gate that is made from another with other parts.
     `example`  parameter values that the tests use.
     """
 
@@ -58,7 +58,7 @@ class Gate:
     magnitude: Callable[..., Tensor]
     inside: Callable[..., Tensor] | None = None
     example: tuple[Mapping[str, Any], ...] = ({},)
-    corners: bool = False
+    octagon: bool = False
     compiled: str | None = None
 
     def __reduce__(self) -> tuple[Callable[[str], Gate], tuple[str]]:

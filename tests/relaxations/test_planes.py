@@ -13,10 +13,9 @@ from tests.support.plane_checks import boxes, for_every_gate, inside_of, worst_v
 
 
 @for_every_gate
-@pytest.mark.parametrize("quality", ["tight", "fast"])
-def test_planes_contain_the_gate(gate: Gate, parameters: dict[str, Any], quality: Any) -> None:
+def test_planes_contain_the_gate(gate: Gate, parameters: dict[str, Any]) -> None:
     lower, upper = boxes(gate, parameters)
-    found = planes(gate, lower, upper, parameters, quality)
+    found = planes(gate, lower, upper, parameters)
     for side in dataclasses.astuple(found):
         assert side.isfinite().all()
     assert worst_violation(gate, found, lower, upper, parameters) <= 0

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from parsers.errors import UnsoundBound
-from relaxations import Diagonals, Planes, image, planes
-from relaxations.slack import slack
+from relaxations import Octagon, Planes, image, planes
+from relaxations.quadratic_gap import quadratic_gap
 from verifier.bounds.inheritance import Subproblem, inherited_planes
 from verifier.bounds.multi_neuron import MultiNeuron
 from verifier.bounds.octagon import octagon_rows
@@ -177,11 +177,11 @@ class IntermediateBounds:
         scan: ScanStep | None,
         time: int,
         width: int,
-    ) -> dict[int, Diagonals]:
+    ) -> dict[int, Octagon]:
         """Octagon constraints that cut the boxes of `gates`, by number of the gate."""
-        gates = [step for step in gates if step.gate.corners]
+        gates = [step for step in gates if step.gate.octagon]
         if self._part.inherited is not None and not self._part.anew:
-            held = self._part.inherited.diagonals
+            held = self._part.inherited.octagons
             return {step.number: held[step.at(time)] for step in gates if step.at(time) in held}
         if not self._options.octagon or not self._options.backward:
             return {}
@@ -190,7 +190,7 @@ class IntermediateBounds:
         for step in gates:
             operands = [self.operands[form.at(time)] for form in step.operands]
             cut = octagon_rows(step, *boxes[step.number], operands, relative)
-            found[step.number] = cut.diagonals(self.rows.minimum(cut.rows, cut.constant, scan, time))
+            found[step.number] = cut.octagon(self.rows.minimum(cut.rows, cut.constant, scan, time))
             check(self._deadline)
         return found
 
@@ -198,7 +198,7 @@ class IntermediateBounds:
         self,
         step: GateStep,
         box: tuple[Tensor, Tensor],
-        cut: Diagonals | None,
+        cut: Octagon | None,
         time: int,
         width: int,
     ) -> Interval:
@@ -241,16 +241,16 @@ class IntermediateBounds:
         site = self.sites[step.at(time)]
         taken = together.takes(step.size)
         if taken:
-            found = slack(step.gate, site.planes, site.lower, site.upper, step.parameters, site.diagonals)
+            found = quadratic_gap(
+                step.gate, site.planes, site.lower, site.upper, step.parameters, site.octagon
+            )
             together.add(site.key, found, zonotopes.operands(step))
         zonotopes.gate(site, fresh=taken)
         check(self._deadline)
 
-    def _planes(
-        self, step: GateStep, time: int, lower: Tensor, upper: Tensor, cut: Diagonals | None
-    ) -> Planes:
+    def _planes(self, step: GateStep, time: int, lower: Tensor, upper: Tensor, cut: Octagon | None) -> Planes:
         if self._part.inherited is None or self._part.anew:
-            return planes(step.gate, lower, upper, step.parameters, diagonals=cut)
+            return planes(step.gate, lower, upper, step.parameters, octagon=cut)
         return inherited_planes(step, time, lower, upper, self._part.inherited)
 
     def _without_lost(self, lower: Tensor, upper: Tensor, good: Tensor) -> tuple[Tensor, Tensor]:

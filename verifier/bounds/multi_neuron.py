@@ -7,7 +7,7 @@ What it drops is known: with λ the coefficient of gate j in the pass of a row,
     row = A·x + b + Σⱼ |λⱼ|·(distance of gate j from its plane)
         ≥ A·x + b + Σⱼ |λⱼ|·(heightⱼ − Σₖ bendⱼₖ·p̂ⱼₖ²),
 
-p̂ being the places of its operands in their intervals (`relaxations.slack`). A zonotope
+p̂ being the places of its operands in their intervals (`relaxations.quadratic_gap`). A zonotope
 (`verifier.propagation.zonotope`) says how they depend on the inputs and on what planes leave open of earlier
 gates: |p̂ⱼₖ − cⱼₖ − sⱼₖ·z| ≤ eⱼₖ, with |zᵢ| ≤ 1, e being rounding. So is p̂² ≤ (1 + τ)(c + s·z)² + (1 +
 1/τ)e² for any τ > 0. The inputs are middle + radius·z, and with any set J of gates and ωⱼₖ = (1 +
@@ -32,8 +32,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from relaxations.quadratic_gap import QuadraticGap
 from relaxations.rounding import relative_margin
-from relaxations.slack import Slack
 from verifier.bounds.concave import LANES, Half, Terms, least
 from verifier.network.keys import SiteKey
 from verifier.network.program import Block, GateStep
@@ -110,20 +110,20 @@ class MultiNeuron:
         """Whether there is room for a site of that many units."""
         return self._count + units <= GATES
 
-    def add(self, key: SiteKey, slack: Slack, operands: Sequence[Zonotope]) -> None:
-        """The gates of a site: their slack, and zonotopes of their operands."""
+    def add(self, key: SiteKey, gap: QuadraticGap, operands: Sequence[Zonotope]) -> None:
+        """The gates of a site: lower bounds of what their planes lose, and zonotopes of their operands."""
         places = [
             self.zonotopes.sum([operand], scale[None], shift)
-            for operand, scale, shift in zip(operands, slack.scale, slack.shift, strict=True)
+            for operand, scale, shift in zip(operands, gap.scale, gap.shift, strict=True)
         ]
         error = torch.stack([p.error for p in places])
-        value = slack.height - (1 + 1 / TAU) * (slack.bend * error * error).sum(1)  # [2, B, n]
+        value = gap.constant - (1 + 1 / TAU) * (gap.curvature * error * error).sum(1)  # [2, B, n]
         finite = torch.isfinite(torch.stack([p.reach for p in places])).all(0)
         good = finite & (value > 0)
         place = torch.stack(
             [torch.cat([p.centre.unsqueeze(-1), p.generators], -1) for p in places], -2
         ).float()
-        bend = (1 + TAU) * slack.bend
+        bend = (1 + TAU) * gap.curvature
         self._sites.append(
             _Gates(
                 place.masked_fill(~finite[..., None, None], 0.0),

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from relaxations import Diagonals
+from relaxations import Octagon
 from verifier.network.program import GateStep
 from verifier.propagation.interval import Operand
 
@@ -39,12 +39,12 @@ class OctagonRows:
     centre: Tensor
     half: Tensor
 
-    def diagonals(self, minimum: Tensor) -> Diagonals:
+    def octagon(self, minimum: Tensor) -> Octagon:
         """From lower bounds [B, R] of the rows; what could not be bounded cuts nothing."""
         found = (minimum - self.margin).nan_to_num(nan=-torch.inf)
         count, _, units = self.centre.shape
         low, minus_high, least, minus_most = found.unflatten(-1, (count - 1, 4, units)).permute(2, 1, 0, 3)
-        return Diagonals(self.centre, self.half, low, -minus_high, least, -minus_most)
+        return Octagon(self.centre, self.half, low, -minus_high, least, -minus_most)
 
 
 def octagon_rows(
@@ -86,7 +86,7 @@ def octagon_rows(
     )
 
 
-def joined(cuts: Sequence[Diagonals]) -> Diagonals:
+def joined(cuts: Sequence[Octagon]) -> Octagon:
     """The same gate at several time steps: [k, T, B, n] from [k, B, n]."""
     tensors = [(d.centre, d.half, *d.sides()) for d in cuts]
-    return Diagonals(*(torch.stack(same, 1) for same in zip(*tensors, strict=True)))
+    return Octagon(*(torch.stack(same, 1) for same in zip(*tensors, strict=True)))

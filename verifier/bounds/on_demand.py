@@ -38,7 +38,7 @@ class BoundsOnDemand:
         self.few = few
         self.lookback = options.lookback
         gates = [step.gate for step in gate_steps(program)]
-        self.has_gates, self.octagon = bool(gates), any(gate.corners for gate in gates)
+        self.has_gates, self.octagon = bool(gates), any(gate.octagon for gate in gates)
         self._program = program
         self._arithmetic = arithmetic
         self._options = options

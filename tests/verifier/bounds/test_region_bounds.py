@@ -15,7 +15,7 @@ import verifier.bounds.intermediate
 from parsers import read_onnx
 from parsers.errors import UnsoundBound
 from parsers.ir import Graph
-from relaxations import Diagonals
+from relaxations import Octagon
 from tests.support.bound_search import smallest_found
 from tests.support.bounding import optimise_slopes
 from tests.support.networks import classifiers
@@ -111,13 +111,13 @@ def test_cut_corners_are_tighter(name: str, folder: Path, monkeypatch: pytest.Mo
 def test_corners_cut_too_far_are_caught(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All but the middle of every box is cut off."""
     graph, program = _prepared(name, folder)
-    honest = OctagonRows.diagonals
+    honest = OctagonRows.octagon
 
-    def wrong(rows: OctagonRows, minimum: Tensor) -> Diagonals:
+    def wrong(rows: OctagonRows, minimum: Tensor) -> Octagon:
         d = honest(rows, minimum)
-        return Diagonals(d.centre, d.half, *(0.01 * side for side in d.sides()))
+        return Octagon(d.centre, d.half, *(0.01 * side for side in d.sides()))
 
-    monkeypatch.setattr(OctagonRows, "diagonals", wrong)
+    monkeypatch.setattr(OctagonRows, "octagon", wrong)
 
     def caught(eps: float) -> bool:
         region = ball_region(_data(4), eps, torch.inf)
