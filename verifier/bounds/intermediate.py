@@ -110,7 +110,7 @@ class IntermediateBounds:
                 if isinstance(step, GateStep):
                     box, cut = boxes[step.number], cuts.get(step.number)
                     variables[step.output] = self._gate(step, box, cut, time, block.width)
-                    self._join(step, time, zonotopes)
+                    self._together(step, time, zonotopes)
                 else:
                     variables |= self._scan(step, block, variables, zonotopes)
         # a state whose form was an operand is as tight as that operand
@@ -233,7 +233,7 @@ class IntermediateBounds:
             low = low.clamp_min(0.0)
         return Interval(low, high, torch.zeros_like(low))
 
-    def _join(self, step: GateStep, time: int, zonotopes: ZonotopePass | None) -> None:
+    def _together(self, step: GateStep, time: int, zonotopes: ZonotopePass | None) -> None:
         """Add the gate to those of which rows win something back together."""
         together = self.rows.multi_neuron
         if together is None or zonotopes is None:
