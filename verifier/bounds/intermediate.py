@@ -31,7 +31,7 @@ from verifier.problem.budget import check
 from verifier.problem.region import Region
 from verifier.propagation.backward import Prepared
 from verifier.propagation.forward import LinearBounds, LinearPass
-from verifier.propagation.interval import Interval, Operand, interval_of
+from verifier.propagation.interval import Interval, Operand, interval_of, joined
 from verifier.propagation.sites import Site
 from verifier.propagation.zonotope import ScanZonotopes, Zonotope, ZonotopePass
 
@@ -299,13 +299,7 @@ class IntermediateBounds:
             followed.end()
         bounds = dict(zip(scan.finals, states, strict=True))
         for name, parts in zip(scan.stacked, stacked, strict=True):
-            ordered = [parts[k] for k in range(scan.length)]
-            bounds[name] = Interval(
-                torch.cat([i.lower for i in ordered], -1),
-                torch.cat([i.upper for i in ordered], -1),
-                torch.cat([i.error for i in ordered], -1),
-                all(i.tight for i in ordered),
-            )
+            bounds[name] = joined([parts[k] for k in range(scan.length)])
         return bounds
 
     def _operand(self, block: Block, form: AffineForm, variables: Mapping[str, Interval]) -> Operand:
