@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pickle import PicklingError
 from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
@@ -89,6 +90,12 @@ class Gate:
     never_negative: Callable[..., bool] = never
     kink_at_zero: bool = False
 
+    def __reduce__(self) -> tuple[Callable[[str], Gate], tuple[str]]:
+        """A row of the table travels to another process as its name."""
+        if GATES.get(self.name) is not self:
+            raise PicklingError(f"gate '{self.name}' is no row of the table")
+        return registered, (self.name,)
+
 
 GATES: dict[str, Gate] = {}
 
@@ -103,3 +110,8 @@ def register(gate: Gate) -> Gate:
         )
     GATES[gate.name] = gate
     return gate
+
+
+def registered(name: str) -> Gate:
+    """The row of that name."""
+    return GATES[name]

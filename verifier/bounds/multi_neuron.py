@@ -1,7 +1,8 @@
-"""What many gates cannot lose together.
+"""Multi-neuron bounds: what many gates cannot lose together (the aim of PRIMA: Müller et al. 2022; here by a
+Lagrangian dual of the summed gaps, not by facets of hulls of small groups).
 
-A sweep puts a plane in the place of every gate, as if each were as far from its gate as it can be. What it
-drops is known: with λ the coefficient of gate j in the sweep of a row,
+A backward pass puts a plane in the place of every gate, as if each were as far from its gate as it can be.
+What it drops is known: with λ the coefficient of gate j in the pass of a row,
 
     row = A·x + b + Σⱼ |λⱼ|·(distance of gate j from its plane)
         ≥ A·x + b + Σⱼ |λⱼ|·(heightⱼ − Σₖ bendⱼₖ·p̂ⱼₖ²),
@@ -49,7 +50,7 @@ FAINT = 1e-12  # of what the heaviest gate is worth: what is less is left out
 TINY = 1e-30
 
 
-def joins(program: Block, region: Region, arithmetic: RoundingModel) -> bool:
+def multi_neuron_applies(program: Block, region: Region, arithmetic: RoundingModel) -> bool:
     """Whether gates can be taken together: inputs in a box, in float64, of a network of a size for it."""
     if region.cutting_ball is not None or arithmetic.dtype != torch.float64:
         return False
@@ -79,10 +80,12 @@ class _Gates:
     bend: Tensor
 
 
-class Joint:
-    """Collects gates while a region's boxes are made, and says what rows of sweeps win back by them."""
+class MultiNeuron:
+    """Collects gates while a region's boxes are made, and says what rows of backward passes win back by
+    them: those of outputs and, with `boxes`, those of operands too."""
 
-    def __init__(self, region: Region, arithmetic: RoundingModel) -> None:
+    def __init__(self, region: Region, arithmetic: RoundingModel, boxes: bool = True) -> None:
+        self.boxes = boxes
         self.zonotopes = Zonotopes(region, arithmetic)
         self._batch = len(region)
         self._halves = self._halfspaces(region)
@@ -134,7 +137,7 @@ class Joint:
     def minimum(
         self, rows: Tensor, constant: Tensor, start: int, coefficients: Mapping[SiteKey, Tensor]
     ) -> Tensor:
-        """Lower bounds [B, R] of swept `rows` A [B or 1, R, k] over the k inputs from `start` on, plus
+        """Lower bounds [B, R] of `rows` A of a pass [B or 1, R, k] over the k inputs from `start` on, plus
         `constant` [B or 1, R], with these `coefficients` [B or 1, R, n] of gates; −∞ where nothing is won."""
         if not self._used(coefficients):
             return constant.new_full((self._batch, constant.shape[-1]), -torch.inf)
@@ -146,8 +149,8 @@ class Joint:
         return above + self._least(coefficients, pad(rows * radius.unsqueeze(1), (1 + start, 0)))
 
     def raised(self, coefficients: Mapping[SiteKey, Tensor], rows: int) -> Tensor:
-        """By how much the constants of R swept `rows` with these `coefficients` [B or 1, R, n] can be raised
-        [B, R], whatever the inputs are."""
+        """By how much the constants of R `rows` of a pass with these `coefficients` [B or 1, R, n] can be
+        raised [B, R], whatever the inputs are."""
         none = self.zonotopes.middle.new_zeros(self._batch, rows)
         if not self._used(coefficients):
             return none

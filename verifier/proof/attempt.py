@@ -81,15 +81,15 @@ class Attempt:
             self.found = torch.maximum(self.found, bounds.minimum(self.ask.objective))
 
     def by_row(self) -> RowQuestions:
-        """What is undecided, row by row. Half-spaces are from planes of small volume: slopes climbed for the
-        lowest point leave the middle of a region lower."""
+        """What is undecided, row by row. Half-spaces are from planes of small volume: slopes optimised for
+        the lowest point leave the middle of a region lower."""
         if self.rows is None:
-            self.rows = RowQuestions.of(self.over.deepest, self.ask, self.found)
+            self.rows = RowQuestions.of(self.over.deepest(), self.ask, self.found)
         return self.rows
 
     def keep(self, rows: RowQuestions) -> None:
         """`rows` of which more is known now."""
-        self.rows, self.bounds = rows, self.over.deepest
+        self.rows, self.bounds = rows, self.over.deepest()
         self.found = self.found.index_put((rows.instance[:, None], rows.row), rows.known)
 
     def raise_rows(self, places: Tensor, lower: Tensor) -> None:

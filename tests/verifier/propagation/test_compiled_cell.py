@@ -10,14 +10,15 @@ import pytest
 import torch
 
 from parsers import read_onnx
+from tests.support.bounding import optimise_slopes
 from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
 from tests.support.plane_checks import built
-from verifier.bounds.region_bounds import Bounds
+from verifier.bounds.options import BoundOptions
+from verifier.bounds.region_bounds import Bounds, bound_region
 from verifier.network.program import compile_program
 from verifier.network.rounding import RoundingModel
 from verifier.problem.question import Objective
 from verifier.problem.region import ball_region
-from verifier.proof.refinement.ascent import optimise_slopes
 from verifier.propagation import backward
 from verifier.propagation import compiled_cell as walk
 
@@ -52,7 +53,9 @@ def _bounds(path: Path, dtype: torch.dtype, batch: int, lookback: int | None) ->
     data = np.random.default_rng(1).normal(size=(batch, FRAMES * FEATURES)).astype(np.float32)
     region = ball_region(torch.as_tensor(data), 0.05, torch.inf).to("cpu", dtype)
     rows = torch.cat([torch.eye(CLASSES, dtype=dtype), -torch.eye(CLASSES, dtype=dtype)])
-    bounds = Bounds(program, region, RoundingModel(dtype, deployed=False), lookback=lookback)
+    bounds = bound_region(
+        program, region, RoundingModel(dtype, deployed=False), BoundOptions(lookback=lookback)
+    )
     return bounds, Objective(rows.expand(batch, -1, -1))
 
 

@@ -23,7 +23,9 @@ from verifier.problem.question import Question
 from verifier.proof.refinement.clipping import DEPTH, GAIN, ROUNDS, RowQuestions, above, clips
 
 
-def jointly(over: BoundsOnDemand, rows: RowQuestions, deadline: float) -> tuple[RowQuestions, Inherited]:
+def multi_neuron_clipped(
+    over: BoundsOnDemand, rows: RowQuestions, deadline: float
+) -> tuple[RowQuestions, Inherited]:
     """What is known of `rows` raised until the `deadline` (time.monotonic), with the last half-space of each;
     and the boxes of all operands where its counterexamples are."""
     instance, ask = rows.instance, rows.ask
@@ -33,7 +35,7 @@ def jointly(over: BoundsOnDemand, rows: RowQuestions, deadline: float) -> tuple[
         torch.zeros_like(rows.depth),
         {
             key: (interval.lower[instance], interval.upper[instance])
-            for key, (interval, _) in over.deepest.operands.items()
+            for key, (interval, _) in over.deepest().operands.items()
         },
     )
     left = rows.undecided
@@ -42,7 +44,7 @@ def jointly(over: BoundsOnDemand, rows: RowQuestions, deadline: float) -> tuple[
     waiting = instance[left].unique()
     with suppress(OutOfTime):
         for k in waiting[missing[waiting].argsort()]:
-            one = over.select(k.unsqueeze(0)).jointly(deadline)
+            one = over.select(k.unsqueeze(0)).with_multi_neuron(deadline)
             found.all_of(left[instance[left] == k].tolist(), one, ask)
     return replace(rows, known=found.best, halfspace=found.halfspace), Inherited(found.boxes)
 
@@ -62,7 +64,7 @@ class _Raised:
         first. If that stays undecided the others would be answered in vain."""
         questions = {row: ask.select(self.depth.new_tensor([row], dtype=torch.long)) for row in rows}
         for row, question in questions.items():
-            self._note(row, one.deepest, question, cut=False)
+            self._note(row, one.deepest(), question, cut=False)
         distance = (self.best - ask.goal).amax(-1).tolist()
         for row in sorted(rows, key=distance.__getitem__):
             if not self._raise(row, one, questions[row]):
@@ -80,7 +82,7 @@ class _Raised:
                     return False
                 there = Halfspace(self.halfspace.normal[[row]], self.halfspace.constant[[row]])
                 if anew:
-                    bounds = one.cut_by(first, there).deepest
+                    bounds = one.cut_by(first, there).deepest()
                 else:
                     boxes = {key: (low[[row]], high[[row]]) for key, (low, high) in self.boxes.items()}
                     bounds = one.part(first, {}, Inherited(boxes), there)

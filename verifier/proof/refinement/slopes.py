@@ -1,7 +1,8 @@
-"""Slopes of the planes of one gate step, as free parameters.
+"""Slopes of the planes of one gate, as free parameters (the α of α-CROWN: Xu et al. 2021).
 
-Any slopes are sound with the offsets of `relaxations.offsets`. Over boxes with cut corners these are dear; on
-the way to better slopes, offsets over samples will do.
+Any slopes are sound with the offsets of `relaxations.offsets`, so every operand of a multivariate gate has
+its own. Over boxes that octagon constraints cut, exact offsets are dear; on the way to better slopes,
+offsets over samples will do.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from verifier.propagation.sites import Site
 
 
 class Slopes:
-    """Slopes of one gate step at all its iterations, [k, T, B, n], in units of rise over run of its box."""
+    """Slopes of one gate step at all its time steps, [k, T, B, n], in units of rise over run of its box."""
 
     def __init__(self, sites: list[Site]) -> None:
         self._step: GateStep = sites[0].step
@@ -33,12 +34,12 @@ class Slopes:
             torch.stack([site.planes.upper_slope for site in sites], 1),
             torch.stack([site.planes.upper_offset for site in sites]),
         )
-        cuts = [site.diagonals for site in sites if site.diagonals is not None]
-        self._diagonals = joined(cuts) if len(cuts) == len(sites) else None
+        cuts = [site.octagon for site in sites if site.octagon is not None]
+        self._octagon = joined(cuts) if len(cuts) == len(sites) else None
         self._samples = None
-        if self._diagonals is not None:
+        if self._octagon is not None:
             self._samples = polygon_samples(
-                self._step.gate, self._lower, self._upper, self._step.parameters, self._diagonals
+                self._step.gate, self._lower, self._upper, self._step.parameters, self._octagon
             )
         gap = torch.stack([site.gap() for site in sites])
         width = (self._upper - self._lower).clamp_min(1e-12)
@@ -55,7 +56,7 @@ class Slopes:
     def planes(
         self, coefficients: Mapping[SiteKey, Tensor] | None, exact: bool
     ) -> list[tuple[SiteKey, Planes]]:
-        """Both planes of every site. Where `coefficients` [B, 1, n] of the last sweep are given, only the
+        """Both planes of every site. Where `coefficients` [B, 1, n] of the last pass are given, only the
         plane that their signs ask for; the other one is still the first. Unless they are to be `exact`,
         offsets may come from samples, and planes are not sound then."""
         lower_slope, upper_slope = self._values()
@@ -63,7 +64,7 @@ class Slopes:
         samples = None if exact else self._samples
         if coefficients is None:
             if samples is None:
-                low, high = offsets(gate, lower_slope, upper_slope, *box, parameters, self._diagonals)
+                low, high = offsets(gate, lower_slope, upper_slope, *box, parameters, self._octagon)
             else:
                 below = torch.ones_like(self._lower[0], dtype=torch.bool)
                 low, high = samples.offset(below, lower_slope), samples.offset(~below, upper_slope)
@@ -73,7 +74,7 @@ class Slopes:
             upper_slope = torch.where(below, self._origin.upper_slope, upper_slope)
             slope = torch.where(below, lower_slope, upper_slope)
             if samples is None:
-                found = offset(gate, below, slope, *box, parameters, self._diagonals)
+                found = offset(gate, below, slope, *box, parameters, self._octagon)
             else:
                 found = samples.offset(below, slope)
             low = torch.where(below, found, self._origin.lower_offset)
