@@ -162,7 +162,7 @@ def _deep(
     found = clipped(over, rows_left, deadline=math.inf, together=16)
     yield "clipping", found.known
     yield "half-spaces", torch.cat([found.halfspace.normal.flatten(), found.halfspace.constant])
-    if over.can_join and _units(over.deepest()) < FEW:
+    if over.allows_multi_neuron and _units(over.deepest()) < FEW:
         more, _ = multi_neuron_clipped(over, found, math.inf)
         yield "joint", more.known
     trees = _trees(rows_left)
