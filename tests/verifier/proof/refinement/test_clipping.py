@@ -161,9 +161,7 @@ def test_goals_before_the_truth_are_reached_and_none_beyond(
 ) -> None:
     monkeypatch.setattr(clipping, "DEPTH", 0.0)
     graph = read_onnx(write_network(name, folder))
-    over = BoundsOnDemand(
-        compile_program(graph), ball_region(_centre(), 0.3, math.inf), REAL, None, None
-    )
+    over = BoundsOnDemand(compile_program(graph), ball_region(_centre(), 0.3, math.inf), REAL, None, None)
     objective = Objective(torch.cat([torch.eye(CLASSES), -torch.eye(CLASSES)]).double().unsqueeze(0))
     known = over.deepest.minimum(objective)
     truth = smallest_found(graph, over.region, objective.outputs)
@@ -186,9 +184,7 @@ def test_a_half_space_that_takes_counterexamples_away_is_caught(
     """The test above can fail: goals beyond the truth are reached where the half-space is too small."""
     monkeypatch.setattr(clipping, "DEPTH", 0.0)
     graph = read_onnx(write_network("lstm", folder))
-    over = BoundsOnDemand(
-        compile_program(graph), ball_region(_centre(), 0.3, math.inf), REAL, None, None
-    )
+    over = BoundsOnDemand(compile_program(graph), ball_region(_centre(), 0.3, math.inf), REAL, None, None)
     objective = Objective(torch.eye(CLASSES).double().unsqueeze(0))
     known = over.deepest.minimum(objective)
     truth = smallest_found(graph, over.region, objective.outputs)
