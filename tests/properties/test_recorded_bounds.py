@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -38,8 +39,8 @@ def test_a_sum_off_by_one_ulp_is_reported(tmp_path: Path, monkeypatch: pytest.Mo
     before = record(networks)
     honest = Region.minimum
 
-    def one_ulp_lower(region: Region, A: Tensor) -> Tensor:
-        found = honest(region, A)
+    def one_ulp_lower(region: Region, *of: Any, **also: Any) -> Tensor:
+        found = honest(region, *of, **also)
         return torch.nextafter(found, torch.full_like(found, -math.inf))
 
     monkeypatch.setattr(Region, "minimum", one_ulp_lower)
