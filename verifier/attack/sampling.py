@@ -21,7 +21,9 @@ CLOSE = 1e-6  # of the size of what is summed: the exact check decides
 def samples(cases: Sequence[Case], inputs: Sequence[Value], seed: int = 0) -> Iterator[dict[str, np.ndarray]]:
     """Points of the cases' witness boxes in the inputs' own types: the middles, then both far corners, then
     random points, half of them corners. At most `POINTS`, within `SECONDS`, turn by turn over the boxes."""
-    boxes = list({id(c.witnesses): c.witnesses for c in cases if c.witnesses is not None}.values())
+    boxes = list(
+        {tuple(c.witnesses.values()): c.witnesses for c in cases if c.witnesses is not None}.values()
+    )
     rng = np.random.default_rng(seed)
     stop = time.monotonic() + SECONDS
     given = 0

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from parsers import read_onnx
-from parsers.compose import qualified, side_by_side, with_products, with_ties
-from parsers.errors import BadInput
+from parsers.compose import qualified, side_by_side, with_equal_inputs, with_products
+from parsers.errors import BadInput, BadQuery
 from parsers.ir import Graph, Value
 from parsers.onnx.file.dimensions import Bindings, declared
 from parsers.onnx.file.load import load
+from parsers.onnx.file.structure import difference
 from parsers.query.layout import PRODUCTS
 from parsers.specification import Case, Network, Specification
 from verifier.attack.replay import Replay
@@ -90,7 +91,7 @@ class ComposedNetwork:
             graph = side_by_side({m.prefix: m.graph for m in self._members})
             graph = replace(graph, outputs=tuple(v.name for v in self.spec.network_outputs))
         self._ties = Equalities.of(self.spec)
-        self.graph = with_products(with_ties(graph, self._ties.leader), spec.products, PRODUCTS)
+        self.graph = with_products(with_equal_inputs(graph, self._ties.leader), spec.products, PRODUCTS)
 
     @property
     def inputs(self) -> tuple[Value, ...]:
@@ -199,6 +200,15 @@ def _members(
     unknown = sorted({*shapes, *fixed} - known)
     if unknown:
         raise BadInput(f"nothing in the model is called '{unknown[0]}'; it has {', '.join(sorted(known))}")
+    for network in spec.networks:
+        if network.isomorphic_to:
+            other = by_name[network.isomorphic_to]
+            files = [load(models[_source(n, by_name).name]) for n in (network, other)]
+            if differs := difference(*files):
+                raise BadQuery(
+                    f"network {network.name} is declared isomorphic to {other.name}, but their files have"
+                    f" different operators ({differs}); give the files that the query means"
+                )
     return members
 
 

@@ -24,13 +24,15 @@ Arrays = Mapping[str, np.ndarray]
 Boxes = Mapping[str, Box]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Equalities:
-    """`leader[e]` for every tied input element e; elements are numbered through all `inputs`."""
+    """`leader[e]` for every tied input element e; elements are numbered through all `inputs`.
+
+    `_made` keeps what became of boxes, so that boxes which cases share stay shared."""
 
     inputs: tuple[Value, ...]
     leader: Mapping[int, int]
-    _made: dict[int, tuple[Boxes, Boxes]] = field(default_factory=dict)
+    _made: dict[tuple[Box, ...], Boxes] = field(default_factory=dict)
 
     @staticmethod
     def of(spec: Specification) -> Equalities:
@@ -78,7 +80,8 @@ class Equalities:
 
     def _boxes(self, boxes: Boxes) -> Boxes | None:
         """Each leader's box cut to its followers'; shared boxes stay shared."""
-        if id(boxes) not in self._made:
+        key = tuple(boxes[v.name] for v in self.inputs)
+        if key not in self._made:
             lower, upper = (
                 self._flat({n: getattr(b, end) for n, b in boxes.items()}) for end in ("lower", "upper")
             )
@@ -88,8 +91,8 @@ class Equalities:
             for element, first in self.leader.items():
                 lower[element], upper[element] = lower[first], upper[first]
             low, high = self._arrays(lower), self._arrays(upper)
-            self._made[id(boxes)] = boxes, {n: Box(low[n], high[n]) for n in low}
-        made = self._made[id(boxes)][1]
+            self._made[key] = {n: Box(low[n], high[n]) for n in low}
+        made = self._made[key]
         return made if all(bool(np.all(b.lower <= b.upper)) for b in made.values()) else None
 
     def _constraint(self, row: LinearConstraint) -> LinearConstraint:

@@ -14,7 +14,7 @@ import torch
 from parsers.onnx.file.runtime import Runtime
 from tests.support.command_line import FRAMES, Files, Recert, Refused
 
-KNOWN = {"index", "label", "predicted", "seconds", "method"}
+KNOWN = {"index", "label", "predicted", "seconds", "method", "kernels"}
 FIELDS = KNOWN | {"verdict", "margin_lower", "margin_upper", "why"}
 
 
@@ -46,8 +46,10 @@ def test_table_and_summary_on_standard_output(recert: Recert, tiny: Files, tmp_p
     assert len(objects(lines.read_text())) == len(tiny.labels)
     for heading in ("sample", "verdict", "margin ≥", "margin ≤", "seconds"):
         assert heading in result.stdout
-    assert "clean accuracy   80.0 %  4 of 5" in result.stdout
-    assert "certified        80.0 %  4 of 5" in result.stdout
+    assert (
+        "clean accuracy          80.0 %  4 of 5   37.6 –  96.4 %  (95 % confidence, Wilson)" in result.stdout
+    )
+    assert "certified accuracy      80.0 %  4 of 5" in result.stdout
 
 
 def test_certified_samples_survive_random_points(recert: Recert, tiny: Files) -> None:
@@ -195,10 +197,10 @@ def test_the_method_is_the_last_that_is_tried(recert: Recert, tiny: Files, comma
         (("--eps", "0.1", "--clip", "1", "0"), "must not exceed"),
         (("--eps", "0.1", "--clip", "0", "0.001"), "leave the range"),
         (("--eps", "0.1", "--timeout", "0"), "greater than 0"),
-        (("--eps", "0.1", "--limit", "0"), "leaves no samples"),
+        (("--eps", "0.1", "--limit", "0"), "at least 1"),
         (("--eps", "0.1", "--threads", "0"), "at least 1"),
         (("--eps", "0.1", "--memory", "0"), "at least 1"),
-        (("--eps", "0.1", "--seed", "-1"), "from 0 up"),
+        (("--eps", "0.1", "--seed", "-1"), "at least 0"),
         (("--eps", "0.1", "--frames", "soon"), "neither an index nor a range"),
         (("--eps", "0.1", "--frames", "7"), "0 to 2"),
         (("--eps", "0.1", "--output", "probabilities"), "logits"),
