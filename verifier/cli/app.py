@@ -143,7 +143,7 @@ def radius(
     start: options.Start = 0.01,
     tolerance: options.Tolerance = 1e-4,
 ) -> Status:
-    """Bound the least distortion that changes a sample's class: proved from below, attacked from above."""
+    """Bound the least perturbation that changes a sample's class: proved from below, attacked from above."""
     from verifier.cli.certify import run_radius
 
     return run_radius(samples, machine, start, tolerance)

@@ -17,18 +17,20 @@ from verifier.cli.report import (
     JsonLines,
     ProgressBar,
     accuracy_lines,
-    distortion_lines,
-    distortion_table,
     outcome_table,
+    radius_lines,
+    radius_table,
     results_console,
 )
 from verifier.cli.status import Status, say
 from verifier.network.coverage import caveat
 from verifier.problem.budget import Depth
 from verifier.robustness.dataset import load_dataset
+from verifier.robustness.outcome import Phase
 from verifier.robustness.parallel import decided
-from verifier.robustness.perturbation import parse_choice
-from verifier.robustness.task import Certify, Desk, Found, Question, Radius, Work
+from verifier.robustness.perturbation import Perturbation, parse_choice
+from verifier.robustness.radius import Search
+from verifier.robustness.task import Certify, Found, Question, Radius, Solver, Task
 
 
 def run_certify(task: Samples, machine: Machine, eps: float) -> Status:
@@ -38,16 +40,16 @@ def run_certify(task: Samples, machine: Machine, eps: float) -> Status:
 
 
 def run_radius(task: Samples, machine: Machine, start: float, tolerance: float) -> Status:
-    """Bound the least distortion of every sample."""
+    """Bound the least perturbation that changes the class of every sample."""
     checks.radius(start, "--start", zero=False)
     checks.radius(tolerance, "--tolerance", zero=False)
     return _run(
         task,
         machine,
-        Radius(start, tolerance, checks.timeout(task.timeout), Depth[task.method.value]),
+        Radius(Search(start, tolerance, checks.timeout(task.timeout), Depth[task.method.value])),
         lambda d: "misclassified" if d.misclassified else "bounded",
-        distortion_table,
-        distortion_lines,
+        radius_table,
+        radius_lines,
     )
 
 
@@ -68,21 +70,22 @@ def _run(
     settings = replace(settings, memory=max(1, settings.memory // jobs))
     replay = Replay(task.model, checks.fixed(task.fix or ()))
     dataset = load_dataset(task.data, replay.inputs, task.limit)
-    work = Work(question, task.model, replay.fixed, settings, task.output, dataset.perturbed, p, clip, choice)
-    desk, groups = Desk(work, replay), dataset.groups()
+    perturbation = Perturbation(dataset.perturbed, p, clip, choice)
+    asked = Task(question, task.model, perturbation, settings, replay.fixed, task.output)
+    solver, groups = Solver(asked, replay), dataset.groups()
     jobs = min(jobs, len(dataset))
 
-    def answers() -> Generator[Found]:
+    def answers() -> Generator[Found | Phase]:
         for number, group in enumerate(groups):  # what cannot be asked at all is refused here
-            network = desk.network(group[0])
+            network = solver.network(group[0])
             dataset.check_labels(network.classes)
             note = caveat(network.graph)
             if note is not None and not number:
                 say(f"recert: {note}")
             if jobs == 1:
-                yield from desk.decide(group)
+                yield from solver.solve(group)
         if jobs > 1:
-            yield from decided(work, groups, jobs, machine.threads)
+            yield from decided(asked, groups, jobs, machine.threads)
 
     found: list[Found] = []
     tally: Counter[str] = Counter()
@@ -91,6 +94,8 @@ def _run(
     try:
         with bar.shown(), json or nullcontext(), closing(answers()) as entries:
             for entry in entries:
+                if isinstance(entry, Phase):
+                    continue
                 found.append(entry)
                 if json is not None:
                     json.write(entry.as_json())

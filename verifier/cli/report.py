@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from parsers.errors import BadInput
-from verifier.robustness.outcome import Accuracies, Distortion, Outcome, Verdict, median
+from verifier.robustness.outcome import Accuracies, Outcome, RadiusBounds, Verdict, median
 
 STYLES: Mapping[Verdict, str] = {
     Verdict.certified: "green",
@@ -102,18 +102,18 @@ def outcome_table(outcomes: Sequence[Outcome], width: int = PIPE_WIDTH) -> Table
             str(o.label),
             str(o.predicted),
             Text(o.verdict.value, style=STYLES[o.verdict]),
-            _number(o.margin_lower),
-            _number(o.margin_upper),
+            _number(o.lower),
+            _number(o.upper),
             f"{o.seconds:.2f}",
             o.method,
         )
     return table
 
 
-def distortion_table(distortions: Sequence[Distortion], width: int = PIPE_WIDTH) -> Table:
+def radius_table(found: Sequence[RadiusBounds], width: int = PIPE_WIDTH) -> Table:
     table = _table(width, "sample", "label", "predicted", "radius ≥", "radius ≤", "seconds", "<method")
-    for d in sorted(distortions, key=lambda d: d.index):
-        row = (_number(d.radius_lower), _number(d.radius_upper), f"{d.seconds:.2f}")
+    for d in sorted(found, key=lambda d: d.index):
+        row = (_number(d.lower), _number(d.upper), f"{d.seconds:.2f}")
         method = Text("misclassified", style=STYLES[Verdict.misclassified]) if d.misclassified else d.method
         table.add_row(str(d.index), str(d.label), str(d.predicted), *row, method)
     return table
@@ -125,24 +125,24 @@ def accuracy_lines(outcomes: Sequence[Outcome]) -> list[str]:
     if not outcomes:
         return ["no sample was decided"]
     a = Accuracies.of(outcomes)
-    rows = [("clean accuracy", a.correct), ("under attack", a.attacked), ("certified", a.certified)]
+    rows = [("clean accuracy", a.correct), ("under attack", a.robust), ("certified", a.certified)]
     lines = [f"{name:<16}{100 * n / a.total:5.1f} %  {n} of {a.total}" for name, n in rows]
     lines.append(f"{'time':<16}{a.seconds:5.1f} s  {a.seconds / a.total:.2f} s a sample")
-    reasons = [f"sample {o.index} is open: {o.why}" for o in outcomes if o.why]
+    reasons = [f"sample {o.index} is open: {o.reason}" for o in outcomes if o.reason]
     more = [f"{len(reasons) - REASONS} more are open"] if len(reasons) > REASONS else []
     return [*lines, *([""] if reasons else []), *reasons[:REASONS], *more]
 
 
-def distortion_lines(distortions: Sequence[Distortion]) -> list[str]:
-    right = [d for d in distortions if not d.misclassified]
+def radius_lines(found: Sequence[RadiusBounds]) -> list[str]:
+    right = [d for d in found if not d.misclassified]
     if not right:
-        return ["no sample was decided" if not distortions else "every sample is misclassified"]
-    lower = median(d.radius_lower or 0.0 for d in right)
-    upper = median(float("inf") if d.radius_upper is None else d.radius_upper for d in right)
+        return ["no sample was decided" if not found else "every sample is misclassified"]
+    lower = median(d.lower or 0.0 for d in right)
+    upper = median(float("inf") if d.upper is None else d.upper for d in right)
     return [
         f"median radius    certified {lower:.4g}, attacked {upper:.4g}",
-        f"samples          {len(right)} of {len(distortions)} classified correctly",
-        f"time             {sum(d.seconds for d in distortions):.1f} s",
+        f"samples          {len(right)} of {len(found)} classified correctly",
+        f"time             {sum(d.seconds for d in found):.1f} s",
     ]
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import IntEnum
-from typing import ParamSpec
+from typing import TYPE_CHECKING, ParamSpec
 
 import typer
+
+if TYPE_CHECKING:
+    from parsers.errors import Parameter
 
 P = ParamSpec("P")
 
@@ -22,6 +25,10 @@ class Status(IntEnum):
     BAD_INPUT = 2
     INTERRUPTED = 130  # 128 + SIGINT, as shells have it
     CLOSED_PIPE = 141  # 128 + SIGPIPE: whoever read the output has gone
+
+
+# what a parameter of the library is called here, where its own name will not do
+OPTIONS = {"shapes": "--bind", "fixed": "--fix", "steps": "--frames", "features": "--frames"}
 
 
 def say(text: str) -> None:
@@ -46,7 +53,7 @@ def reports_errors(command: Callable[P, Status | None]) -> Callable[P, None]:
                 say(f"recert: error: {_one_line(problem)}")
             status = Status.BAD_INPUT
         except RecertError as error:
-            say(f"recert: error: {_one_line(str(error))}")
+            say(f"recert: error: {_one_line(error.worded(option))}")
             status = Status.BAD_INPUT
         except KeyboardInterrupt:
             say("recert: interrupted")
@@ -57,6 +64,21 @@ def reports_errors(command: Callable[P, Status | None]) -> Callable[P, None]:
         raise typer.Exit(int(status))
 
     return run
+
+
+def option(parameter: Parameter) -> str:
+    """A parameter of the library as it is typed: `shapes={'time': 20}` is `--bind time=20`."""
+    name = OPTIONS.get(parameter.name, f"--{parameter.name.replace('_', '-')}")
+    value = parameter.value
+    if isinstance(value, Mapping):
+        return " ".join(f"{name} {key}={_typed(item, 'x')}" for key, item in value.items())
+    return name if value is None else f"{name} {_typed(value, ' ')}"
+
+
+def _typed(value: object, between: str) -> str:
+    if isinstance(value, tuple):
+        return between.join(_typed(item, between) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _one_line(text: str) -> str:

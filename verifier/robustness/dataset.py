@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from parsers.errors import BadInput
+from parsers.errors import BadInput, Parameter
 from parsers.onnx.file.dimensions import InputSpec, may_be_batch
 
 Array = np.ndarray
@@ -47,11 +47,7 @@ class Dataset:
         return len(self.samples)
 
     def groups(self) -> list[tuple[Sample, ...]]:
-        """The samples by concrete shape, which can go through one graph together."""
-        found: dict[tuple[Shape, ...], list[Sample]] = {}
-        for sample in self.samples:
-            found.setdefault(tuple(sample.shapes.values()), []).append(sample)
-        return [tuple(members) for members in found.values()]
+        return grouped(self.samples)
 
     def check_labels(self, classes: int) -> None:
         """Raise `BadInput` unless every label is a class of a network with so many."""
@@ -61,6 +57,14 @@ class Dataset:
                     f"label {sample.label} of sample {sample.index} is not one of the network's {classes} "
                     f"classes, 0 to {classes - 1}"
                 )
+
+
+def grouped(samples: Sequence[Sample]) -> list[tuple[Sample, ...]]:
+    """The samples by concrete shape: those of one shape can go through one graph together."""
+    found: dict[tuple[Shape, ...], list[Sample]] = {}
+    for sample in samples:
+        found.setdefault(tuple(sample.shapes.values()), []).append(sample)
+    return [tuple(members) for members in found.values()]
 
 
 def stacked(samples: Sequence[Sample]) -> dict[str, Array]:
@@ -87,7 +91,7 @@ def load_dataset(path: str | Path, specs: Sequence[InputSpec], limit: int | None
     lengths = _whole_numbers(arrays["lengths"], "lengths", count) if cut else None
     main, others = _feeds(specs, arrays)
     if limit is not None and limit < 1:
-        raise BadInput(f"--limit {limit} leaves no samples")
+        raise BadInput(Parameter("limit", limit), " leaves no samples")
     kept = range(count if limit is None else min(limit, count))
     place = _Placement.of(main, arrays["inputs"].shape[1:], lengths)
     rest = {s.name: _Placement.of(s, arrays[s.name].shape[1:], None) for s in others}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import prod
 
-from parsers.errors import BadInput
+from parsers.errors import BadInput, Parameter
 from parsers.ir import Graph, Node
 
 _KEEP_ORDER = frozenset({"softmax", "log_softmax"})
@@ -46,7 +46,8 @@ def _only_output(graph: Graph) -> str:
         return graph.outputs[0]
     raise BadInput(
         f"the network has {len(graph.outputs)} outputs ({', '.join(graph.outputs)}); "
-        "choose the classifier's with --output NAME"
+        "choose the classifier's with ",
+        Parameter("output", graph.outputs[-1]),
     )
 
 

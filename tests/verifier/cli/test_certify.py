@@ -14,8 +14,8 @@ import torch
 from parsers.onnx.file.runtime import Runtime
 from tests.support.running import FRAMES, Files, Recert, Refused
 
-KNOWN = {"index", "label", "predicted", "seconds", "method"}
-FIELDS = KNOWN | {"verdict", "margin_lower", "margin_upper", "why"}
+KNOWN = {"index", "label", "predicted", "verdict", "seconds", "method", "finished", "reason"}
+FIELDS = KNOWN | {"margin_lower", "margin_upper"}
 
 
 def objects(text: str) -> list[dict[str, object]]:
@@ -172,7 +172,7 @@ def test_the_method_is_the_last_that_is_tried(recert: Recert, tiny: Files, comma
         return sorted(objects(found), key=lambda entry: str(entry["index"]))
 
     cheap, deep = tried("--method", "backward"), tried()
-    assert {entry["method"] for entry in cheap} <= {"none", "interval", "attack", "backward"}
+    assert {entry["method"] for entry in cheap} <= {"none", "interval", "pgd", "backward"}
     assert any("+" in str(entry["method"]) for entry in deep)
     field = "margin_lower" if command == "certify" else "radius_lower"
     for before, after in zip(cheap, deep, strict=True):
