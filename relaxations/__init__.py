@@ -1,8 +1,25 @@
-"""Sound linear bounds ("planes") for gates over boxes, thousands at a time, in torch."""
+"""Sound linear bounds ("planes") for gates over boxes, thousands at a time, in torch.
 
-import relaxations.gates  # noqa: F401  (fills GATES)
-from relaxations.bounding_planes import Planes, image, offset, offsets, planes
-from relaxations.gate import GATES, Gate
-from relaxations.polygons.polygon import Diagonals
+Its names are imported at their first use: `relaxations.kernels.status` should not wait for torch."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from relaxations.bounding_planes import Planes, image, offset, offsets, planes
+    from relaxations.gate import Gate
+    from relaxations.gates import GATES
+    from relaxations.polygons.polygon import Diagonals
 
 __all__ = ["GATES", "Diagonals", "Gate", "Planes", "image", "offset", "offsets", "planes"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module 'relaxations' has no attribute '{name}'")
+    places = {"GATES": "gates", "Gate": "gate", "Diagonals": "polygons.polygon"}
+    found = getattr(import_module(f"relaxations.{places.get(name, 'bounding_planes')}"), name)
+    globals()[name] = found
+    return found

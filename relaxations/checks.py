@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from relaxations.errors import InvalidBox, OutsideDomain, UnknownGate
-from relaxations.gate import GATES, Gate
+from relaxations.gate import Gate
+from relaxations.gates import GATES
 from relaxations.polygons.polygon import Diagonals
 
 

@@ -1,5 +1,6 @@
 """One small file for each gate or family; importing it fills the table `GATES`."""
 
+from relaxations.gate import GATES
 from relaxations.gates import (
     blend,
     erf,
@@ -15,6 +16,7 @@ from relaxations.gates import (
 )
 
 __all__ = [
+    "GATES",
     "blend",
     "erf",
     "exponential",

@@ -81,8 +81,8 @@ INLINE void exchanges(struct basis *basis, const struct points *points, ptrdiff_
     }
 }
 
-FASTEST void relaxations_exchanges(struct basis *basis, const struct points *points, ptrdiff_t k, ptrdiff_t padded,
-                                   double tolerance, ptrdiff_t steps)
+void relaxations_exchanges(struct basis *basis, const struct points *points, ptrdiff_t k, ptrdiff_t padded,
+                           double tolerance, ptrdiff_t steps)
 {
     /* k is a constant wherever `exchanges` is expanded; the tolerance is relative to the values */
     if (k == 1)

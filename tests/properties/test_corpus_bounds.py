@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -12,13 +10,13 @@ from parsers import read_onnx
 from parsers.errors import RecertError, UnsupportedModel
 from parsers.ir import Graph
 from tests.support.breaking import smallest_found
+from tests.support.paths import EXPORTS
 from verifier.bounds.region_bounds import Bounds
 from verifier.network.program import compile_program
 from verifier.network.rounding import RoundingModel
 from verifier.problem.question import Objective
 from verifier.problem.region import ball_region
 
-EXPORTS = Path(__file__).parents[2] / "shared" / "exports"
 NAMES = sorted(path.stem for path in EXPORTS.glob("*.onnx"))
 EPS, MOST_OUTPUTS = 0.01, 12
 

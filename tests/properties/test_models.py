@@ -11,7 +11,6 @@ import sys
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -20,9 +19,10 @@ import onnxruntime
 import pytest
 import vnnlib
 
+from tests.support.paths import MODELS
+
 Array = np.ndarray
 
-MODELS = Path(__file__).parents[1] / "models"
 QUERIES = MODELS / "queries"
 ROW = re.compile(
     r"^\| `(?P<file>\w+\.onnx)` \| [^|]+ \| (?P<shape>[^|]+) \| (?P<exporter>\w+) \| (?P<opset>\d+) \| "

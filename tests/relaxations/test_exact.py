@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 import torch
-from plane_checks import boxes, for_every_gate, inside_of
 
 from relaxations import GATES, Gate, offsets, planes
 from relaxations.gates import swish
+from tests.support.plane_checks import boxes, for_every_gate, inside_of
 
 flint = pytest.importorskip("flint")
 arb = flint.arb

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import torch
-from plane_checks import boxes, worst_violation
 
 from relaxations import GATES, planes
+from tests.support.paths import ROOT
+from tests.support.plane_checks import boxes, worst_violation
 
-GUIDE = Path(__file__).parents[2] / "docs" / "relaxations.md"
+GUIDE = ROOT / "docs" / "relaxations.md"
 
 
 def test_the_guides_example_makes_a_sound_gate() -> None:

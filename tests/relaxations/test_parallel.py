@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from plane_checks import boxes, for_every_gate, inside_of
-from test_polygon import cuts, for_every_pair, inner_points
 from torch import Tensor
 
 from relaxations import GATES, Gate, offsets, planes
 from relaxations.parallel import Parallel, parallel
+from tests.support.plane_checks import boxes, for_every_gate, inside_of
+from tests.support.polygons import cuts, for_every_pair, inner_points
 
 
 def _outside(gate: Gate, found: Parallel, points: Tensor, parameters: dict[str, Any]) -> float:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from plane_checks import boxes, for_every_gate, inside_of, worst_violation
 
 from relaxations import GATES, Gate, Planes, image, offset, offsets, planes
+from tests.support.plane_checks import boxes, for_every_gate, inside_of, worst_violation
 
 
 @for_every_gate

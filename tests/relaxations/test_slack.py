@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from plane_checks import boxes, for_every_gate, inside_of
-from test_polygon import cuts, for_every_pair, inner_points
 from torch import Tensor
 
 from relaxations import GATES, Gate, Planes, planes
 from relaxations import slack as module
 from relaxations.slack import Slack, slack
+from tests.support.plane_checks import boxes, for_every_gate, inside_of
+from tests.support.polygons import cuts, for_every_pair, inner_points
 
 
 def _least(gate: Gate, found: Planes, won: Slack, points: Tensor, parameters: dict[str, Any]) -> float:

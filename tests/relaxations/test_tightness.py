@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from plane_checks import for_every_gate
 from scipy.optimize import linprog
 from torch import Tensor
 
 from relaxations import GATES, Gate, Planes, planes
+from tests.support.plane_checks import for_every_gate
 
 
 def random_boxes(gate: Gate, count: int, parameters: dict[str, Any]) -> tuple[Tensor, Tensor]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-EXPORTS = Path(__file__).parents[3] / "shared" / "exports"
+from tests.support.paths import EXPORTS
+
 present = pytest.mark.skipif(not EXPORTS.is_dir(), reason="the exports are not beside this repository")
 
 # name → a part of the reason that must be given

@@ -11,8 +11,6 @@ import onnx
 from onnx import TensorProto, helper
 from typer.testing import Result
 
-MODELS = Path(__file__).parents[2] / "models"
-
 Recert = Callable[..., Result]
 Refused = Callable[..., str]
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.independent_replay import Wrong, confirm
-from tests.support.running import MODELS
+from tests.support.paths import MODELS, ROOT
 
-SCRIPTS = Path(__file__).parents[1] / "vnncomp_scripts"
+SCRIPTS = ROOT / "vnncomp_scripts"
 SUM = """<ir_version: 8, opset_import: ["" : 17]>
 net (float[1,2] x) => (float[1,1] y) { w = Constant<value = float[2,1] {1.0, 1.0}>() y = MatMul(x, w) }"""
 BOX = "".join(f"(assert (>= X_{i} 0.0))(assert (<= X_{i} 1.0))" for i in range(2))

@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "../../relaxations/kernels/compiler.h"
+#include "compiler.h"
 
 enum { LANES = 8, COLUMNS = 4, BLOCK = 4 };
 

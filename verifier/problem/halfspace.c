@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "../../relaxations/kernels/compiler.h"
+#include "compiler.h"
 
 enum { NEAR = 16 }; /* neighbours of a float, a relative 2^-19 at most, are as good */
 

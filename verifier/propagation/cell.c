@@ -22,7 +22,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "../../relaxations/kernels/compiler.h"
+#include "compiler.h"
 
 enum { LANES = 8 };
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 
 import pytest
-from onnx_corpus import EXPORTS, REFUSED, arrays, names, present, relative_error
 
 from parsers import evaluate_numpy, read_onnx
 from parsers.errors import RecertError
 from parsers.ir import Graph, Scan, validate
 from parsers.primitives import PRIMITIVES
+from tests.support.onnx_corpus import EXPORTS, REFUSED, arrays, names, present, relative_error
 
 # One of every exporter and form; the others are marked slow.
 QUICK = {

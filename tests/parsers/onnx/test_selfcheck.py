@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 from onnx import helper
-from onnx_models import recurrent, save
 
 from parsers import read_onnx
 from parsers.errors import SelfCheckFailed
@@ -22,6 +21,7 @@ from parsers.onnx.lift.steps import Iteration
 from parsers.onnx.reading import registry
 from parsers.onnx.reading.call import Call
 from parsers.onnx.recurrent import gru, layer, lstm
+from tests.support.onnx_models import recurrent, save
 
 ops.load()
 BIDIRECTIONAL = {"direction": "bidirectional", "directions": 2}

@@ -13,8 +13,9 @@ from parsers.errors import BadQuery
 from parsers.query.layout import PRODUCTS
 from parsers.vnnlib import read_vnnlib, text
 from parsers.vnnlib.read import specification
+from tests.support.paths import SHARED
 
-COMPETITION = Path(__file__).parents[2].parent / "shared" / "vnncomp"
+COMPETITION = SHARED / "vnncomp"
 FILES = sorted(COMPETITION.glob("*/*.vnnlib"))
 
 NETWORK = "(declare-network N (declare-input X float32 [2]) (declare-output Y float32 [2]))\n"

@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from plane_checks import boxes, built, for_every_gate, plain, worst_violation
-from test_polygon import cuts
 from torch import Tensor
 
 from relaxations import GATES, Gate, image, offset, offsets, planes
@@ -20,6 +18,8 @@ from relaxations.errors import InvalidBox
 from relaxations.kernels import calls as compiled
 from relaxations.polygons.polygon import thick
 from relaxations.slopes.simplex import exchange, start
+from tests.support.plane_checks import boxes, built, for_every_gate, plain, worst_violation
+from tests.support.polygons import cuts
 
 FORMS = [gate for gate in GATES.values() if gate.compiled]
 for_every_form = pytest.mark.parametrize("gate", FORMS, ids=[gate.name for gate in FORMS])

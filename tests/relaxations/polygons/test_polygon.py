@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from plane_checks import CASES, boxes
 from torch import Tensor
 
 from relaxations import GATES, Diagonals, Gate, Planes, image, offset, offsets, planes
@@ -15,32 +14,8 @@ from relaxations.errors import InvalidBox
 from relaxations.polygons.polygon import centroid, edges, extent, framed, outline, span
 from relaxations.polygons.segments import TOLERANCE
 from relaxations.polygons.strips import Problems, strips
-
-PAIRS = [case for case in CASES if case.values[0].arity == 2]  # type: ignore[union-attr]
-for_every_pair = pytest.mark.parametrize(("gate", "parameters"), PAIRS)
-
-
-def cuts(lower: Tensor, upper: Tensor, seed: int = 0, least: float = 0.0) -> Diagonals:
-    """Cuts of every depth, `least` of it left at every corner; the centre of the box always stays."""
-    generator = torch.Generator().manual_seed(seed)
-    share = least + (1 - least) * torch.rand(4, 1, lower.shape[1], generator=generator, dtype=torch.float64)
-    share[..., ::5] = 1.0  # nothing is cut
-    if not least:
-        share[0, :, 1::5] = 0.01  # a corner is nearly cut in half
-    return framed(lower, upper, -2 * share[0], 2 * share[1], -2 * share[2], 2 * share[3])
-
-
-def inner_points(lower: Tensor, upper: Tensor, diagonals: Diagonals, count: int, seed: int = 0) -> Tensor:
-    """Points [2, m, n] of the polygons: of their outlines, of chords of these, and close to the edges.  They
-    are drawn to the centre by more than their own rounding."""
-    rim = outline(lower, upper, diagonals.trimmed(lower, upper).pair(0), 4).movedim(2, 1)
-    generator = torch.Generator().manual_seed(seed)
-    first, second = torch.randint(rim.shape[1], (2, count), generator=generator)
-    share = torch.rand(count, 1, generator=generator, dtype=torch.float64)
-    share[::3] = share[::3] ** 8
-    points = torch.cat([rim, torch.lerp(rim[:, first], rim[:, second], share)], 1)
-    points = torch.lerp(points, (0.5 * (lower + upper))[:, None].expand_as(points), 1e-7)
-    return torch.minimum(torch.maximum(points, lower[:, None]), upper[:, None])
+from tests.support.plane_checks import boxes
+from tests.support.polygons import cuts, for_every_pair, inner_points
 
 
 def worst(gate: Gate, found: Planes, points: Tensor, parameters: dict[str, Any]) -> float:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from plane_checks import boxes
-from test_polygon import PAIRS, cuts
 
 from relaxations import Gate, offsets
 from relaxations.polygons.samples import polygon_samples
+from tests.support.plane_checks import boxes
+from tests.support.polygons import PAIRS, cuts
 
 
 @pytest.mark.parametrize(("gate", "parameters"), PAIRS)

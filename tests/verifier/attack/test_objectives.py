@@ -9,12 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from handmade import Builder, lstm_classifier
 from torch import Tensor
 
 from parsers.errors import BadInput
 from parsers.ir import Graph
 from parsers.specification import Box, Case, LinearConstraint
+from tests.support.handmade import Builder, lstm_classifier
 from verifier.attack.effort import Effort
 from verifier.attack.objectives import ALL_CLASSES, attack_cases, attack_margins, attack_margins_from
 from verifier.attack.pgd import Jobs

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from verifier.bounds import concave
 from verifier.bounds.concave import Half, Terms, least
-from verifier.bounds.region_bounds import concave
 
 ROWS = 5
 GAMMAS = (0.0, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)

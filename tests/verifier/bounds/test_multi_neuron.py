@@ -15,8 +15,8 @@ from parsers.ir import Graph
 from tests.support import networks
 from tests.support.breaking import smallest_found
 from tests.support.networks import NETWORKS, write_network
+from verifier.bounds import multi_neuron as joint
 from verifier.bounds.region_bounds import Bounds
-from verifier.bounds.region_bounds import multi_neuron as joint
 from verifier.network.evaluator import Evaluator
 from verifier.network.program import Block, compile_program
 from verifier.network.rounding import RoundingModel

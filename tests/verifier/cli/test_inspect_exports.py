@@ -8,10 +8,10 @@ import pytest
 
 from parsers import read_onnx
 from parsers.errors import RecertError
+from tests.support.paths import EXPORTS
 from verifier.cli.inspect import run
 from verifier.inspection.equations import cell_equations
 
-EXPORTS = Path(__file__).parents[3] / "shared" / "exports"
 FILES = sorted(EXPORTS.glob("*.onnx"))
 GRU = [
     "a1 = x·W1 + h·U1",

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.running import MODELS, Files
+from tests.support.paths import MODELS, ROOT
+from tests.support.running import Files
 from verifier.cli.deadline import Deadline
 
-ROOT = Path(__file__).parents[2]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 COMMAND = [sys.executable, "-c", "from verifier.cli import main; main()"]
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from handmade import Builder, lstm_cell, lstm_classifier
 
 import verifier
 from parsers.errors import BadInput
 from parsers.ir import Graph
 from parsers.primitives import PRIMITIVES, apply
+from tests.support.handmade import Builder, lstm_cell, lstm_classifier
 from verifier.network.evaluator import Evaluator, evaluate
 from verifier.network.operators import TORCH_OPS
 

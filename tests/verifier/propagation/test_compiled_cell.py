@@ -18,7 +18,6 @@ from verifier.problem.question import Objective
 from verifier.problem.region import ball_region
 from verifier.proof.refinement.ascent import optimise_slopes
 from verifier.propagation import compiled_cell as walk
-from verifier.propagation import workspace
 
 pytestmark = pytest.mark.skipif(not walk.FUNCTIONS, reason="no compiled library: it needs a C compiler")
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-3}  # ties between planes may be broken otherwise
@@ -120,7 +119,7 @@ def test_blocks_and_threads_change_no_bound(name: str, folder: Path, monkeypatch
 def test_rows_of_a_workspace(width: int) -> None:
     """What was taken two turns ago comes back, and only that; equal names of one turn share no memory with
     those of the other."""
-    space, like = workspace.Workspace(), torch.zeros(1)
+    space, like = walk.Workspace(), torch.zeros(1)
     held = []
     for k in range(3):
         space.turn()

@@ -10,8 +10,6 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from onnx_corpus import EXPORTS, present
-from onnx_models import save
 
 from parsers import read_onnx
 from parsers.errors import (
@@ -21,6 +19,8 @@ from parsers.errors import (
     UnreadableModel,
     UnsupportedModel,
 )
+from tests.support.onnx_corpus import EXPORTS, present
+from tests.support.onnx_models import save
 
 RELU = helper.make_node("Relu", ["x"], ["y"], name="act")
 

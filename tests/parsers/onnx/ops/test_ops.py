@@ -10,13 +10,13 @@ import numpy as np
 import onnx
 import pytest
 from onnx.parser import parse_model
-from onnx_op_cases import CASES, Case
 
 from parsers import evaluate_numpy, read_onnx
 from parsers.errors import RecertError, SelfCheckFailed
 from parsers.ir import validate
 from parsers.onnx import ops
 from parsers.onnx.reading import registry
+from tests.support.onnx_op_cases import CASES, Case
 
 ops.load()
 # Read from other sources: lifted loops, recurrent operators and onnxruntime's own operators have their tests.

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import recurrent_oracle as oracle
-from onnx_models import recurrent
 
 from parsers import evaluate_numpy, read_onnx
 from parsers.errors import UnsupportedModel
+from tests.support import recurrent_oracle as oracle
+from tests.support.onnx_models import recurrent
 
 OPS = ("LSTM", "GRU", "RNN")
 BIDIRECTIONAL = {"direction": "bidirectional", "directions": 2}
