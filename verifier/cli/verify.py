@@ -17,9 +17,10 @@ from parsers.vnnlib import read_vnnlib
 from verifier.cli import checks
 from verifier.cli.deadline import Deadline
 from verifier.cli.status import say
-from verifier.network.coverage import COVERED_FLOATS, caveat
+from verifier.network.coverage import caveat
 from verifier.problem.budget import Budget
 from verifier.queries.answer import Answer, answer
+from verifier.queries.binding import check_types
 from verifier.queries.composed import ComposedNetwork
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def run(task: Task, deadline: Deadline, settings: Callable[[], Settings]) -> Non
     if task.assignments is not None:
         _make(task.assignments)
     specification = read_vnnlib(task.query)
-    _check_types(specification)
+    check_types(specification)
     models = _models(specification, task.networks)
     network = ComposedNetwork(
         specification, models, settings, checks.bindings(task.bind), checks.fixed(task.fix)
@@ -57,7 +58,7 @@ def run(task: Task, deadline: Deadline, settings: Callable[[], Settings]) -> Non
     result = answer(network.spec, network, Budget(deadline.analysis))
     say(f"recert: {result.reason}")
     if result.witness is None:
-        deadline.write(result.answer.value)
+        deadline.write(result.verdict.value)
     elif task.assignments is None:
         deadline.write(f"{Answer.sat.value}\n{format_assignment(network.spec, *result.witness)}")
     else:
@@ -84,16 +85,6 @@ def _serialise(
         typed = array if types[name] == "real" else array.astype(types[name])
         tensor = onnx.numpy_helper.from_array(typed, name)
         (folder / f"{name}.pb").write_bytes(tensor.SerializeToString())
-
-
-def _check_types(specification: Specification) -> None:
-    """Refuse a query about arithmetic that proofs do not cover; integers and `real` need none."""
-    for v in (v for network in specification.networks for v in network.variables):
-        if "float" in v.dtype and v.dtype not in COVERED_FLOATS:
-            raise BadQuery(
-                f"{v.name} is declared {v.dtype}, whose rounding proofs do not cover; declare it `real`"
-                " to ask about the network over the real numbers"
-            )
 
 
 def _models(specification: Specification, given: Sequence[str]) -> dict[str, Path]:

@@ -24,8 +24,9 @@ from verifier.problem.region import Region
 from verifier.problem.settings import DTYPES, Settings
 from verifier.proof.prover import Prover
 from verifier.proof.results import MarginBounds
+from verifier.reductions.reduction import Chain, Problem
+from verifier.reductions.scores import Scores
 from verifier.robustness.dataset import Sample
-from verifier.robustness.scores import scores
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -67,7 +68,8 @@ class Classifier:
     ) -> None:
         self.graph = read_onnx(replay.path, shapes, replay.fixed)
         self._replay, self._settings = replay, settings
-        self._scores = scores(self.graph, output)
+        self._reductions = Chain((Scores(output),))
+        self._scores = self._reductions.apply(Problem({"": self.graph})).graph
         self._output = output or self.graph.outputs[0]
         self._evaluator = Evaluator(self._scores, settings.device, DTYPES[settings.dtype])
 
@@ -105,7 +107,7 @@ class Classifier:
 
     def _confirmed(self, found: AttackResult, k: int, label: int, margin: float) -> Counterexample | None:
         """The point that was found for instance k, if onnxruntime agrees."""
-        inputs = found.arrays(self.graph.inputs, k)
+        inputs = self._reductions.back(found.arrays(self.graph.inputs, k))
         wrong = self._replay.misclassified(inputs, label, self._output)
         return None if wrong is None else Counterexample(inputs, margin)
 

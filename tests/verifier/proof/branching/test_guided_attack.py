@@ -283,7 +283,7 @@ def test_a_query_is_answered_sat_from_its_proof(tmp_path: Path) -> None:
         for k, (low, high) in enumerate(ends)
     )
     network = ComposedNetwork(specification(QUERY.format(box=box)), {"N": path}, lambda: SETTINGS)
-    (case,) = network.spec.cases
+    (case,) = network.cases
     found = network.prove(case)
     assert not found.proved
     assert found.witness is not None
@@ -291,7 +291,7 @@ def test_a_query_is_answered_sat_from_its_proof(tmp_path: Path) -> None:
     class Careless:
         """The network, with nothing tried before the proof."""
 
-        run, prove = network.run, network.prove
+        run, prove, cases = network.run, network.prove, network.cases
 
         def samples(self, cases: object) -> list[dict[str, np.ndarray]]:
             del cases
@@ -306,7 +306,7 @@ def test_a_query_is_answered_sat_from_its_proof(tmp_path: Path) -> None:
             return False
 
     result = answer(network.spec, Careless())  # type: ignore[arg-type]
-    assert result.answer is Answer.sat
+    assert result.verdict is Answer.sat
     assert "the proof led to" in result.reason
     assert result.witness is not None
     assert network.spec.satisfied_by(*result.witness)
