@@ -1,7 +1,7 @@
 """Builds the shared library of all C sources; everything else about the package stands in pyproject.toml.
 
 It is called by ctypes and knows nothing of Python's version: one file, one wheel for each platform. Where
-there is no C compiler, or it fails, the package is installed without it and says so when it runs. """
+there is no C compiler, or it fails, the package is installed without it and says so when it runs."""
 
 from __future__ import annotations
 

@@ -6,14 +6,12 @@ import datetime
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-
-SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "peers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +48,31 @@ def header(title: str) -> str:
     today = datetime.datetime.now(datetime.UTC).date()
     return (
         f"# {title}\n\n{today}, {cpu}, {platform.system()}, Python {platform.python_version()}, "
-        f"torch {torch.__version__}. Command: `python -m {_module()} {' '.join(sys.argv[1:])}`".rstrip(" `")
-        + "`\n"
+        f"torch {torch.__version__}. Command: `{_command()}`\n"
     )
 
 
-def _module() -> str:
-    return f"benchmarks.{Path(sys.argv[0]).stem}"
+def _command() -> str:
+    """As it was typed: `python -m` runs a package by its `__main__`."""
+    spec = sys.modules["__main__"].__spec__
+    name = "-" if spec is None else spec.name.removesuffix(".__main__")
+    return " ".join(["python", "-m", name, *sys.argv[1:]])
 
 
-def table(columns: str, rows: list[tuple[str, ...]]) -> str:
+def table(columns: str, rows: Iterable[tuple[str, ...]]) -> str:
     """A markdown table; `columns` are separated by `|`."""
-    count = columns.count("|") + 1
-    lines = [f"| {columns} |", "|" + "---|" * count, *(f"| {' | '.join(row)} |" for row in rows)]
-    return "\n".join(lines) + "\n"
+    return "\n".join(_lines(columns, rows)) + "\n"
+
+
+def print_table(columns: str, rows: Iterable[tuple[str, ...]]) -> None:
+    """The same line by line, each as soon as it is measured."""
+    for line in _lines(columns, rows):
+        print(line, flush=True)
+    print()
+
+
+def _lines(columns: str, rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    yield f"| {columns} |"
+    yield "|" + "---|" * (columns.count("|") + 1)
+    for row in rows:
+        yield f"| {' | '.join(row)} |"

@@ -9,7 +9,11 @@ constant folding and the reader's self-check. `kind` says what a bound needs to 
     quotient     linear in the first input
     gate         elementwise nonlinear in one or two inputs
     composite    several units at once (softmax, max over an axis): lowered to gates before bounding
-    discrete     comparisons, indices: evaluated, never bounded unless their inputs are fixed
+    selection    linear in the second and third input where the first is constant, else lowered to gates
+    discrete     comparisons, lowered to gates; rows of a table at computed indices, evaluated only
+
+Whatever else is true of one primitive and not of another stands on its row, and is asked for there: no other
+file lists primitives by name to say what they have in common.
 """
 
 from __future__ import annotations
@@ -25,25 +29,53 @@ Array = np.ndarray
 Shape = tuple[int, ...]
 
 
+ELEMENTWISE = ("additive", "bilinear", "quotient", "gate")
+
+
 @dataclass(frozen=True, slots=True)
 class Primitive:
-    """`function(*inputs, **attributes)` in numpy; `attributes` are the names it takes, all of them needed."""
+    """One row of the table `PRIMITIVES`: `function(*inputs, **attributes)` in numpy.
+
+    `attributes`   the names that the function takes, all of them needed.
+    `moves`        every entry of the result is an entry of an input, or 0, whatever the entries are.
+    `commutative`  op(x, y) = op(y, x).
+    `keeps_order`  along the attribute `axis` a larger entry stays the larger one.
+    `symbol`       how equations write it.
+    """
 
     name: str
     kind: str
     function: Callable[..., Array]
     attributes: tuple[str, ...] = ()
+    moves: bool = False
+    commutative: bool = False
+    keeps_order: bool = False
+    symbol: str = ""
+
+    @property
+    def elementwise(self) -> bool:
+        """Does an entry of the result depend on one entry of each input, the one in its place?
+
+        Of selections and comparisons that is true too, but nobody asks it of them: they are lowered first.
+        """
+        return self.kind in ELEMENTWISE and self.name != "matmul"
 
 
 PRIMITIVES: dict[str, Primitive] = {}
 
 
-def primitive(kind: str, *attributes: str) -> Callable[[Callable[..., Array]], Callable[..., Array]]:
-    """Register the decorated function under its own name (a trailing underscore is dropped)."""
+def row(name: str, kind: str, function: Callable[..., Array], *attributes: str, **properties: Any) -> None:
+    """Add a row to the table; `properties` are the remaining fields of `Primitive`."""
+    PRIMITIVES[name] = Primitive(name, kind, function, attributes, **{"symbol": name, **properties})
+
+
+def primitive(
+    kind: str, *attributes: str, **properties: Any
+) -> Callable[[Callable[..., Array]], Callable[..., Array]]:
+    """Add the decorated function to the table under its own name (a trailing underscore is dropped)."""
 
     def register(function: Callable[..., Array]) -> Callable[..., Array]:
-        name = function.__name__.rstrip("_")
-        PRIMITIVES[name] = Primitive(name, kind, function, attributes)
+        row(function.__name__.rstrip("_"), kind, function, *attributes, **properties)
         return function
 
     return register
@@ -60,7 +92,7 @@ def infer_shape(op: str, inputs: Sequence[Array | Shape], attributes: Mapping[st
     shapes = [x.shape if isinstance(x, np.ndarray) else x for x in inputs]
     if op == "matmul":  # the one primitive whose product would cost time
         return _matmul_shape(*shapes)
-    if PRIMITIVES[op].kind in ("additive", "bilinear", "quotient", "gate"):  # elementwise
+    if PRIMITIVES[op].elementwise:
         return shapes[0] if all(s == shapes[0] for s in shapes) else np.broadcast_shapes(*shapes)
     arrays = [x if isinstance(x, np.ndarray) else np.broadcast_to(np.zeros(()), x) for x in inputs]
     return apply(op, arrays, attributes).shape
@@ -76,46 +108,46 @@ def _matmul_shape(a: Shape, b: Shape) -> Shape:
 # --- linear: entries moved, copied, summed ---------------------------------------------------------
 
 
-@primitive("linear", "shape")
+@primitive("linear", "shape", moves=True)
 def reshape(x: Array, shape: Shape) -> Array:
     return x.reshape(shape)
 
 
-@primitive("linear", "perm")
+@primitive("linear", "perm", moves=True)
 def transpose(x: Array, perm: Shape) -> Array:
     return x.transpose(perm)
 
 
-@primitive("linear", "axis", "start", "stop", "step")
+@primitive("linear", "axis", "start", "stop", "step", moves=True)
 def slice_(x: Array, axis: int, start: int, stop: int, step: int) -> Array:
     """0 ≤ start < stop ≤ size, step ≥ 1; a backward slice is a `take`."""
     return x[(slice(None),) * axis + (slice(start, stop, step),)]
 
 
-@primitive("linear", "indices", "axis")
+@primitive("linear", "indices", "axis", moves=True)
 def take(x: Array, indices: Array, axis: int) -> Array:
     """Constant, non-negative `indices` of any rank (a scalar drops the axis)."""
     return np.take(x, indices, axis=axis)
 
 
-@primitive("linear", "axis")
+@primitive("linear", "axis", moves=True)
 def concat(*xs: Array, axis: int) -> Array:
     return np.concatenate(xs, axis=axis)
 
 
-@primitive("linear", "shape")
+@primitive("linear", "shape", moves=True)
 def expand(x: Array, shape: Shape) -> Array:
     """Broadcast to `shape` (the full output shape)."""
     return np.broadcast_to(x, shape)
 
 
-@primitive("linear", "pads")
+@primitive("linear", "pads", moves=True)
 def pad(x: Array, pads: tuple[tuple[int, int], ...]) -> Array:
     """Zeros around `x`: (before, after) for every axis."""
     return np.pad(x, pads)
 
 
-@primitive("linear", "axes")
+@primitive("linear", "axes", symbol="Σ")
 def sum_(x: Array, axes: Shape) -> Array:
     """Sum over `axes`, which disappear."""
     return x.sum(axis=axes)
@@ -123,58 +155,30 @@ def sum_(x: Array, axes: Shape) -> Array:
 
 # --- additive, bilinear, quotient -------------------------------------------------------------------
 
-
-@primitive("additive")
-def add(x: Array, y: Array) -> Array:
-    return x + y
-
-
-@primitive("additive")
-def sub(x: Array, y: Array) -> Array:
-    return x - y
-
-
-@primitive("additive")
-def neg(x: Array) -> Array:
-    return -x
-
-
-@primitive("bilinear")
-def mul(x: Array, y: Array) -> Array:
-    return x * y
-
-
-@primitive("bilinear")
-def matmul(x: Array, y: Array) -> Array:
-    return np.matmul(x, y)
-
-
-@primitive("quotient")
-def div(x: Array, y: Array) -> Array:
-    return x / y
+row("add", "additive", np.add, commutative=True, symbol="+")
+row("sub", "additive", np.subtract, symbol="−")
+row("neg", "additive", np.negative, symbol="−")
+row("mul", "bilinear", np.multiply, commutative=True, symbol="⊙")
+row("matmul", "bilinear", np.matmul, symbol="·")
+row("div", "quotient", np.divide, symbol="/")
 
 
 # --- gates: elementwise ----------------------------------------------------------------------------
 
+row("max", "gate", np.maximum, commutative=True)
+row("min", "gate", np.minimum, commutative=True)
+row("tanh", "gate", np.tanh)
+row("exp", "gate", np.exp)
+row("log", "gate", np.log)
+row("sqrt", "gate", np.sqrt)
+row("abs", "gate", np.abs)
+row("sin", "gate", np.sin)
+row("cos", "gate", np.cos)
 
-@primitive("gate")
-def max_(x: Array, y: Array) -> Array:
-    return np.maximum(x, y)
 
-
-@primitive("gate")
-def min_(x: Array, y: Array) -> Array:
-    return np.minimum(x, y)
-
-
-@primitive("gate")
+@primitive("gate", symbol="σ")
 def sigmoid(x: Array) -> Array:
     return 0.5 * (1.0 + np.tanh(0.5 * x))
-
-
-@primitive("gate")
-def tanh(x: Array) -> Array:
-    return np.tanh(x)
 
 
 @primitive("gate")
@@ -238,21 +242,6 @@ def erf(x: Array) -> Array:
 
 
 @primitive("gate")
-def exp(x: Array) -> Array:
-    return np.exp(x)
-
-
-@primitive("gate")
-def log(x: Array) -> Array:
-    return np.log(x)
-
-
-@primitive("gate")
-def sqrt(x: Array) -> Array:
-    return np.sqrt(x)
-
-
-@primitive("gate")
 def reciprocal(x: Array) -> Array:
     return 1.0 / x
 
@@ -260,21 +249,6 @@ def reciprocal(x: Array) -> Array:
 @primitive("gate", "exponent")
 def pow_(x: Array, exponent: float) -> Array:
     return np.power(x, exponent)
-
-
-@primitive("gate")
-def abs_(x: Array) -> Array:
-    return np.abs(x)
-
-
-@primitive("gate")
-def sin(x: Array) -> Array:
-    return np.sin(x)
-
-
-@primitive("gate")
-def cos(x: Array) -> Array:
-    return np.cos(x)
 
 
 @primitive("gate", "low", "high")
@@ -304,13 +278,13 @@ def trunc(x: Array, limit: float) -> Array:
 # --- composite -------------------------------------------------------------------------------------
 
 
-@primitive("composite", "axis")
+@primitive("composite", "axis", keeps_order=True)
 def softmax(x: Array, axis: int) -> Array:
     e = np.exp(x - x.max(axis=axis, keepdims=True))
     return e / e.sum(axis=axis, keepdims=True)
 
 
-@primitive("composite", "axis")
+@primitive("composite", "axis", keeps_order=True)
 def log_softmax(x: Array, axis: int) -> Array:
     shifted = x - x.max(axis=axis, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
@@ -331,7 +305,7 @@ def lookup(table: Array, indices: Array, axis: int) -> Array:
     return np.take(table, indices.astype(np.int64), axis=axis)
 
 
-@primitive("discrete")
+@primitive("selection")
 def where(condition: Array, x: Array, y: Array) -> Array:
     """`x` where `condition` is non-zero; a constant condition makes it linear in x and y."""
     return np.where(condition != 0, x, y)
@@ -342,6 +316,6 @@ def less(x: Array, y: Array) -> Array:
     return (x < y).astype(np.float64)
 
 
-@primitive("discrete")
+@primitive("discrete", commutative=True)
 def equal(x: Array, y: Array) -> Array:
     return (x == y).astype(np.float64)

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import onnx
 
 import parsers.onnx.ops
-from parsers.errors import BadInput, Parameter, RecertError, UnboundDimension, UnsupportedModel
+from parsers.errors import BadInput, Parameter, UnboundDimension, UnsupportedModel
 from parsers.evaluate import evaluate_numpy
 from parsers.ir import Graph, validate
 from parsers.onnx.building.builder import Builder
 from parsers.onnx.building.prune import prune
+from parsers.onnx.building.simplifications import SIMPLIFICATIONS
 from parsers.onnx.building.values import Any, Const, Sym, Val, constant
 from parsers.onnx.file.dimensions import EXAMPLE, Binding, Bindings, InputSpec, bind, declared, is_batch_name
 from parsers.onnx.file.expose import exposed
 from parsers.onnx.file.load import load
 from parsers.onnx.file.samples import random_inputs
+from parsers.onnx.file.source import Source
+from parsers.onnx.interpreted import Interpreted
 from parsers.onnx.lift.reroll import reroll, still_unrolled
 from parsers.onnx.problems import Unsupported
+from parsers.onnx.reading.interpret import interpret as interpret_graph
 from parsers.onnx.reading.scope import Reading, Scope
 from parsers.onnx.selfcheck import difference, self_check
 
@@ -48,23 +53,19 @@ def read_onnx(
     parsers.onnx.ops.load()
     model = exposed(load(path), observed)
     values = {name: np.asarray(array) for name, array in (fixed or {}).items()}
-    specs = declared(model)
-    binding = bind(specs, {**(shapes or {}), **{name: array.shape for name, array in values.items()}})
-    reading = interpret(model, path, specs, binding, values)
-    notes = list(reading.graph.notes)
-
-    def again(other: Binding) -> Interpreted:
-        return interpret(model, path, specs, other, values)
-
+    source = Source(path, model, declared(model), values)
+    binding = bind(source.specs, {**(shapes or {}), **{name: array.shape for name, array in values.items()}})
+    read = interpret(source, binding)
+    notes = list(read.graph.notes)
+    again = partial(interpret, source)
     for name, axis in binding.assumed_batch.items():
-        spec = next(s for s in specs if s.name == name)
-        _refuse_time(spec, axis, binding, reading.graph, again)
+        spec = next(s for s in source.specs if s.name == name)
+        _refuse_time(spec, axis, binding, read.graph, again)
         notes.append(f"axis {axis} of input '{name}' is free and was taken to be the batch, of size 1")
-    source = model if observed else path
-    verdict = self_check(path, model, specs, binding, values, reading, again, source)
-    if reading.needs_check and not verdict.checked:
-        raise UnsupportedModel([*reading.graph.notes, *verdict.notes])
-    return replace(reading.graph, notes=(*notes, *verdict.notes))
+    verdict = self_check(source, binding, read, again, model if observed else path)
+    if read.needs_check and not verdict.checked:
+        raise UnsupportedModel([*read.graph.notes, *verdict.notes])
+    return replace(read.graph, notes=(*notes, *verdict.notes))
 
 
 def _refuse_time(
@@ -76,8 +77,8 @@ def _refuse_time(
     shape = tuple(2 if k == axis else n for k, n in enumerate(binding.shapes[spec.name]))
     try:
         other = again(Binding({**binding.shapes, spec.name: shape}, {})).graph
-    except RecertError:
-        return  # made for a batch of one
+    except UnsupportedModel:  # the file is made for a batch of one: two of them do not fit its shapes
+        return
     if [s.length for s in other.scans()] != [s.length for s in graph.scans()] or len(other.nodes) != len(
         graph.nodes
     ):
@@ -87,42 +88,14 @@ def _refuse_time(
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Interpreted:
-    """A graph, and what each value of the file's main graph became: a value of the graph or a constant."""
-
-    graph: Graph
-    origins: dict[str, str | np.ndarray]
-    needs_check: bool  # read on an assumption that only a comparison can confirm
-
-
-def interpret(
-    model: onnx.ModelProto,
-    path: Path,
-    specs: list[InputSpec],
-    binding: Binding,
-    fixed: Mapping[str, np.ndarray],
-) -> Interpreted:
-    """One walk over the model at concrete shapes; no comparison with onnxruntime yet."""
-    opsets = {("" if o.domain == "ai.onnx" else o.domain): o.version for o in model.opset_import}
-    if 0 < opsets.get("", 0) < OLDEST_OPSET:
-        raise UnsupportedModel(
-            [f"opset {opsets['']} predates {OLDEST_OPSET}; raise it with onnx.version_converter"]
-        )
-    builder = Builder()
-    reading = Reading(opsets, str(path.parent))
-    scope = Scope(reading, builder)
-    for spec in specs:
-        if spec.name in fixed:
-            scope.values[spec.name] = constant(fixed[spec.name], spec.dtype)
-            reading.note(f"input '{spec.name}' is fixed to a constant")
-        else:
-            scope.values[spec.name] = builder.input(spec.name, binding.shapes[spec.name], spec.dtype)
-    missing = set(fixed) - {s.name for s in specs}
-    if missing:
-        raise BadInput(f"the model has no input {sorted(missing)}; it has {', '.join(map(str, specs))}")
+def interpret(source: Source, binding: Binding) -> Interpreted:
+    """One pass over the model at concrete shapes; no comparison with onnxruntime yet."""
+    model = source.model
+    reading = Reading(_opsets(model), str(source.path.parent))
+    scope = Scope(reading, Builder(rules=SIMPLIFICATIONS))
+    _feed_inputs(scope, source, binding)
     try:
-        results = scope.read(model.graph)
+        results = interpret_graph(model.graph, scope)
     except Unsupported as problem:
         raise UnsupportedModel([*reading.listed(), str(problem)]) from problem
     if reading.problems:
@@ -134,20 +107,50 @@ def interpret(
             [f"output '{odd[0]}' is a sequence: only tensors can be compared with a property"]
         )
     outputs: list[Val] = [v for v in results if isinstance(v, Sym | Const)]
-    graph = validate(prune(builder.finish(model.graph.name or path.stem, outputs, names, reading.notes)))
+    graph = _finished(scope.builder, model.graph.name or source.path.stem, outputs, names, reading.notes)
     _refuse_infinite(graph)
-    inputs = random_inputs(specs, binding.shapes, fixed, graph, np.random.default_rng(0))
-    b, moved, notes = reroll(builder, outputs)
-    if b is not builder:
+    inputs = random_inputs(source, binding.shapes, graph, np.random.default_rng(0))
+    b, moved, notes = reroll(scope.builder, outputs)
+    if b is not scope.builder:
         present = [moved[v.name] if isinstance(v, Sym) else v for v in outputs]
-        smaller = validate(
-            prune(b.finish(graph.name, present, names, [*reading.notes, *notes, *still_unrolled(b)]))
-        )
+        smaller = _finished(b, graph.name, present, names, [*reading.notes, *notes, *still_unrolled(b)])
         if equal_on(inputs, graph, smaller):
             values = {k: moved.get(v.name, v) if isinstance(v, Sym) else v for k, v in scope.values.items()}
             return Interpreted(smaller, _origins(values, b, smaller), reading.misplaced)
-    graph = replace(graph, notes=(*graph.notes, *still_unrolled(builder)))
-    return Interpreted(graph, _origins(scope.values, builder, graph), reading.misplaced)
+    graph = replace(graph, notes=(*graph.notes, *still_unrolled(scope.builder)))
+    return Interpreted(graph, _origins(scope.values, scope.builder, graph), reading.misplaced)
+
+
+def _opsets(model: onnx.ModelProto) -> dict[str, int]:
+    """The version of each domain that the model imports."""
+    opsets = {("" if o.domain == "ai.onnx" else o.domain): o.version for o in model.opset_import}
+    if 0 < opsets.get("", 0) < OLDEST_OPSET:
+        raise UnsupportedModel(
+            [f"opset {opsets['']} predates {OLDEST_OPSET}; raise it with onnx.version_converter"]
+        )
+    return opsets
+
+
+def _feed_inputs(scope: Scope, source: Source, binding: Binding) -> None:
+    """The model's inputs into `scope`: constants where they are fixed, else inputs of the graph."""
+    for spec in source.specs:
+        if spec.name in source.fixed:
+            scope.values[spec.name] = constant(source.fixed[spec.name], spec.dtype)
+            scope.reading.note(f"input '{spec.name}' is fixed to a constant")
+        else:
+            shape = binding.shapes[spec.name]
+            scope.values[spec.name] = scope.builder.input(spec.name, shape, spec.dtype)
+    missing = set(source.fixed) - {s.name for s in source.specs}
+    if missing:
+        known = ", ".join(map(str, source.specs))
+        raise BadInput(f"the model has no input {sorted(missing)}; it has {known}")
+
+
+def _finished(
+    b: Builder, name: str, outputs: Sequence[Val], names: Sequence[str], notes: Sequence[str]
+) -> Graph:
+    """The builder's graph with these outputs, checked, without what they do not need."""
+    return validate(prune(b.finish(name, outputs, names, notes)))
 
 
 def equal_on(inputs: Mapping[str, np.ndarray], first: Graph, second: Graph) -> bool:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 
-from parsers.errors import RecertError, SelfCheckFailed
+from parsers.errors import SelfCheckFailed, UnsupportedModel
 from parsers.evaluate import evaluate_numpy, trace_numpy
 from parsers.ir import Graph, Scan
 from parsers.onnx.building.values import Shape
@@ -18,11 +17,8 @@ from parsers.onnx.file.dimensions import Binding, InputSpec, declared
 from parsers.onnx.file.equivalent import equivalent
 from parsers.onnx.file.runtime import Refused, Runtime
 from parsers.onnx.file.samples import random_inputs
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from parsers.onnx.read import Interpreted
+from parsers.onnx.file.source import Source
+from parsers.onnx.interpreted import Interpreted
 
 # Largest difference that float32 rounding explains, relative to max(1, largest entry).
 TOLERANCES = {"float64": 1e-8, "float32": 2e-5, "float16": 2e-2, "bfloat16": 1e-1}
@@ -32,19 +28,16 @@ SCALES = (1.0, 6.0)  # of the random inputs: where gates vary, and where clips a
 
 @dataclass(frozen=True)
 class Check:
-    """What is compared: the file, its inputs, and what it was read as."""
+    """What is compared, and the largest difference that rounding explains."""
 
-    path: Path
-    model: onnx.ModelProto
-    specs: Sequence[InputSpec]
-    fixed: Mapping[str, np.ndarray]
+    source: Source
     tolerance: float
 
     def run(self, runtime: Runtime, read: Interpreted, shapes: Mapping[str, Shape], seed: int) -> None:
         """Raise `SelfCheckFailed` if outputs differ on a random input; `Refused` if onnxruntime fails."""
         rng = np.random.default_rng(seed)
         for scale in SCALES:
-            inputs = random_inputs(self.specs, shapes, self.fixed, read.graph, rng, scale)
+            inputs = random_inputs(self.source, shapes, read.graph, rng, scale)
             expected = runtime.run(inputs)
             got = evaluate_numpy(read.graph, {v.name: inputs[v.name] for v in read.graph.inputs})
             for name, array in expected.items():
@@ -53,12 +46,12 @@ class Check:
                     noise = _sensitivity(read.graph, inputs, got, name)
                     if noise > MOST_NOISE:
                         raise SelfCheckFailed(
-                            f"{self.path}: cannot be checked: rounding its weights to float32 moves output"
-                            f" '{name}' by {noise:.2g}, so its float32 results have no meaning"
+                            f"{self.source.path}: cannot be checked: rounding its weights to float32 moves"
+                            f" output '{name}' by {noise:.2g}, so its float32 results have no meaning"
                         )
                     if not gap <= 20 * noise:
                         raise SelfCheckFailed(
-                            f"{self.path}: read wrongly, do not trust it:"
+                            f"{self.source.path}: read wrongly, do not trust it:"
                             f" {self._first(read, inputs, name, gap)}; please report this file"
                         )
 
@@ -66,7 +59,7 @@ class Check:
         """The first value of the main graph that differs, in the file's order."""
         last = f"output '{output}' differs from onnxruntime's by {gap:.3g}"
         exposed = onnx.ModelProto()
-        exposed.CopyFrom(self.model)
+        exposed.CopyFrom(self.source.model)
         present = {o.name for o in exposed.graph.output}
         made = [name for node in exposed.graph.node for name in node.output if name in read.origins]
         exposed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in made if name not in present)
@@ -128,43 +121,40 @@ class Verdict:
 
 
 def self_check(
-    path: Path,
-    model: onnx.ModelProto,
-    specs: Sequence[InputSpec],
+    source: Source,
     binding: Binding,
-    fixed: Mapping[str, np.ndarray],
     read: Interpreted,
     again: Callable[[Binding], Interpreted],
-    source: Path | onnx.ModelProto,
+    run: Path | onnx.ModelProto,
 ) -> Verdict:
     """Check at the bound shapes and, where dimensions are free, at one more size of each.
 
-    `source` is what onnxruntime runs: the file, or its model with more outputs.
-    Where onnxruntime does not run the file, an equivalent rewriting that it runs is the judge.
+    `again` reads `source` at other shapes. `run` is what onnxruntime runs: the file, or its model with more
+    outputs. Where onnxruntime does not run it, an equivalent rewriting that it runs is the judge.
     """
     kinds = {v.dtype for v in read.graph.values.values() if v.dtype in TOLERANCES}
     tolerance = max((TOLERANCES[k] for k in kinds), default=TOLERANCES["float32"])
+    check = Check(source, tolerance)
     judge = "onnxruntime"
     try:
-        runtime = Runtime(source)
-        Check(path, model, specs, fixed, tolerance).run(runtime, read, binding.shapes, seed=0)
+        runtime = Runtime(run)
+        check.run(runtime, read, binding.shapes, seed=0)
     except Refused as reason:
         refused = f"onnxruntime does not run this file ({reason})"
-        rewritten = equivalent(model)
+        rewritten = equivalent(source.model)
         if rewritten is None:
             return Verdict(False, (f"{refused}, so the reading is not checked against it",))
         model, change = rewritten
-        specs, fixed = declared(model), {k: np.asarray(v) for k, v in fixed.items()}
-        tolerance = max(tolerance, TOLERANCES["float32"])
+        other = replace(source, model=model, specs=declared(model))
+        check = Check(other, max(tolerance, TOLERANCES["float32"]))
         judge = f"onnxruntime on an equivalent file ({change}), since {refused}"
         try:
             runtime = Runtime(model)
-            Check(path, model, specs, fixed, tolerance).run(runtime, read, binding.shapes, seed=0)
+            check.run(runtime, read, binding.shapes, seed=0)
         except Refused as second:
             return Verdict(
                 False, (f"{refused}, nor an equivalent one ({second}); the reading is not checked",)
             )
-    check = Check(path, model, specs, fixed, tolerance)
     return Verdict(True, (f"checked against {judge}{_second_sizes(check, runtime, binding, again)}",))
 
 
@@ -172,9 +162,10 @@ def _second_sizes(
     check: Check, runtime: Runtime, binding: Binding, again: Callable[[Binding], Interpreted]
 ) -> str:
     """Check with all free dimensions one larger; where that does not run, with each of them alone."""
-    if any(s.free and s.name in check.fixed for s in check.specs):
+    specs = check.source.specs
+    if any(s.free and s.name in check.source.fixed for s in specs):
         return ""
-    free = list(dict.fromkeys(_key(s, k) for s in check.specs for k in s.free))
+    free = list(dict.fromkeys(_key(s, k) for s in specs for k in s.free))
     attempts = [free] if len(free) < 2 else [free, *([key] for key in free)]
     done: list[str] = []
     for grown in attempts:
@@ -182,14 +173,12 @@ def _second_sizes(
             s.name: tuple(
                 n + (k in s.free and _key(s, k) in grown) for k, n in enumerate(binding.shapes[s.name])
             )
-            for s in check.specs
+            for s in specs
         }
         try:
             second = again(Binding(shapes, dict(binding.assumed_batch)))
             check.run(runtime, second, shapes, seed=1)
-        except SelfCheckFailed:
-            raise
-        except (RecertError, Refused):
+        except (UnsupportedModel, Refused):
             continue  # the file itself is made for one size
         done += grown
         if grown == free:

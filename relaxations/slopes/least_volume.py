@@ -29,7 +29,7 @@ STAGES = (0.5, 0.2)
 contact, share by share."""
 COARSE_STEPS, FINE_STEPS = 8, 12
 """Exchanges at most before and in every stage.  More gain nothing: worst cases over random boxes in
-docs/relaxations.md."""
+docs/lab/gates.md."""
 FAR = 8.0
 """How far below the gate, in its ranges over the grid, the first basis of a polygon lies."""
 RIM = 3
@@ -48,7 +48,7 @@ towards the low corner, an upper plane's towards the high one.  It also decides 
 volume, of which a product has a whole segment: x·y is bounded from above by y̅x + x̲y and by y̲x + x̅y, equal
 at the centre.  The values of a recurrent cell (second and third operands) run with the objective more than
 their gates (first operand) do, hence they lean further; the more so over polygons, where no planes are equal
-and nothing but the lean prefers one way.  Measured in docs/relaxations.md.
+and nothing but the lean prefers one way.  Measured in docs/lab/gates.md.
 """
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import verifier.bounds.intermediate
-from benchmarks.compositions import COMPOSITIONS, Measured, measure, random_boxes, write
+from benchmarks.relaxations.compositions import COMPOSITIONS, Measured, measure, random_boxes, write
 from parsers import read_onnx
 from relaxations import Planes
 from verifier.bounds.region_bounds import Bounds

@@ -34,10 +34,9 @@ def each(specs: Sequence[InputSpec], given: Inputs, count: int | None) -> list[d
     if count is None:
         return [{spec.name: placed(spec, array(values[spec.name])) for spec in specs}]
     for name, value in values.items():
-        if np.ndim(value) == 0 if not isinstance(value, list | tuple) else False:
-            raise BadInput(f"'{name}' is a single number, not an array of {count} samples")
-        if len(value) != count:
-            raise BadInput(f"'{name}' holds {len(value)} samples, but {count} labels are given")
+        held = _length(value)
+        if held != count:
+            raise BadInput(f"'{name}' holds {held} samples, but {count} labels are given")
     return [{spec.name: placed(spec, array(values[spec.name][k])) for spec in specs} for k in range(count)]
 
 
@@ -48,8 +47,15 @@ def count_of(specs: Sequence[InputSpec], given: Inputs) -> int | None:
     try:
         placed(specs[0], array(first))
     except (BadInput, ValueError):  # numpy makes no array of a list of different lengths
-        return len(first)
+        return _length(first)
     return None
+
+
+def _length(value: ArrayLike) -> int:
+    if isinstance(value, list | tuple):
+        return len(cast("Sequence[ArrayLike]", value))
+    shape = np.shape(value)
+    return int(shape[0]) if shape else 1
 
 
 def shapes_of(given: Inputs) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import warnings
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -42,10 +44,10 @@ class Network:
         fixed: Mapping[str, Array],
         output: str | None,
     ) -> None:
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
         if isinstance(model, bytes):  # onnxruntime and the reader want a file: it lives as long as this does
-            self._folder = tempfile.TemporaryDirectory(prefix="recert-")
-            model, data = Path(self._folder.name, "model.onnx"), model
+            folder = tempfile.mkdtemp(prefix="recert-")
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            data, model = model, Path(folder, "model.onnx")
             model.write_bytes(data)
         self.path = model
         self.replay = Replay(model, fixed)

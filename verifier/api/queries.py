@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from parsers.assignment import assignment
 from parsers.errors import BadQuery, Parameter
@@ -94,7 +93,7 @@ def _by_name(spec: Specification, networks: Model | Mapping[str, Model]) -> dict
         if len(wanted) == 1:
             return {wanted[0]: networks}
         raise BadQuery(f"the query declares {', '.join(wanted)}: give a dict with a model for each")
-    given = dict(cast("Mapping[str, Model]", networks))
+    given = dict(networks)
     if set(given) != set(wanted):
         raise BadQuery(
             Parameter("networks"),

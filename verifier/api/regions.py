@@ -134,8 +134,8 @@ def ball(
 
     `x` is a sample: the array of the network's single input, or a dict with one for each input; in the
     network's own shape, with or without its batch axis of size 1, in the data's own units. Or it is several
-    samples, along one more axis in front, or a list of arrays, which may differ in length. Numbers are rounded
-    to the input's type: the question is about what the network would be fed.
+    samples, along one more axis in front, or a list of arrays, which may differ in length. Numbers are
+    rounded to the input's type: the question is about what the network would be fed.
 
     `eps` is the radius, in the units of x, or one for each sample. Where several inputs hold real numbers,
     `{"x": 0.1}` says which one moves; the others stay as they are. `p` ≥ 1. Only the time steps `steps` and,

@@ -13,21 +13,21 @@ import torch
 from torch import Tensor
 
 from relaxations import Diagonals, Planes, offsets, planes
+from verifier.network.keys import OperandKey, SiteKey
 from verifier.network.program import GateStep
-from verifier.propagation.sites import Key
 
 SHRUNK = 0.9  # of the old width: below it slopes are chosen anew, not only offsets
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Inherited:
-    """`boxes` of operands ([B, n], [B, n]), by (identity of the form, iteration), `planes` of sites, and
+    """`boxes` of operands ([B, n], [B, n]), `planes` of sites, and
     `diagonals` of those whose corners are cut off. Without planes, everything is made anew inside the
     boxes."""
 
-    boxes: Mapping[Key, tuple[Tensor, Tensor]]
-    planes: Mapping[Key, Planes] | None = None
-    diagonals: Mapping[Key, Diagonals] = field(default_factory=dict)
+    boxes: Mapping[OperandKey, tuple[Tensor, Tensor]]
+    planes: Mapping[SiteKey, Planes] | None = None
+    diagonals: Mapping[SiteKey, Diagonals] = field(default_factory=dict)
 
     def select(self, instances: Tensor) -> Inherited:
         """The boxes of these instances."""
@@ -39,8 +39,8 @@ def inherited_planes(
 ) -> Planes:
     """Planes over boxes [k, B, n] that lie in the inherited ones."""
     assert inherited.planes is not None
-    held = inherited.planes[id(step), iteration]
-    old = [inherited.boxes[id(form), iteration] for form in step.operands]
+    held = inherited.planes[step.at(iteration)]
+    old = [inherited.boxes[form.at(iteration)] for form in step.operands]
     ratio = torch.stack(
         [
             (u - l) / (high - low).clamp_min(1e-300)
@@ -51,7 +51,7 @@ def inherited_planes(
     changed, shrunk = least < 1.0, least < SHRUNK
     if not bool(changed.any()):
         return held
-    diagonals = inherited.diagonals.get((id(step), iteration))
+    diagonals = inherited.diagonals.get(step.at(iteration))
     low_slope, high_slope = held.lower_slope.clone(), held.upper_slope.clone()
     low, high = held.lower_offset.clone(), held.upper_offset.clone()
     for where, fresh in ((shrunk, True), (changed & ~shrunk, False)):

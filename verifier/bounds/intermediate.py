@@ -1,6 +1,6 @@
 """The walk over sites: intervals, backward sweeps and planes, in the order of the network.
 
-A *site* is one gate at one iteration of its scan. Walking the stages of a block in order, every operand
+A *site* is one gate at one time of its scan. Walking the stages of a block in order, every operand
 first gets the interval that its affine form has, then the intersection with a backward sweep started at
 it through all planes made so far; with `corners`, diagonals of the gate's box are bounded the same way;
 then the gate gets its planes, and its output an interval.
@@ -20,12 +20,13 @@ from verifier.bounds.multi_neuron import Joint
 from verifier.bounds.octagon import corner_rows
 from verifier.bounds.rows import RowBounds
 from verifier.network.affine import AffineForm
+from verifier.network.keys import OperandKey, SiteKey
 from verifier.network.program import Block, GateStep, ScanStep, Stage
 from verifier.network.rounding import RoundingModel, never_negative
 from verifier.problem.region import Region
 from verifier.propagation.forward import LinearBounds, LinearPass
 from verifier.propagation.interval import Interval, interval_of
-from verifier.propagation.sites import Key, RelaxedGate, Site
+from verifier.propagation.sites import RelaxedGate, Site
 from verifier.propagation.splits import Splits
 from verifier.propagation.zonotope import ScanZonotopes, Zonotope, ZonotopePass
 
@@ -64,9 +65,9 @@ class IntermediateBounds:
         self._corners = corners
         self._progress = progress
         self._batch = len(region)
-        self.sites: dict[Key, Site] = {}
-        self.relaxed: dict[Key, RelaxedGate] = {}
-        self.operands: dict[Key, tuple[Interval, Tensor]] = {}
+        self.sites: dict[SiteKey, Site] = {}
+        self.relaxed: dict[SiteKey, RelaxedGate] = {}
+        self.operands: dict[OperandKey, tuple[Interval, Tensor]] = {}
         self.lost = torch.zeros(self._batch, dtype=torch.bool, device=region.lower.device)
         self.empty = torch.zeros_like(self.lost)
         self.rows = RowBounds(
@@ -104,27 +105,28 @@ class IntermediateBounds:
         block: Block,
         variables: dict[str, Interval],
         scan: ScanStep | None,
-        iteration: int,
+        time: int,
         linear: LinearPass | None = None,
         zonotopes: ZonotopePass | None = None,
     ) -> list[Interval]:
         """Bound all steps of `block`, adding to its `variables`; returns the intervals of its outputs."""
-        known: dict[int, tuple[Interval, Tensor]] = {}
         for stage in block.stages:
-            known |= self._operands(block, stage, variables, scan, iteration, linear)
-            boxes = {id(step): self._box(step, known) for step in stage.steps if isinstance(step, GateStep)}
-            cuts = self._diagonals(stage, boxes, known, scan, iteration, block.width)
+            self.operands |= self._operands(block, stage, variables, scan, time, linear)
+            gates = [step for step in stage.steps if isinstance(step, GateStep)]
+            boxes = {step.number: self._box(step, time) for step in gates}
+            cuts = self._diagonals(gates, boxes, scan, time, block.width)
             for step in stage.steps:
                 if isinstance(step, GateStep):
-                    box, cut = boxes[id(step)], cuts.get(id(step))
-                    variables[step.output] = self._gate(step, box, cut, known, iteration, block.width)
-                    self._join(step, iteration, zonotopes)
+                    box, cut = boxes[step.number], cuts.get(step.number)
+                    variables[step.output] = self._gate(step, box, cut, time, block.width)
+                    self._join(step, time, zonotopes)
                 else:
                     variables |= self._scan(step, block, variables, zonotopes)
         # a state whose form was an operand is as tight as that operand
+        held = [self.operands.get(form.at(time)) for form in block.outputs]
         return [
-            known[id(form)][0] if id(form) in known else self._interval(block, form, variables)[0]
-            for form in block.outputs
+            self._interval(block, form, variables)[0] if operand is None else operand[0]
+            for form, operand in zip(block.outputs, held, strict=True)
         ]
 
     def _operands(
@@ -133,22 +135,23 @@ class IntermediateBounds:
         stage: Stage,
         variables: dict[str, Interval],
         scan: ScanStep | None,
-        iteration: int,
+        time: int,
         linear: LinearPass | None,
-    ) -> dict[int, tuple[Interval, Tensor]]:
-        known = {id(form): self._interval(block, form, variables) for form in stage.forms}
+    ) -> dict[OperandKey, tuple[Interval, Tensor]]:
+        """The operands of `stage`: the interval of each form, cut by everything that is known of it."""
+        known = {form.at(time): self._interval(block, form, variables) for form in stage.forms}
         if self._inherited is not None:
-            for form in stage.forms:
-                known[id(form)] = self._narrowed(known[id(form)], *self._inherited.boxes[id(form), iteration])
-        self._split(known, iteration)
-        open_forms = [f for f in stage.forms if not (known[id(f)][0].tight or known[id(f)][0].is_point())]
-        if self._backward and self._anew and open_forms:
-            errors = [known[id(f)][0].error for f in open_forms]
-            lower, upper = self.rows.of_forms(open_forms, errors, scan, iteration, linear)
-            for form, low, high in zip(open_forms, lower, upper, strict=True):
-                known[id(form)] = self._narrowed(known[id(form)], low, high, tight=True)
+            for key in known:
+                known[key] = self._narrowed(known[key], *self._inherited.boxes[key])
+        self._split(known)
+        keys = [key for key, (interval, _) in known.items() if not (interval.tight or interval.is_point())]
+        if self._backward and self._anew and keys:
+            forms = [form for form in stage.forms if form.at(time) in keys]
+            errors = [known[key][0].error for key in keys]
+            lower, upper = self.rows.of_forms(forms, errors, scan, time, linear)
+            for key, low, high in zip(keys, lower, upper, strict=True):
+                known[key] = self._narrowed(known[key], low, high, tight=True)
             self._progress()
-        self.operands |= {(form, iteration): held for form, held in known.items()}
         return known
 
     def _narrowed(
@@ -164,16 +167,16 @@ class IntermediateBounds:
             self.empty = self.empty | empty
         return interval, held[1]
 
-    def _split(self, known: dict[int, tuple[Interval, Tensor]], iteration: int) -> None:
+    def _split(self, known: dict[OperandKey, tuple[Interval, Tensor]]) -> None:
         """Cut the operands that have splits to their parts; what cannot be met makes an instance empty."""
-        for form in known:
-            part = self._splits.get((form, iteration))
+        for key in known:
+            part = self._splits.get(key)
             if part is not None:
-                known[form] = self._narrowed(known[form], part.lower, part.upper)
+                known[key] = self._narrowed(known[key], part.lower, part.upper)
 
-    def _box(self, step: GateStep, known: Mapping[int, tuple[Interval, Tensor]]) -> tuple[Tensor, Tensor]:
+    def _box(self, step: GateStep, time: int) -> tuple[Tensor, Tensor]:
         """The box [k, B, n] of the operands of a gate."""
-        operands = [known[id(form)][0] for form in step.operands]
+        operands = [self.operands[form.at(time)][0] for form in step.operands]
         lower, upper = _on_grid(
             torch.stack([interval.lower for interval in operands]),
             torch.stack([interval.upper for interval in operands]),
@@ -182,26 +185,25 @@ class IntermediateBounds:
 
     def _diagonals(
         self,
-        stage: Stage,
+        gates: list[GateStep],
         boxes: Mapping[int, tuple[Tensor, Tensor]],
-        known: Mapping[int, tuple[Interval, Tensor]],
         scan: ScanStep | None,
-        iteration: int,
+        time: int,
         width: int,
     ) -> dict[int, Diagonals]:
-        """Bounds that cut the corners of the boxes of gates of `stage`, by identity of the gate."""
-        gates = [step for step in stage.steps if isinstance(step, GateStep) and step.gate.corners]
+        """Bounds that cut the corners of the boxes of `gates`, by number of the gate."""
+        gates = [step for step in gates if step.gate.corners]
         if self._inherited is not None and not self._anew:
             held = self._inherited.diagonals
-            return {id(step): held[id(step), iteration] for step in gates if (id(step), iteration) in held}
+            return {step.number: held[step.at(time)] for step in gates if step.at(time) in held}
         if not self._corners or not self._backward:
             return {}
         found = {}
         relative = self._arithmetic.affine(0, width + self.rows.chain)
         for step in gates:
-            operands = [known[id(form)] for form in step.operands]
-            cut = corner_rows(step, *boxes[id(step)], operands, relative)
-            found[id(step)] = cut.diagonals(self.rows.minimum(cut.rows, cut.constant, scan, iteration))
+            operands = [self.operands[form.at(time)] for form in step.operands]
+            cut = corner_rows(step, *boxes[step.number], operands, relative)
+            found[step.number] = cut.diagonals(self.rows.minimum(cut.rows, cut.constant, scan, time))
             self._progress()
         return found
 
@@ -210,12 +212,11 @@ class IntermediateBounds:
         step: GateStep,
         box: tuple[Tensor, Tensor],
         cut: Diagonals | None,
-        known: Mapping[int, tuple[Interval, Tensor]],
-        iteration: int,
+        time: int,
         width: int,
     ) -> Interval:
         lower, upper = box
-        operands = [known[id(form)] for form in step.operands]
+        operands = [self.operands[form.at(time)] for form in step.operands]
         low, high = image(step.gate, lower, upper, step.parameters)
         # else overflowed, or outside of the gate's domain
         bounded = torch.isfinite(low) & torch.isfinite(high)
@@ -228,42 +229,42 @@ class IntermediateBounds:
         if self._backward:
             site = Site(
                 step,
-                iteration,
+                time,
                 lower,
                 upper,
-                self._planes(step, iteration, lower, upper, cut),
+                self._planes(step, time, lower, upper, cut),
                 tuple(magnitude for _, magnitude in operands),
                 tuple(i.error for i, _ in operands),
                 gate_error,
                 self._arithmetic.affine(0, width + self.rows.chain),
                 cut,
             )
-            self.sites[id(step), iteration] = site
-            self.relaxed[id(step), iteration] = site.relaxed()
+            self.sites[step.at(time)] = site
+            self.relaxed[step.at(time)] = site.relaxed()
         low, high = low - gate_error, high + gate_error
         if never_negative(step):
             low = low.clamp_min(0.0)
         return Interval(low, high, torch.zeros_like(low))
 
-    def _join(self, step: GateStep, iteration: int, zonotopes: ZonotopePass | None) -> None:
+    def _join(self, step: GateStep, time: int, zonotopes: ZonotopePass | None) -> None:
         """Add the gate to those of which rows win something back together."""
         joint = self.rows.joint
         if joint is None or zonotopes is None:
             return
-        site = self.sites[id(step), iteration]
+        site = self.sites[step.at(time)]
         taken = joint.takes(step.size)
         if taken:
             found = slack(step.gate, site.planes, site.lower, site.upper, step.parameters, site.diagonals)
-            joint.add((id(step), iteration), found, zonotopes.operands(step))
+            joint.add(site.key, found, zonotopes.operands(step))
         zonotopes.gate(site, fresh=taken)
         self._progress()
 
     def _planes(
-        self, step: GateStep, iteration: int, lower: Tensor, upper: Tensor, cut: Diagonals | None
+        self, step: GateStep, time: int, lower: Tensor, upper: Tensor, cut: Diagonals | None
     ) -> Planes:
         if self._inherited is None or self._anew:
             return planes(step.gate, lower, upper, step.parameters, diagonals=cut)
-        return inherited_planes(step, iteration, lower, upper, self._inherited)
+        return inherited_planes(step, time, lower, upper, self._inherited)
 
     def _without_lost(self, lower: Tensor, upper: Tensor, good: Tensor) -> tuple[Tensor, Tensor]:
         """Boxes [k, B, n] where instances that are not `good` all over become the point 1, which lies in the
@@ -287,20 +288,20 @@ class IntermediateBounds:
         lines: list[LinearBounds] = []
         frames_out: list[dict[int, Interval]] = [{} for _ in scan.stacked]
         followed = None if zonotopes is None else ScanZonotopes(scan, zonotopes)
-        for iteration in range(scan.length):
-            frame = scan.frame(iteration)
+        for time in range(scan.length):
+            frame = scan.position(time)
             if self._lookback is not None:
-                self.rows.end_in(scan, iteration, states, lines)
+                self.rows.end_in(scan, time, states, lines)
             inputs = dict(zip(body.inputs, states, strict=False))
             for name, sequence in zip(body.inputs[body.states :], sequences, strict=True):
                 size = body.variables[name]
                 inputs[name] = sequence.slice(frame * size, (frame + 1) * size)
             linear = None
-            if self._lookback is not None and iteration < scan.length - self._lookback:
+            if self._lookback is not None and time < scan.length - self._lookback:
                 given = dict(zip(body.inputs, lines, strict=False))
-                linear = self.rows.linear(body, iteration, inputs, self.sites, given)
+                linear = self.rows.linear(body, time, inputs, self.sites, given)
             inner = None if followed is None else followed.enter(frame)
-            outputs = self._block(body, inputs, scan, iteration, linear, inner)
+            outputs = self._block(body, inputs, scan, time, linear, inner)
             if followed is not None:
                 followed.leave(frame)
             states = outputs[: body.states]

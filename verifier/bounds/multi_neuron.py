@@ -34,10 +34,10 @@ from torch.nn.functional import pad
 from relaxations.rounding import relative_margin
 from relaxations.slack import Slack
 from verifier.bounds.concave import LANES, Half, Terms, least
+from verifier.network.keys import SiteKey
 from verifier.network.program import Block, GateStep
 from verifier.network.rounding import RoundingModel
 from verifier.problem.region import Region
-from verifier.propagation.sites import Key
 from verifier.propagation.zonotope import Zonotope, Zonotopes
 
 GATES = 4096  # units of gates that count at most
@@ -87,7 +87,7 @@ class Joint:
         self._batch = len(region)
         self._halves = self._halfspaces(region)
         self._sites: list[_Gates] = []
-        self._places: dict[Key, int] = {}
+        self._places: dict[SiteKey, int] = {}
         self._count = 0
         self._all: _Gates | None = None
 
@@ -107,7 +107,7 @@ class Joint:
         """Whether there is room for a site of that many units."""
         return self._count + units <= GATES
 
-    def add(self, key: Key, slack: Slack, operands: Sequence[Zonotope]) -> None:
+    def add(self, key: SiteKey, slack: Slack, operands: Sequence[Zonotope]) -> None:
         """The gates of a site: their slack, and zonotopes of their operands."""
         places = [
             self.zonotopes.sum([operand], scale[None], shift)
@@ -132,7 +132,7 @@ class Joint:
         self._count += value.shape[-1]
 
     def minimum(
-        self, rows: Tensor, constant: Tensor, start: int, coefficients: Mapping[Key, Tensor]
+        self, rows: Tensor, constant: Tensor, start: int, coefficients: Mapping[SiteKey, Tensor]
     ) -> Tensor:
         """Lower bounds [B, R] of swept `rows` A [B or 1, R, k] over the k inputs from `start` on, plus
         `constant` [B or 1, R], with these `coefficients` [B or 1, R, n] of gates; −∞ where nothing is won."""
@@ -145,7 +145,7 @@ class Joint:
         above = above - 2 * relative_margin(rows.shape[-1], rows.dtype) * (size + constant.abs())
         return above + self._least(coefficients, pad(rows * radius.unsqueeze(1), (1 + start, 0)))
 
-    def raised(self, coefficients: Mapping[Key, Tensor], rows: int) -> Tensor:
+    def raised(self, coefficients: Mapping[SiteKey, Tensor], rows: int) -> Tensor:
         """By how much the constants of R swept `rows` with these `coefficients` [B or 1, R, n] can be raised
         [B, R], whatever the inputs are."""
         none = self.zonotopes.middle.new_zeros(self._batch, rows)
@@ -153,10 +153,10 @@ class Joint:
             return none
         return torch.maximum(self._least(coefficients, none.unsqueeze(-1)), none)
 
-    def _used(self, coefficients: Mapping[Key, Tensor]) -> list[Key]:
+    def _used(self, coefficients: Mapping[SiteKey, Tensor]) -> list[SiteKey]:
         return [key for key in coefficients if key in self._places]
 
-    def _least(self, coefficients: Mapping[Key, Tensor], linear: Tensor) -> Tensor:
+    def _least(self, coefficients: Mapping[SiteKey, Tensor], linear: Tensor) -> Tensor:
         """The least value [B, R] of `linear` [B, R, k] over the first entries of (1, z) and of what gates
         lose."""
         gates = self._gathered()

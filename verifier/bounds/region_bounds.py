@@ -11,12 +11,13 @@ from relaxations import Planes
 from verifier.bounds.inheritance import Inherited
 from verifier.bounds.intermediate import IntermediateBounds
 from verifier.bounds.rows import never_nan
+from verifier.network.keys import OperandKey, SiteKey
 from verifier.network.program import Block
 from verifier.network.rounding import RoundingModel
 from verifier.problem.question import Objective
 from verifier.problem.region import Region
 from verifier.propagation.interval import Interval, interval_of
-from verifier.propagation.sites import Key, RelaxedGate
+from verifier.propagation.sites import RelaxedGate
 from verifier.propagation.splits import Splits, SplitTerm
 
 
@@ -108,9 +109,9 @@ class Bounds:
     def swept_minimum(
         self,
         objective: Objective,
-        relaxed: Mapping[Key, RelaxedGate] | None = None,
-        multipliers: Mapping[Key, SplitTerm] | None = None,
-        record: dict[Key, Tensor] | None = None,
+        relaxed: Mapping[SiteKey, RelaxedGate] | None = None,
+        multipliers: Mapping[OperandKey, SplitTerm] | None = None,
+        record: dict[SiteKey, Tensor] | None = None,
     ) -> Tensor:
         """The backward sweep of `minimum` alone, every gate for itself; differentiable in the planes of
         `relaxed`, which replace the sites' own, and in `multipliers` of the splits. `record` receives the
@@ -121,15 +122,15 @@ class Bounds:
     def swept_rows(
         self,
         objective: Objective,
-        relaxed: Mapping[Key, RelaxedGate] | None = None,
-        multipliers: Mapping[Key, SplitTerm] | None = None,
+        relaxed: Mapping[SiteKey, RelaxedGate] | None = None,
+        multipliers: Mapping[OperandKey, SplitTerm] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Linear functions of the inputs below the objective's rows: coefficients [B, R, N] and constants
         [B, R], those through the sites' own planes raised by what gates cannot lose together; arguments as
         for `swept_minimum`."""
         if self._joint is None or relaxed is not None:
             return self._swept(objective, relaxed, multipliers)
-        record: dict[Key, Tensor] = {}
+        record: dict[SiteKey, Tensor] = {}
         A, constant = self._swept(objective, None, multipliers, record)
         return A, constant + self._joint.raised(record, constant.shape[-1])
 
@@ -137,7 +138,7 @@ class Bounds:
         """`swept_minimum` through the sites' own planes, with what gates cannot lose together."""
         if self._joint is None:
             return self.swept_minimum(objective)
-        record: dict[Key, Tensor] = {}
+        record: dict[SiteKey, Tensor] = {}
         A, constant = self._swept(objective, record=record)
         found = torch.maximum(constant + self.region.minimum(A), self._joint.minimum(A, constant, 0, record))
         return found - self.uncertainty(objective)
@@ -145,9 +146,9 @@ class Bounds:
     def _swept(
         self,
         objective: Objective,
-        relaxed: Mapping[Key, RelaxedGate] | None = None,
-        multipliers: Mapping[Key, SplitTerm] | None = None,
-        record: dict[Key, Tensor] | None = None,
+        relaxed: Mapping[SiteKey, RelaxedGate] | None = None,
+        multipliers: Mapping[OperandKey, SplitTerm] | None = None,
+        record: dict[SiteKey, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         A, constant = self._rows.of_outputs(objective.outputs, self._outputs, relaxed, multipliers, record)
         if objective.inputs is not None:
@@ -164,6 +165,6 @@ class Bounds:
             reach = reach + (objective.inputs.abs() * farthest.unsqueeze(1)).sum(-1)
         return 1.001 * objective.uncertainty * reach
 
-    def relaxed_with(self, chosen: Mapping[Key, Planes]) -> dict[Key, RelaxedGate]:
+    def relaxed_with(self, chosen: Mapping[SiteKey, Planes]) -> dict[SiteKey, RelaxedGate]:
         """Every site relaxed, with the `chosen` planes where there are some."""
         return self._relaxed | {key: self.sites[key].relaxed(planes) for key, planes in chosen.items()}

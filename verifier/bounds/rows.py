@@ -12,6 +12,7 @@ from torch.nn.functional import pad
 
 from verifier.bounds.multi_neuron import Joint
 from verifier.network.affine import AffineForm
+from verifier.network.keys import OperandKey, SiteKey
 from verifier.network.program import Block, ScanStep
 from verifier.network.rounding import RoundingModel
 from verifier.problem.region import Region
@@ -20,7 +21,7 @@ from verifier.propagation.forward import LinearBounds, LinearPass, LinearRules
 from verifier.propagation.interval import Interval, interval_of
 from verifier.propagation.linear_functions import LinearFunctions, joined
 from verifier.propagation.lookback import StateBox, state_box
-from verifier.propagation.sites import Key, RelaxedGate, Site
+from verifier.propagation.sites import RelaxedGate, Site
 from verifier.propagation.splits import SplitTerm
 
 ROW_ENTRIES = 1 << 24  # coefficients that one sweep may hold per value; more rows are swept in chunks
@@ -41,7 +42,7 @@ class RowBounds:
         region: Region,
         arithmetic: RoundingModel,
         lookback: int | None,
-        relaxed: Mapping[Key, RelaxedGate],
+        relaxed: Mapping[SiteKey, RelaxedGate],
         joint: Joint | None = None,
         joint_boxes: bool = True,
     ) -> None:
@@ -55,7 +56,7 @@ class RowBounds:
         self._joint_boxes = joint is not None and joint_boxes
         self.rules = LinearRules(region, arithmetic)
         self.chain = chain(program, arithmetic.dtype)
-        self.states: dict[Key, list[StateBox]] = {}
+        self.states: dict[SiteKey, list[StateBox]] = {}
         self._sweep = self._sweep_with(relaxed)
         self._starts: dict[tuple[int, ...], tuple[dict[str, Tensor], Tensor]] = {}
 
@@ -69,16 +70,16 @@ class RowBounds:
         boxes = [state_box(state, relative) for state in states]
         for k, (line, state) in enumerate(zip(lines, states, strict=False)):
             boxes[k] = replace(boxes[k], lines=self.rules.state(line, state, relative))
-        self.states[id(scan), iteration] = boxes
+        self.states[scan.at(iteration)] = boxes
         if self._lookback is not None and not scan.stacked:
-            self.states.pop((id(scan), iteration - self._lookback), None)
+            self.states.pop(scan.at(iteration - self._lookback), None)
 
     def linear(
         self,
         block: Block,
         iteration: int,
         intervals: Mapping[str, Interval],
-        sites: Mapping[Key, Site],
+        sites: Mapping[SiteKey, Site],
         known: Mapping[str, LinearBounds],
     ) -> LinearPass:
         """Linear bounds of the values of `block` at `iteration`."""
@@ -122,7 +123,7 @@ class RowBounds:
             for form, error in zip(forms, errors, strict=True):
                 rows = torch.arange(start, start + form.size, device=found.device)
                 rows = torch.cat([rows, rows + sum(sizes)])
-                linear.swept[id(form)] = partial(self._linear, swept, better, rows, error)
+                linear.swept[form.number] = partial(self._linear, swept, better, rows, error)
                 start += form.size
         lower, negated = found.chunk(2, dim=-1)
         error = torch.cat(errors, -1)
@@ -139,7 +140,7 @@ class RowBounds:
 
     def _swept(
         self, rows: Mapping[str, Tensor], constant: Tensor, scan: ScanStep | None, iteration: int
-    ) -> Iterator[tuple[LinearFunctions, dict[Key, Tensor]]]:
+    ) -> Iterator[tuple[LinearFunctions, dict[SiteKey, Tensor]]]:
         """Sweeps of as many rows at a time as memory is for; with the coefficients of every gate, where its
         boxes win something by a `joint`."""
         entries = self._batch * max((A.shape[-1] for A in rows.values()), default=1)
@@ -147,7 +148,7 @@ class RowBounds:
         for first in range(0, constant.shape[-1], chunk):
             part = {name: A[:, first : first + chunk] for name, A in rows.items()}
             bias = constant[:, first : first + chunk]
-            record: dict[Key, Tensor] = {}
+            record: dict[SiteKey, Tensor] = {}
             sweep = self._sweep_with(self._relaxed, record=record) if self._joint_boxes else self._sweep
             if scan is None:
                 yield sweep.from_program(part, bias), record
@@ -191,9 +192,9 @@ class RowBounds:
         self,
         outputs: Tensor,
         known: Sequence[tuple[Interval, Tensor]],
-        relaxed: Mapping[Key, RelaxedGate] | None = None,
-        multipliers: Mapping[Key, SplitTerm] | None = None,
-        record: dict[Key, Tensor] | None = None,
+        relaxed: Mapping[SiteKey, RelaxedGate] | None = None,
+        multipliers: Mapping[OperandKey, SplitTerm] | None = None,
+        record: dict[SiteKey, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Linear functions of the inputs below rows `outputs` [B or 1, R, m] over all outputs in order, whose
         intervals and magnitudes are `known`: coefficients [B, R, N] and constants [B, R]. Differentiable
@@ -220,13 +221,13 @@ class RowBounds:
 
     def _sweep_with(
         self,
-        relaxed: Mapping[Key, RelaxedGate],
-        multipliers: Mapping[Key, SplitTerm] | None = None,
-        record: dict[Key, Tensor] | None = None,
+        relaxed: Mapping[SiteKey, RelaxedGate],
+        multipliers: Mapping[OperandKey, SplitTerm] | None = None,
+        record: dict[SiteKey, Tensor] | None = None,
     ) -> BackwardPass:
         return BackwardPass(
             self._program,
-            lambda step, iteration: relaxed[id(step), iteration],
+            lambda step, iteration: relaxed[step.at(iteration)],
             lookback=self._lookback,
             states=self.states,
             multipliers=multipliers,
@@ -235,7 +236,7 @@ class RowBounds:
 
     def _start(self, forms: list[AffineForm]) -> tuple[dict[str, Tensor], Tensor]:
         """Rows [1, 2N, n] = [M; −M] over each variable that the forms read, and ±bias [1, 2N]; kept."""
-        key = tuple(id(form) for form in forms)
+        key = tuple(form.number for form in forms)
         if key not in self._starts:
             total = sum(form.size for form in forms)
             rows: dict[str, Tensor] = {}

@@ -8,7 +8,7 @@ NEWEST_OPSET = 23  # the last whose changes to every operator were gone through
 
 
 def _operators() -> list[str]:
-    from parsers.onnx.reading.registry import onnx_operators
+    from parsers.onnx.ops import onnx_operators
 
     return onnx_operators()
 

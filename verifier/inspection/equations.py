@@ -20,7 +20,6 @@ from parsers.ir import Graph, Node, Scan
 from parsers.primitives import PRIMITIVES
 from verifier.inspection.slices import Key, Views, Window, integer
 
-SYMBOLS: Mapping[str, str] = {"sigmoid": "σ", "exp": "exp", "sum": "Σ"}
 PARAMETERS = ("alpha", "beta", "gamma", "exponent", "low", "high", "axis", "axes")
 
 ATOM, PRODUCT, SUM = 0, 1, 2
@@ -80,7 +79,7 @@ class _Writer:
         self.graph = graph
         self.producers = {name: node for node in graph.nodes for name in node.outputs}
         self.views = Views(graph)
-        self.cells = {id(scan): k for k, scan in enumerate(graph.scans(), 1)}
+        self.cells = {scan: k for k, scan in enumerate(graph.scans(), 1)}
         self.lines: list[str] = []
         self.names: dict[Key, str] = {(name, None): text for name, text in names.items()}
         self.wanted: dict[Key, str] = {(name, None): text for name, text in outputs.items()}
@@ -188,28 +187,29 @@ class _Writer:
         return self._operation(node, children)
 
     def _operation(self, node: Node, children: list[Key]) -> tuple[str, int]:
-        op, kind = node.op, PRIMITIVES[node.op].kind
+        op, row = node.op, PRIMITIVES[node.op]
         if self.views.is_plain_move(node):
             return self._text(children[0])
         if op in ("add", "sub"):
             left, right = self._text(children[0])[0], self._text(children[1])
-            sign = "+" if op == "add" else "−"
-            return f"{left} {sign} {_wrapped(*right, SUM if op == 'add' else PRODUCT)}", SUM
+            return f"{left} {row.symbol} {_wrapped(*right, SUM if op == 'add' else PRODUCT)}", SUM
         if op == "neg":
-            return f"−{_wrapped(*self._text(children[0]), PRODUCT)}", SUM
+            return f"{row.symbol}{_wrapped(*self._text(children[0]), PRODUCT)}", SUM
         if op == "mul":
             left, right = (_wrapped(*self._text(child), PRODUCT) for child in children)
-            return f"{left} ⊙ {right}", PRODUCT
+            return f"{left} {row.symbol} {right}", PRODUCT
         if op == "div":
             left, right = self._text(children[0]), self._text(children[1])
-            return f"{_wrapped(*left, PRODUCT)} / {_wrapped(*right, ATOM)}", PRODUCT
+            return f"{_wrapped(*left, PRODUCT)} {row.symbol} {_wrapped(*right, ATOM)}", PRODUCT
         if op == "matmul":
             return self._matrix_product(children), PRODUCT
         if op == "take" and np.ndim(node.attributes["indices"]) == 0:  # type: ignore[arg-type]
             return f"{_wrapped(*self._text(children[0]), ATOM)}[{_at(node)}]", ATOM
-        arguments = [self._argument(child) if kind == "gate" else self._text(child)[0] for child in children]
+        arguments = [
+            self._argument(child) if row.kind == "gate" else self._text(child)[0] for child in children
+        ]
         given = [f"{key}={_short(node.attributes[key])}" for key in PARAMETERS if key in node.attributes]
-        return f"{SYMBOLS.get(op, op)}({', '.join(arguments + given)})", ATOM
+        return f"{row.symbol}({', '.join(arguments + given)})", ATOM
 
     def _argument(self, key: Key) -> str:
         """The operand of a gate: on a line of its own if it is an affine expression."""
@@ -244,7 +244,7 @@ class _Writer:
         left = ", ".join(results.values())
         self.lines.append(
             f"{left} = {', '.join(self._role(scan, r) for r in results)}"
-            f" of cell {self.cells[id(scan)]}({', '.join(given)}), {scan.length} frames, {order}"
+            f" of cell {self.cells[scan]}({', '.join(given)}), {scan.length} frames, {order}"
         )
         self.names |= {(result, None): text for result, text in results.items()}
         return results[name] if window is None else f"{results[name]}{window}"

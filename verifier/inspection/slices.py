@@ -14,8 +14,6 @@ import numpy as np
 from parsers.ir import Graph, Node
 from parsers.primitives import PRIMITIVES
 
-_MOVES = ("slice", "reshape", "expand", "transpose")
-
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -91,14 +89,13 @@ class Views:
                 shift = integer(node, "start")
                 return [(node.inputs[0], Window(axis, window.start + shift, window.stop + shift))], True
             return plain, False
-        kind = PRIMITIVES[node.op].kind
         if node.op == "matmul":
             if window.axis == -1 and len(self._graph.shape(node.inputs[1])) > 1:
                 return [plain[0], (node.inputs[1], window)], True
             if window.axis < -1 and len(self._graph.shape(node.inputs[1])) == 2:
                 return [(node.inputs[0], window), plain[1]], True
             return plain, False
-        if kind in ("additive", "bilinear", "quotient", "gate"):
+        if PRIMITIVES[node.op].elementwise:
             return [self._seen(name, window) for name in node.inputs], True
         if node.op == "reshape" and self._same_tail(node, window.axis):
             return [(node.inputs[0], window)], True
@@ -117,16 +114,18 @@ class Views:
 
     def is_plain_move(self, node: Node) -> bool:
         """Whether the node only picks the entries of its window, or adds and drops axes of size 1."""
-        if node.op not in _MOVES:
-            return False
-        if node.op == "slice":
-            return node.attributes["step"] == 1
         before, after = self._graph.shape(node.inputs[0]), self._graph.shape(node.output)
-        kept = [n for n in before if n != 1]
-        if node.op == "transpose":
-            order = [k for k in node.attributes["perm"] if before[k] != 1]  # type: ignore[attr-defined]
-            return order == sorted(order)
-        return node.op == "expand" or kept == [n for n in after if n != 1]
+        match node.op:
+            case "slice":
+                return node.attributes["step"] == 1
+            case "expand":
+                return True
+            case "transpose":
+                order = [k for k in node.attributes["perm"] if before[k] != 1]  # type: ignore[attr-defined]
+                return order == sorted(order)
+            case "reshape":
+                return [n for n in before if n != 1] == [n for n in after if n != 1]
+        return False
 
 
 def integer(node: Node, attribute: str) -> int:

@@ -9,7 +9,8 @@ from math import prod
 
 from parsers.errors import UnsupportedModel
 from parsers.ir import Graph, Scan, Value
-from verifier.inspection.equations import SYMBOLS, cell_equations, cell_names, network_equations
+from parsers.primitives import PRIMITIVES
+from verifier.inspection.equations import cell_equations, cell_names, network_equations
 from verifier.network.patterns import Symbol, patterns
 from verifier.network.program import Block, GateStep, ScanStep, compile_program
 
@@ -130,7 +131,8 @@ def _formula(step: GateStep) -> str:
     traced = dict(patterns()).get(step.gate.name)
     if traced is not None:
         return _symbol(traced)
-    return f"{SYMBOLS.get(step.gate.name, step.gate.name)}({', '.join('xyz'[: step.gate.arity])})"
+    primitive = PRIMITIVES.get(step.gate.name)
+    return f"{primitive.symbol if primitive else step.gate.name}({', '.join('xyz'[: step.gate.arity])})"
 
 
 def _symbol(symbol: Symbol) -> str:
@@ -139,9 +141,9 @@ def _symbol(symbol: Symbol) -> str:
     parts = [_symbol(child) for child in symbol.children]
     match symbol.op:
         case "add" | "sub":
-            return f"{parts[0]} {'+' if symbol.op == 'add' else '−'} {parts[1]}"
+            return f"{parts[0]} {PRIMITIVES[symbol.op].symbol} {parts[1]}"
         case "mul":
             return "·".join(f"({part})" if " " in part else part for part in parts)
         case "neg":
             return f"−{parts[0]}"
-    return f"{SYMBOLS.get(symbol.op, symbol.op)}({', '.join(parts)})"
+    return f"{PRIMITIVES[symbol.op].symbol}({', '.join(parts)})"

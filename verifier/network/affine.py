@@ -20,23 +20,25 @@ import torch
 from torch import Tensor
 
 from parsers.ir import Graph, Node
+from parsers.primitives import PRIMITIVES
+from verifier.network.keys import OperandKey
 from verifier.network.linear_maps import Dense, Diagonal, Identity, LinearMap, Operator
 from verifier.network.operators import TORCH_OPS
 
 TABULATE_UP_TO = 1 << 22  # entries; a larger map stays an operator, or is the identity
-COPYING = frozenset(("reshape", "transpose", "slice", "take", "concat", "expand", "pad"))
 
 Get = Callable[..., Tensor | None]  # (name, *, summand) → what has been pushed so far, None for zero
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AffineForm:
-    """p = Σ_s terms[s]·s + bias.
+    """p = Σ_s terms[s]·s + bias; `number` names it within a program.
 
     `bias_magnitude` bounds the sum of magnitudes that made each bias; `depth` is the number of roundings
     on the longest path of one entry (inner dimensions and additions), for γ_depth.
     """
 
+    number: int
     name: str
     size: int
     terms: Mapping[str, LinearMap]
@@ -47,6 +49,10 @@ class AffineForm:
     nonnegative: bool  # no coefficient and no bias is negative, as far as the maps are tabulated
     dense: Mapping[str, Dense]  # the terms that cost a matrix product,
     light: Mapping[str, LinearMap]  # and the others
+
+    def at(self, time: int) -> OperandKey:
+        """What the form is called at a time step."""
+        return OperandKey(self.number, time)
 
     @property
     def source(self) -> str | None:
@@ -60,7 +66,7 @@ class AffineForm:
 class AffineReader:
     """Builds the `AffineForm` of a value of `graph` over the values in `variables`.
 
-    `producer` maps a value to the node that makes it; `is_variable(name)` ends the walk.
+    `producer` maps a value to the node that makes it; `is_variable(name)` says where the form ends.
     """
 
     def __init__(
@@ -80,8 +86,8 @@ class AffineReader:
             name: torch.as_tensor(array, device=device).to(dtype) for name, array in graph.constants.items()
         }
 
-    def form(self, name: str, shape: Sequence[int]) -> AffineForm:
-        """The form of value `name` broadcast to `shape`, flattened."""
+    def form(self, number: int, name: str, shape: Sequence[int]) -> AffineForm:
+        """The form of value `name` broadcast to `shape`, flattened; it is called `number`."""
         order = self._affine_order(name)
         sources = [s for s in order if self._is_variable(s)]
         nodes = [self._producer[v] for v in order if v in self._producer and not self._is_variable(v)]
@@ -96,7 +102,7 @@ class AffineReader:
             inner = self._graph.shape(source)
             return lambda x: flat(self._push(nodes, {source: x.reshape(inner)}, absolute, False).get(name))
 
-        copies = all(node.op in COPYING for node in nodes)
+        copies = all(PRIMITIVES[node.op].moves for node in nodes)
         terms = {
             s: self._linear_map(map_of(s, False), map_of(s, True), prod(self._graph.shape(s)), size, copies)
             for s in sources
@@ -109,6 +115,7 @@ class AffineReader:
         dense = {s: m for s, m in kept.items() if isinstance(m, Dense)}
         light = {s: m for s, m in kept.items() if not isinstance(m, Dense)}
         return AffineForm(
+            number,
             name,
             size,
             kept,
@@ -195,7 +202,7 @@ class AffineReader:
             return None
 
         for node in nodes:
-            value = _AFFINE[_kind(node)](self, node, get, absolute)
+            value = _AFFINE[PRIMITIVES[node.op].kind](self, node, get, absolute)
             if value is not None:
                 known[node.output] = value
         return known
@@ -244,32 +251,24 @@ def _absolute(x: Tensor | None) -> Tensor | None:
     return None if x is None else x.abs()
 
 
-def _kind(node: Node) -> str:
-    return {
-        "add": "additive",
-        "sub": "additive",
-        "neg": "additive",
-        "mul": "bilinear",
-        "matmul": "bilinear",
-        "div": "bilinear",
-        "where": "select",
-    }.get(node.op, "linear")
-
-
 _AFFINE = {
     "linear": AffineReader._linear,
     "additive": AffineReader._additive,
     "bilinear": AffineReader._bilinear,
-    "select": AffineReader._select,
+    "quotient": AffineReader._bilinear,
+    "selection": AffineReader._select,
 }
 
 
-def is_affine(node: Node, kind: str, is_constant: Callable[[str], bool]) -> bool:
-    """Whether `node` (of primitive kind `kind`) is affine in its inputs that are not constant."""
-    if kind in ("linear", "additive"):
-        return True
-    if kind == "bilinear":
-        return sum(not is_constant(name) for name in node.inputs) <= 1
-    if kind == "quotient":
-        return is_constant(node.inputs[1])
-    return node.op == "where" and is_constant(node.inputs[0])
+def is_affine(node: Node, is_constant: Callable[[str], bool]) -> bool:
+    """Whether `node` is affine in its inputs that are not constant."""
+    match PRIMITIVES[node.op].kind:
+        case "linear" | "additive":
+            return True
+        case "bilinear":
+            return sum(not is_constant(name) for name in node.inputs) <= 1
+        case "quotient":
+            return is_constant(node.inputs[1])
+        case "selection":
+            return is_constant(node.inputs[0])
+    return False

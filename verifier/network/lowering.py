@@ -18,11 +18,13 @@ Each rewriting is an identity over the reals, so bounds of the result are bounds
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from parsers.ir import Graph, Node, Scan, Value
 from parsers.primitives import infer_shape
+from verifier.network.affine import is_affine
 
 
 class _Writer:
@@ -173,16 +175,15 @@ def _where(write: _Writer, node: Node) -> None:
     write.emit(node, "add", y, chosen, output=node.output)
 
 
-_RULES: Mapping[str, tuple[Callable[[_Writer, Node], None], bool]] = {
-    # op → (rewriting, whether it is needed only where no constant makes the node affine)
-    "softmax": (_softmax, False),
-    "log_softmax": (_log_softmax, False),
-    "reduce_max": (_reduce_max, False),
-    "div": (_div, True),
-    "matmul": (_matmul, True),
-    "less": (_less, False),
-    "equal": (_equal, False),
-    "where": (_where, True),
+_RULES: Mapping[str, Callable[[_Writer, Node], None]] = {
+    "softmax": _softmax,
+    "log_softmax": _log_softmax,
+    "reduce_max": _reduce_max,
+    "div": _div,
+    "matmul": _matmul,
+    "less": _less,
+    "equal": _equal,
+    "where": _where,
 }
 
 
@@ -191,35 +192,9 @@ def lower(graph: Graph) -> Graph:
     write = _Writer(graph)
     for node in graph.nodes:
         if isinstance(node, Scan):
-            write.nodes.append(
-                Scan(
-                    lower(node.body),
-                    node.initial,
-                    node.sequences,
-                    node.finals,
-                    node.stacked,
-                    node.length,
-                    node.reverse,
-                    node.form,
-                    node.origin,
-                )
-            )
-            continue
-        rule, only_if_varying = _RULES.get(node.op, (None, False))
-        decisive = 0 if node.op == "where" else -1
-        constant = node.inputs[decisive] in graph.constants or (
-            node.op == "matmul" and node.inputs[0] in graph.constants
-        )
-        if rule is None or (only_if_varying and constant):
-            write.nodes.append(node)
+            write.nodes.append(replace(node, body=lower(node.body)))
+        elif node.op in _RULES and not is_affine(node, graph.constants.__contains__):
+            _RULES[node.op](write, node)
         else:
-            rule(write, node)
-    return Graph(
-        graph.name,
-        graph.inputs,
-        write.constants,
-        tuple(write.nodes),
-        graph.outputs,
-        write.values,
-        graph.notes,
-    )
+            write.nodes.append(node)
+    return replace(graph, constants=write.constants, nodes=tuple(write.nodes), values=write.values)

@@ -17,8 +17,6 @@ from parsers.ir import Node
 from parsers.primitives import PRIMITIVES
 from relaxations import GATES
 
-_COMMUTATIVE = frozenset({"add", "mul"})
-
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
@@ -115,7 +113,7 @@ def _unify(
     if node is None or node.op != expression.op or len(node.inputs) != len(expression.children):
         return
     orders = [node.inputs]
-    if node.op in _COMMUTATIVE and node.inputs[0] != node.inputs[1]:
+    if PRIMITIVES[node.op].commutative and node.inputs[0] != node.inputs[1]:
         orders.append(node.inputs[::-1])
     for order in orders:
         partial = [bound]

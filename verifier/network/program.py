@@ -1,25 +1,27 @@
 """The engine's view of a network: gates joined by affine forms, scans around cells of the same make.
 
 `compile_program` turns an IR graph into a `Block`: every elementwise nonlinearity is a `GateStep`, every
-recurrence a `ScanStep` whose body is again a `Block`, and all that lies between is an `AffineForm`. A
-*site* is one gate operand at one iteration; `Stage` groups the operands of a block that can be bounded
-together, because they depend on the outputs of the same earlier gates.
+recurrence a `ScanStep` whose body is again a `Block`, and all that lies between is an `AffineForm`. Steps and
+forms are numbered through the whole program (`verifier.network.keys`). A *site* is one gate at one time step;
+`Stage` groups the operands of a block that can be bounded together, because they depend on the outputs of the
+same earlier gates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from parsers.errors import UnsupportedModel
 from parsers.ir import Graph, Node, Scan
-from parsers.primitives import PRIMITIVES
 from relaxations import GATES, Gate
 from verifier.network.affine import AffineForm, AffineReader, is_affine
+from verifier.network.keys import SiteKey
 from verifier.network.lowering import lower
 from verifier.network.patterns import match
 
@@ -28,6 +30,7 @@ from verifier.network.patterns import match
 class GateStep:
     """`output = gate(*operands)`, elementwise over `size` units."""
 
+    number: int
     gate: Gate
     parameters: Mapping[str, float]
     operands: tuple[AffineForm, ...]
@@ -36,11 +39,16 @@ class GateStep:
     level: int
     origin: str
 
+    def at(self, time: int) -> SiteKey:
+        """What the step is called at a time step."""
+        return SiteKey(self.number, time)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScanStep:
     """`body` repeated `length` times; forms are over the variables of the surrounding block."""
 
+    number: int
     body: Block
     initial: tuple[AffineForm, ...]
     sequences: tuple[AffineForm, ...]
@@ -51,9 +59,13 @@ class ScanStep:
     level: int
     origin: str
 
-    def frame(self, iteration: int) -> int:
-        """The frame that `iteration` reads and writes."""
-        return self.length - 1 - iteration if self.reverse else iteration
+    def at(self, time: int) -> SiteKey:
+        """What the step is called at one of its own time steps."""
+        return SiteKey(self.number, time)
+
+    def position(self, time: int) -> int:
+        """The position of its sequences that is read and written at a time step."""
+        return self.length - 1 - time if self.reverse else time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,11 +103,10 @@ def compile_program(
     graph: Graph, *, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
 ) -> Block:
     """Compile `graph` for the bound engine. Raises `UnsupportedModel` with every node that has no bound."""
-    problems: list[str] = []
-    block = _compile(lower(graph), 0, dtype, torch.device(device), problems)
-    if problems:
-        raise UnsupportedModel(problems)
-    return block
+    schedule = _Schedule(lower(graph))
+    if schedule.problems:
+        raise UnsupportedModel(schedule.problems)
+    return _Builder(schedule, _Numbers(count(), count()), dtype, torch.device(device)).block(0)
 
 
 def gate_steps(block: Block) -> Iterator[GateStep]:
@@ -107,133 +118,197 @@ def gate_steps(block: Block) -> Iterator[GateStep]:
             yield from gate_steps(step.body)
 
 
-def _compile(
-    graph: Graph, states: int, dtype: torch.dtype, device: torch.device, problems: list[str]
-) -> Block:
-    producer = {node.output: node for node in graph.nodes if isinstance(node, Node)}
-    scan_of = {name: node for node in graph.nodes if isinstance(node, Scan) for name in node.outputs}
-    inputs = {value.name for value in graph.inputs}
+class _GateCall(NamedTuple):
+    """The gate `name` of values `operands`, for which `node` stands in the graph."""
 
-    def is_constant(name: str) -> bool:
-        return name in graph.constants
+    name: str
+    operands: tuple[str, ...]
+    node: Node
 
-    def affine(name: str) -> bool:
-        node = producer.get(name)
-        return node is not None and is_affine(node, PRIMITIVES[node.op].kind, is_constant)
 
-    gates: dict[str, tuple[str, tuple[str, ...], Node]] = {}
+class _Schedule:
+    """Which gates and scans the outputs of `graph` need, and in what `order`; `cells` has the schedule of each
+    scan's body, by the scan's first output; `problems` are all nodes that have no bound, in cells too."""
 
-    def gate_of(name: str) -> tuple[str, tuple[str, ...], Node] | None:
-        """The gate that makes value `name`: a joint pattern before a single primitive."""
-        if name in gates:
-            return gates[name]
-        node = producer.get(name)
-        if node is None:
-            return None
-        found = match(name, producer.get, is_constant)
-        if found is not None:
-            gates[name] = (found.gate, found.operands, node)
-        elif not affine(name) and node.op in GATES:
-            gates[name] = (node.op, node.inputs, node)
-        return gates.get(name)
-
-    def is_variable(name: str) -> bool:
-        return name in inputs or name in scan_of or gate_of(name) is not None
-
-    reader = AffineReader(graph, producer, is_variable, dtype=dtype, device=device)
-    forms: dict[tuple[str, tuple[int, ...]], AffineForm] = {}
-    steps: list[GateStep | ScanStep] = []
-    level_of: dict[str, int] = dict.fromkeys(inputs, 0)
-    placed: set[str] = set()
-
-    def form(name: str, shape: tuple[int, ...] | None = None) -> AffineForm:
-        wanted = graph.shape(name) if shape is None else shape
-        key = (name, wanted)
-        if key not in forms:
-            forms[key] = reader.form(name, wanted)
-        return forms[key]
-
-    def level(read: tuple[AffineForm, ...]) -> int:
-        return max((level_of[s] for f in read for s in f.terms), default=0)
-
-    for name in _needed(graph, gate_of, producer, scan_of, affine, problems):
-        if name in placed:
-            continue
-        if problems:  # nothing is built any more, but the cells' problems are listed with the rest
-            if name in scan_of:
-                _compile(scan_of[name].body, 0, dtype, device, problems)
-                placed.update(scan_of[name].outputs)
-            continue
-        if name in scan_of:
-            scan = scan_of[name]
-            body = _compile(scan.body, len(scan.initial), dtype, device, problems)
-            if any(isinstance(step, ScanStep) for step in body.steps):
-                problems.append(
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.producer = {node.output: node for node in graph.nodes if isinstance(node, Node)}
+        self._scan_of = {
+            name: node for node in graph.nodes if isinstance(node, Scan) for name in node.outputs
+        }
+        self._inputs = {value.name for value in graph.inputs}
+        self._gates: dict[str, _GateCall] = {}
+        self.problems: list[str] = []
+        self.order = self._in_order()
+        self.cells: dict[str, _Schedule] = {}
+        for scan in self.order:
+            if not isinstance(scan, Scan):
+                continue
+            cell = self.cells[scan.outputs[0]] = _Schedule(scan.body)
+            self.problems += cell.problems
+            if cell.cells and not cell.problems:
+                self.problems.append(
                     f"Scan '{scan.origin}': a recurrence inside a recurrence; unroll the inner one"
                 )
-            initial = tuple(form(v) for v in scan.initial)
-            sequences = tuple(form(v) for v in scan.sequences)
-            depth = level(initial + sequences) + 1
-            steps.append(
-                ScanStep(
-                    body,
-                    initial,
-                    sequences,
-                    scan.finals,
-                    scan.stacked,
-                    scan.length,
-                    scan.reverse,
-                    depth,
-                    scan.origin,
+
+    def is_variable(self, name: str) -> bool:
+        return name in self._inputs or name in self._scan_of or self._gate(name) is not None
+
+    def _is_constant(self, name: str) -> bool:
+        return name in self.graph.constants
+
+    def _affine(self, name: str) -> bool:
+        node = self.producer.get(name)
+        return node is not None and is_affine(node, self._is_constant)
+
+    def _gate(self, name: str) -> _GateCall | None:
+        """The gate that makes value `name`: a pattern of several nodes before a single primitive."""
+        if name in self._gates:
+            return self._gates[name]
+        node = self.producer.get(name)
+        if node is None:
+            return None
+        found = match(name, self.producer.get, self._is_constant)
+        if found is not None:
+            self._gates[name] = _GateCall(found.gate, found.operands, node)
+        elif not self._affine(name) and node.op in GATES:
+            self._gates[name] = _GateCall(node.op, node.inputs, node)
+        return self._gates.get(name)
+
+    def _in_order(self) -> list[_GateCall | Scan]:
+        """The gates and scans that the outputs depend on, in topological order.
+
+        A value that only feeds a pattern (σ(x) inside σ(x)·tanh(y)) is not among them.
+        """
+        order: dict[str, _GateCall | Scan] = {}
+        seen: set[str] = set()
+        stack: list[tuple[str, _GateCall | Scan | None]] = [(n, None) for n in reversed(self.graph.outputs)]
+        while stack:
+            name, step = stack.pop()
+            if step is not None:
+                order.setdefault(step.outputs[0] if isinstance(step, Scan) else name, step)
+                continue
+            if name in seen or self._is_constant(name):
+                continue
+            seen.add(name)
+            step = self._gate(name) or self._scan_of.get(name)
+            if step is not None:
+                stack.append((name, step))
+                stack.extend((v, None) for v in (step.inputs if isinstance(step, Scan) else step.operands))
+            elif self._affine(name):
+                stack.extend((v, None) for v in self.producer[name].inputs)
+            elif name in self.producer:
+                node = self.producer[name]
+                self.problems.append(
+                    f"{node.op} '{node.origin or name}': there is no bound for it; only evaluation is supported"
                 )
-            )
-            placed.update(scan.outputs)
-            level_of.update(dict.fromkeys(scan.outputs, depth))
-        else:
-            found = gate_of(name)
-            assert found is not None
-            gate_name, operand_names, node = found
-            shape = graph.shape(name)
-            operands = tuple(form(v, shape) for v in operand_names)
-            gate = GATES[gate_name]
-            parameters = {key: float(node.attributes[key]) for key in gate.parameters}  # type: ignore[arg-type]
-            depth = level(operands) + 1
-            steps.append(GateStep(gate, parameters, operands, name, prod(shape), depth, node.origin))
-            placed.add(name)
-            level_of[name] = depth
-
-    outputs = tuple(form(name) for name in graph.outputs) if not problems else ()
-    used = [value.name for value in graph.inputs] + [v for step in steps for v in _outputs(step)]
-    return Block(
-        name=graph.name,
-        variables={name: prod(graph.shape(name)) for name in used},
-        inputs=tuple(value.name for value in graph.inputs),
-        steps=tuple(steps),
-        outputs=outputs,
-        output_names=graph.outputs,
-        shapes={name: graph.shape(name) for name in (*used, *graph.outputs)},
-        stages=_stages(steps, level_of),
-        width=sum(f.size for step in steps for f in _reads(step)) + sum(f.size for f in outputs),
-        states=states,
-    )
+        return list(order.values())
 
 
-def _stages(steps: list[GateStep | ScanStep], level_of: Mapping[str, int]) -> tuple[Stage, ...]:
-    """Each operand is bounded as early as what it reads allows, each step taken at its own level."""
-    forms: dict[int, dict[int, AffineForm]] = {}
-    for step in steps:
-        if isinstance(step, GateStep):
-            for f in step.operands:
-                depth = max((level_of[s] for s in f.terms), default=0)
-                forms.setdefault(depth, {})[id(f)] = f
-    deepest = max((step.level for step in steps), default=0)
-    return tuple(
-        Stage(
-            tuple(forms.get(depth, {}).values()),
-            tuple(step for step in steps if step.level == depth + 1),
+class _Numbers(NamedTuple):
+    """The next number of a step, and of a form, anywhere in the program."""
+
+    steps: Iterator[int]
+    forms: Iterator[int]
+
+
+class _Builder:
+    """Builds one block as its `schedule` says."""
+
+    def __init__(
+        self, schedule: _Schedule, numbers: _Numbers, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        self._schedule = schedule
+        self._graph = schedule.graph
+        self._numbers = numbers
+        self._dtype, self._device = dtype, device
+        self._reader = AffineReader(
+            schedule.graph, schedule.producer, schedule.is_variable, dtype=dtype, device=device
         )
-        for depth in range(deepest)
-    )
+        self._forms: dict[tuple[str, tuple[int, ...]], AffineForm] = {}
+        self._level_of: dict[str, int] = dict.fromkeys((value.name for value in self._graph.inputs), 0)
+
+    def block(self, states: int) -> Block:
+        """The block; the first `states` of its inputs and outputs are states."""
+        graph, steps = self._graph, [self._step(call) for call in self._schedule.order]
+        outputs = tuple(self._form(name) for name in graph.outputs)
+        inputs = tuple(value.name for value in graph.inputs)
+        used = (*inputs, *(name for step in steps for name in _outputs(step)))
+        return Block(
+            name=graph.name,
+            variables={name: prod(graph.shape(name)) for name in used},
+            inputs=inputs,
+            steps=tuple(steps),
+            outputs=outputs,
+            output_names=graph.outputs,
+            shapes={name: graph.shape(name) for name in (*used, *graph.outputs)},
+            stages=self._stages(steps),
+            width=sum(f.size for step in steps for f in _reads(step)) + sum(f.size for f in outputs),
+            states=states,
+        )
+
+    def _step(self, call: _GateCall | Scan) -> GateStep | ScanStep:
+        step = self._scan(call) if isinstance(call, Scan) else self._gate(call)
+        self._level_of |= dict.fromkeys(_outputs(step), step.level)
+        return step
+
+    def _gate(self, call: _GateCall) -> GateStep:
+        gate, node, shape = GATES[call.name], call.node, self._graph.shape(call.node.output)
+        operands = tuple(self._form(name, shape) for name in call.operands)
+        return GateStep(
+            number=next(self._numbers.steps),
+            gate=gate,
+            parameters={key: float(node.attributes[key]) for key in gate.parameters},  # type: ignore[arg-type]
+            operands=operands,
+            output=node.output,
+            size=prod(shape),
+            level=self._depth(operands) + 1,
+            origin=node.origin,
+        )
+
+    def _scan(self, scan: Scan) -> ScanStep:
+        cell = self._schedule.cells[scan.outputs[0]]
+        body = _Builder(cell, self._numbers, self._dtype, self._device).block(len(scan.initial))
+        initial = tuple(self._form(name) for name in scan.initial)
+        sequences = tuple(self._form(name) for name in scan.sequences)
+        return ScanStep(
+            number=next(self._numbers.steps),
+            body=body,
+            initial=initial,
+            sequences=sequences,
+            finals=scan.finals,
+            stacked=scan.stacked,
+            length=scan.length,
+            reverse=scan.reverse,
+            level=self._depth(initial + sequences) + 1,
+            origin=scan.origin,
+        )
+
+    def _form(self, name: str, shape: tuple[int, ...] | None = None) -> AffineForm:
+        wanted = self._graph.shape(name) if shape is None else shape
+        if (name, wanted) not in self._forms:
+            self._forms[name, wanted] = self._reader.form(next(self._numbers.forms), name, wanted)
+        return self._forms[name, wanted]
+
+    def _depth(self, read: Sequence[AffineForm]) -> int:
+        """The level of the last gate that one of the forms reads."""
+        return max((self._level_of[name] for form in read for name in form.terms), default=0)
+
+    def _stages(self, steps: list[GateStep | ScanStep]) -> tuple[Stage, ...]:
+        """Each operand is bounded as early as what it reads allows, each step taken at its own level."""
+        forms: dict[int, dict[int, AffineForm]] = {}
+        for step in steps:
+            if isinstance(step, GateStep):
+                for form in step.operands:
+                    forms.setdefault(self._depth([form]), {})[form.number] = form
+        deepest = max((step.level for step in steps), default=0)
+        return tuple(
+            Stage(
+                tuple(forms.get(depth, {}).values()),
+                tuple(step for step in steps if step.level == depth + 1),
+            )
+            for depth in range(deepest)
+        )
 
 
 def _reads(step: GateStep | ScanStep) -> tuple[AffineForm, ...]:
@@ -242,43 +317,3 @@ def _reads(step: GateStep | ScanStep) -> tuple[AffineForm, ...]:
 
 def _outputs(step: GateStep | ScanStep) -> tuple[str, ...]:
     return (step.output,) if isinstance(step, GateStep) else step.finals + step.stacked
-
-
-def _needed(
-    graph: Graph,
-    gate_of: Callable[[str], tuple[str, tuple[str, ...], Node] | None],
-    producer: Mapping[str, Node],
-    scan_of: Mapping[str, Scan],
-    affine: Callable[[str], bool],
-    problems: list[str],
-) -> list[str]:
-    """Gate outputs and scan outputs that the graph's outputs depend on, in topological order.
-
-    A value that only feeds a joint pattern (σ(x) inside σ(x)·tanh(y)) is not among them.
-    """
-    order: dict[str, None] = {}
-    seen: set[str] = set()
-    stack = [(name, False) for name in reversed(graph.outputs)]
-    while stack:
-        name, expanded = stack.pop()
-        if expanded:
-            order[name] = None
-            continue
-        if name in seen or name in graph.constants:
-            continue
-        seen.add(name)
-        gate = gate_of(name)
-        if gate is not None:
-            stack.append((name, True))
-            stack.extend((v, False) for v in gate[1])
-        elif name in scan_of:
-            stack.append((name, True))
-            stack.extend((v, False) for v in scan_of[name].inputs)
-        elif affine(name):
-            stack.extend((v, False) for v in producer[name].inputs)
-        elif name in producer:
-            node = producer[name]
-            problems.append(
-                f"{node.op} '{node.origin or name}': there is no bound for it; only evaluation is supported"
-            )
-    return list(order)

@@ -53,7 +53,9 @@ def _sites(program: Block) -> int:
 
 def _widest(block: Block) -> int:
     """Entries of a row where all forms that take a matrix product wait for it together."""
-    forms = {id(form): form for step in block.steps if isinstance(step, GateStep) for form in step.operands}
+    forms = {
+        form.number: form for step in block.steps if isinstance(step, GateStep) for form in step.operands
+    }
     stacked = sum(form.size for form in forms.values() if form.dense)
     return max(stacked, max((form.size for form in forms.values()), default=1))
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from relaxations import Planes
 from verifier.bounds.on_demand import BoundsOnDemand
 from verifier.bounds.region_bounds import Bounds
+from verifier.network.keys import SiteKey
 from verifier.problem.budget import Budget, Depth
 from verifier.problem.question import Question
 from verifier.proof.branching.gate_splitting import Effort, branch_and_bound
@@ -28,7 +29,6 @@ from verifier.proof.refinement.clipping import DEPTH, clipped, clips
 from verifier.proof.refinement.multi_neuron_clipping import jointly
 from verifier.proof.refinement.relaxation_error import why
 from verifier.proof.results import Minimum
-from verifier.propagation.sites import Key
 
 JOINT_SHARE = 0.8  # of the time that is left, at most
 
@@ -105,7 +105,7 @@ class Methods:
         over: BoundsOnDemand,
         ask: Question,
         known: Tensor,
-        planes: Mapping[Key, Planes] | None,
+        planes: Mapping[SiteKey, Planes] | None,
         budget: Budget,
     ) -> Minimum:
         """`known` bounds [B, R] raised by what is tried for each open row by itself, or for all rows of an
@@ -167,7 +167,7 @@ class Methods:
         over: BoundsOnDemand,
         root: Bounds | None,
         trees: Trees,
-        planes: Mapping[Key, Planes] | None,
+        planes: Mapping[SiteKey, Planes] | None,
         budget: Budget,
     ) -> tuple[Tensor, list[float]]:
         """By how much [M] the best row of each of `trees` is above its goal, by branch and bound; and how

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from verifier.network.affine import AffineForm
+from verifier.network.keys import OperandKey, SiteKey
 from verifier.network.program import Block, GateStep, ScanStep
 from verifier.propagation.coefficients import Coefficients
 from verifier.propagation.compiled_cell import Packed, Workspace, compiled_cell
@@ -44,9 +45,9 @@ class BackwardPass:
         program: Block,
         planes: Planes,
         lookback: int | None = None,
-        states: Mapping[tuple[int, int], list[StateBox]] | None = None,
-        multipliers: Mapping[tuple[int, int], SplitTerm] | None = None,
-        record: dict[tuple[int, int], Tensor] | None = None,
+        states: Mapping[SiteKey, list[StateBox]] | None = None,
+        multipliers: Mapping[OperandKey, SplitTerm] | None = None,
+        record: dict[SiteKey, Tensor] | None = None,
     ) -> None:
         self._program = program
         self._planes = planes
@@ -54,7 +55,7 @@ class BackwardPass:
         self._states = {} if states is None else states
         self._multipliers = multipliers or {}
         self._record = record
-        self._packed: dict[tuple[int, int], Packed] = {}
+        self._packed: dict[tuple[SiteKey, ...], Packed] = {}
         self._space = Workspace()
 
     def from_program(self, rows: Mapping[str, Tensor], constant: Tensor) -> LinearFunctions:
@@ -114,13 +115,13 @@ class BackwardPass:
                     held, magnitude = A, A.abs()
                 operands, constant = self._planes(step, iteration).pull(A, magnitude, constant)
                 if self._record is not None:
-                    self._record[id(step), iteration] = A
+                    self._record[step.at(iteration)] = A
                 for form, coefficients in zip(step.operands, operands, strict=True):
-                    multiplier = self._multipliers.get((id(form), iteration))
+                    multiplier = self._multipliers.get(form.at(iteration))
                     if (
-                        multiplier is not None and id(form) not in added
+                        multiplier is not None and form.number not in added
                     ):  # an operand of two gates counts once
-                        added.add(id(form))
+                        added.add(form.number)
                         coefficients = coefficients + multiplier.row
                         constant = constant + multiplier.constant
                     cotangents.pull(form, coefficients)
@@ -158,7 +159,7 @@ class BackwardPass:
         if not present:
             return []
         used = torch.stack(present).any(0).tolist()
-        return [k for k in range(scan.length) if used[scan.frame(k)]]
+        return [k for k in range(scan.length) if used[scan.position(k)]]
 
     def _scan(
         self,
@@ -182,7 +183,7 @@ class BackwardPass:
         reach = last + 1 if self._lookback is None else self._lookback
         first = max(0, min(last + 1 - reach, last if oldest is None else oldest))
         for iteration in range(last, first - 1, -1):
-            frame = scan.frame(iteration)
+            frame = scan.position(iteration)
             if cotangents is None:
                 given = states + [None if A is None else A[:, :, frame] for A in stacked]
                 found, constant = self._iteration(body, iteration, given, constant, ends)
@@ -194,7 +195,7 @@ class BackwardPass:
                 if A is not None:
                     frames[frame] = A
         if first > 0:
-            for A, box in zip(states, self._states[id(scan), first], strict=True):
+            for A, box in zip(states, self._states[scan.at(first)], strict=True):
                 if A is not None:
                     constant = constant + ends.meet(A, box)
         else:
@@ -219,10 +220,11 @@ class BackwardPass:
         if self._record is None and not self._multipliers:
             walk = compiled_cell(body, tuple(A is not None for A in given))
         if walk is not None:
-            planes = self._packed.get((id(walk), iteration))
+            sites = tuple(step.at(iteration) for step in walk.gates)
+            planes = self._packed.get(sites)
             if planes is None:
                 planes = Packed([self._planes(step, iteration) for step in walk.gates], walk.dtype)
-                self._packed[id(walk), iteration] = planes
+                self._packed[sites] = planes
             rows = [A for A in given if A is not None]
             if walk.takes(planes, rows, constant):
                 return walk.step(planes, rows, constant, self._space)

@@ -50,7 +50,7 @@ class Coefficients:
         return [self._direct.pop(v, None) for v in variables]
 
     def _product(self, variables: Sequence[str], reading: list[tuple[AffineForm, Tensor]]) -> None:
-        key = (variables, *(id(form) for form, _ in reading))
+        key = (variables, *(form.number for form, _ in reading))
         if key not in self._fused:
             self._fused[key] = stacked_table(variables, [form for form, _ in reading])
         table, widths, reached, _ = self._fused[key]

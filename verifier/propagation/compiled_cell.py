@@ -213,7 +213,7 @@ class _Layout:
                 reached.update(name for form in step.operands for name in form.terms)
         self._gates = tuple(gates)
         operands = [form for step in gates for form in step.operands]
-        dense = {id(form): form for form in operands if form.dense}
+        dense = {form.number: form for form in operands if form.dense}
         self._groups: dict[tuple[str, ...], list[AffineForm]] = {}  # by the inputs that they read
         for form in dense.values():
             self._groups.setdefault(tuple(form.dense), []).append(form)
@@ -224,7 +224,7 @@ class _Layout:
             raise _Unsuited
         light = {name for form in (*self._outputs, *operands) for name in form.light}
         direct = [name for name in block.inputs if name in light]
-        self._waiting = _places((id(form), form.size) for group in self._groups.values() for form in group)
+        self._waiting = _places((form.number, form.size) for group in self._groups.values() for form in group)
         self._direct = _places((name, block.variables[name]) for name in direct)
         self._scratch = _places((step.output, step.size) for step in gates)
         self._scales: list[Tensor] = []
@@ -237,7 +237,7 @@ class _Layout:
             table, widths, reached, _ = stacked_table(block.inputs, forms)
             columns = _places(zip(reached, widths, strict=True)).items()
             into = tuple((index(name), place, size[name]) for name, place in columns)
-            products.append(Product(self._waiting[id(forms[0])], table.T.contiguous().T, into))
+            products.append(Product(self._waiting[forms[0].number], table.T.contiguous().T, into))
         code = [len(self._outputs)]
         for form in self._outputs:
             code += [form.size, *self._destinations(form)]
@@ -262,7 +262,7 @@ class _Layout:
         )
 
     def _destinations(self, form: AffineForm) -> list[int]:
-        found = [] if not form.dense else [*self._written_to(WAITING, self._waiting[id(form)], -1)]
+        found = [] if not form.dense else [*self._written_to(WAITING, self._waiting[form.number], -1)]
         for name, linear_map in form.light.items():
             where = DIRECT if name in self._direct else SCRATCH
             place = (self._direct if where == DIRECT else self._scratch)[name]

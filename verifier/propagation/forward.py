@@ -29,13 +29,14 @@ from torch import Tensor
 from relaxations import Planes
 from relaxations.rounding import gamma, relative_margin
 from verifier.network.affine import AffineForm
+from verifier.network.keys import SiteKey
 from verifier.network.program import Block, GateStep
 from verifier.network.rounding import RoundingModel
 from verifier.problem.region import Region
 from verifier.propagation.interval import Interval
 from verifier.propagation.linear_functions import LinearFunctions
 from verifier.propagation.lookback import StateLines
-from verifier.propagation.sites import Key, Site
+from verifier.propagation.sites import Site
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -191,7 +192,7 @@ class LinearRules:
 class LinearPass:
     """Linear bounds of the variables and forms of one block at one iteration, each made when asked for.
 
-    Those of `known` variables are given, and `swept` has those of forms, by identity, that a sweep has found;
+    Those of `known` variables are given, and `swept` has those of forms, by number, that a sweep has found;
     all values that no rule reaches keep their intervals. `interval_of` gives the interval of a form and the
     magnitude of all its terms.
     """
@@ -203,7 +204,7 @@ class LinearPass:
         rules: LinearRules,
         interval_of: Callable[[AffineForm], tuple[Interval, Tensor]],
         intervals: Mapping[str, Interval],
-        sites: Mapping[Key, Site],
+        sites: Mapping[SiteKey, Site],
         known: Mapping[str, LinearBounds],
     ) -> None:
         self._block = block
@@ -222,17 +223,17 @@ class LinearPass:
         return [self.form(form) for form in self._block.outputs[: self._block.states]]
 
     def form(self, form: AffineForm) -> LinearBounds:
-        if id(form) in self.swept and id(form) not in self._forms:
-            found = self._rules.against(self.swept[id(form)](), self._interval_of(form)[0])
-            self._forms[id(form)] = found
-        if form.source is not None and id(form) not in self._forms:
+        if form.number in self.swept and form.number not in self._forms:
+            found = self._rules.against(self.swept[form.number](), self._interval_of(form)[0])
+            self._forms[form.number] = found
+        if form.source is not None and form.number not in self._forms:
             return self.variable(form.source)
-        if id(form) not in self._forms:
+        if form.number not in self._forms:
             interval, magnitude = self._interval_of(form)
             parts = {name: self.variable(name) for name in form.terms}
             linear = self._rules.through_form(form, parts, magnitude, self._block.width)
-            self._forms[id(form)] = self._rules.against(linear, interval)
-        return self._forms[id(form)]
+            self._forms[form.number] = self._rules.against(linear, interval)
+        return self._forms[form.number]
 
     def variable(self, name: str) -> LinearBounds:
         if name not in self._variables:
@@ -240,7 +241,7 @@ class LinearPass:
             if step is None:
                 self._variables[name] = self._rules.constant(interval)
             else:
-                site = self._sites[id(step), self._iteration]
+                site = self._sites[step.at(self._iteration)]
                 operands = [self.form(form) for form in step.operands]
                 linear = self._rules.through_gate(site.planes, operands, site.gate_error)
                 self._variables[name] = self._rules.against(linear, interval)

@@ -1,4 +1,4 @@
-"""A site: one gate at one iteration of its scan, with the region of its operands and its planes."""
+"""A site: one gate at one time step of its scan, with the region of its operands and its planes."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ import torch
 from torch import Tensor
 
 from relaxations import Diagonals, Planes
+from verifier.network.keys import SiteKey
 from verifier.network.program import GateStep
-
-Key = tuple[int, int]  # (identity of the step, iteration; 0 outside scans)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Site:
-    """A gate at one iteration: the box of its operands, its planes, and what rounding may add.
+    """A gate at one time step: the box of its operands, its planes, and what rounding may add.
 
     `lower, upper` [k, B, n]; `magnitudes, errors` per operand [B, n]; `gate_error` [B, n] or a number;
     `diagonals` of the box where its corners are cut off.
     """
 
     step: GateStep
-    iteration: int
+    time: int
     lower: Tensor
     upper: Tensor
     planes: Planes
@@ -31,6 +30,10 @@ class Site:
     gate_error: Tensor | float
     relative: float
     diagonals: Diagonals | None = None
+
+    @property
+    def key(self) -> SiteKey:
+        return self.step.at(self.time)
 
     def gap(self) -> Tensor:
         """How far apart the two planes are at the centre of the box [B, n]: zero where they are exact."""

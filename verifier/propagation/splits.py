@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-Key = tuple[int, int]  # (identity of the operand's affine form, iteration; 0 outside scans)
+from verifier.network.keys import OperandKey
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,7 +29,7 @@ class Part:
         return Part(self.lower[indices], self.upper[indices])
 
 
-Splits = Mapping[Key, Part]
+Splits = Mapping[OperandKey, Part]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -149,9 +149,9 @@ class ZonotopePass:
         self._forms: dict[int, Zonotope] = {}
 
     def form(self, form: AffineForm) -> Zonotope:
-        if id(form) not in self._forms:
-            self._forms[id(form)] = self.rules.form(form, self.variables, self._block.width)
-        return self._forms[id(form)]
+        if form.number not in self._forms:
+            self._forms[form.number] = self.rules.form(form, self.variables, self._block.width)
+        return self._forms[form.number]
 
     def operands(self, step: GateStep) -> list[Zonotope]:
         return [self.form(form) for form in step.operands]

@@ -12,10 +12,8 @@ from math import prod
 
 from parsers.errors import BadInput, Parameter
 from parsers.ir import Graph, Node
+from parsers.primitives import PRIMITIVES
 from verifier.reductions.reduction import Arrays, Problem
-
-_KEEP_ORDER = frozenset({"softmax", "log_softmax"})
-_MOVE_ONLY = frozenset({"reshape"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +45,13 @@ def scores(graph: Graph, output: str | None = None) -> Graph:
     before = name
     while (node := producer.get(before)) is not None:
         classes = max(range(len(shape)), key=lambda k: shape[k])
-        if node.op in _KEEP_ORDER and _axis(graph, node) == classes and graph.shape(node.output) == shape:
+        if (
+            PRIMITIVES[node.op].keeps_order
+            and _axis(graph, node) == classes
+            and graph.shape(node.output) == shape
+        ):
             before = node.inputs[0]
-        elif node.op in _MOVE_ONLY and _softmax_above(producer, node):
+        elif node.op == "reshape" and _softmax_above(producer, node):
             before, shape = node.inputs[0], graph.shape(node.inputs[0])
         else:
             break
@@ -72,4 +74,4 @@ def _axis(graph: Graph, node: Node) -> int:
 
 def _softmax_above(producer: dict[str, Node], node: Node) -> bool:
     above = producer.get(node.inputs[0])
-    return above is not None and above.op in _KEEP_ORDER
+    return above is not None and PRIMITIVES[above.op].keeps_order

@@ -10,6 +10,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from relaxations.kernels.status import kernel_status
+
 Arrays = Mapping[str, np.ndarray]
 
 
@@ -35,9 +37,11 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """`seconds` that were spent on a sample; those that are decided together share the time evenly."""
+    """`seconds` that were spent on a sample; those decided together share the time evenly. `kernels`:
+    whether the compiled kernels ran, or their reference in torch, which is slower."""
 
     seconds: float = 0.0
+    kernels: bool = field(default_factory=lambda: kernel_status().in_use)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)

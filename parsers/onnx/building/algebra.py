@@ -6,37 +6,14 @@ identities over the reals. A rule never changes a shape or drops an input that m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
 
+from parsers.onnx.building.builder import Attributes, Builder
+from parsers.onnx.building.rules import RuleTable
 from parsers.onnx.building.values import Const, Val, constant
 
-if TYPE_CHECKING:
-    from parsers.onnx.building.builder import Builder
-
-Attributes = Mapping[str, Any]
-Rule = Callable[["Builder", tuple[Val, ...], Attributes], Val | None]
-RULES: dict[str, list[Rule]] = {}
-
-
-def rule(*ops: str) -> Callable[[Rule], Rule]:
-    def register(function: Rule) -> Rule:
-        for op in ops:
-            RULES.setdefault(op, []).append(function)
-        return function
-
-    return register
-
-
-def simplify(b: Builder, op: str, inputs: tuple[Val, ...], attributes: Attributes) -> Val | None:
-    """The first rule's answer for `op(*inputs)`, or None when the node stays as it is."""
-    for candidate in RULES.get(op, ()):
-        result = candidate(b, inputs, attributes)
-        if result is not None:
-            return result
-    return None
+ALGEBRA = RuleTable()
+rule = ALGEBRA.rule
 
 
 def is_all(value: Val, number: float) -> bool:

@@ -4,35 +4,40 @@ Every operator of ONNX is written once, in terms of primitives. When all inputs 
 known, the primitive itself computes the result (constant folding); otherwise a node is emitted. A builder
 of a scan's body sees values of the graph around it: using one makes it a *capture*, an input of the
 body whose value outside is remembered in `captures`.
+
+The rules that simplify a node on its way in are handed to the builder; those that a reader uses are
+`parsers.onnx.building.simplifications`. A body's builder has the rules of the graph around it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-import parsers.onnx.building.frames
-import parsers.onnx.building.normal_forms  # noqa: F401  (registers its rules)
 from parsers.ir import Graph, Node, Scan, Shape, Value
-from parsers.onnx.building.algebra import simplify
 from parsers.onnx.building.naming import hashable, renamed, unique
-from parsers.onnx.building.values import Const, Sym, Val, constant
+from parsers.onnx.building.values import Const, Owner, Sym, Val, constant
 from parsers.primitives import apply, infer_shape
+
+Attributes = Mapping[str, Any]
+# rule(builder, operands, attributes) → a simpler value for one primitive applied to these operands, or None
+Rule = Callable[["Builder", tuple[Val, ...], Attributes], Val | None]
+Rules = Mapping[str, Sequence[Rule]]  # by primitive; the first answer counts
 
 
 class Builder:
     """One graph under construction. `origin` is put on every node emitted."""
 
-    def __init__(self, parent: Builder | None = None) -> None:
-        self.parent = parent
+    def __init__(self, parent: Builder | None = None, rules: Rules | None = None) -> None:
+        self.rules: Rules = rules if rules is not None else parent.rules if parent is not None else {}
         self.origin = ""
         self.inputs: list[Value] = []
         self.nodes: list[Node | Scan] = []
         self.values: dict[str, Value] = {}
         self.constants: dict[str, np.ndarray] = {}
-        self.captures: dict[tuple[int, str], tuple[Sym, Sym]] = {}
+        self.captures: dict[tuple[Owner, str], tuple[Sym, Sym]] = {}
         self._producers: dict[str, Node] = {}
         self._interned: dict[tuple[Shape, bytes], str] = {}
         self._made: dict[tuple[object, ...], str] = {}
@@ -75,7 +80,7 @@ class Builder:
         """`value` as seen from this graph: itself, or the input that brings it in from around."""
         if value.owner is self:
             return value
-        key = (id(value.owner), value.name)
+        key = (value.owner, value.name)
         if key not in self.captures:
             inner = self.input(f"capture.{len(self.captures)}", value.shape, value.dtype)
             self.captures[key] = (value, inner)
@@ -106,9 +111,10 @@ class Builder:
         if all(isinstance(x, Const) for x in inputs):
             return constant(apply(op, [x.array for x in inputs if isinstance(x, Const)], attributes), dtype)
         inputs = tuple(self.local(x) if isinstance(x, Sym) else x for x in inputs)
-        simpler = simplify(self, op, inputs, attributes)
-        if simpler is not None:
-            return retype(simpler, dtype)
+        for rule in self.rules.get(op, ()):
+            simpler = rule(self, inputs, attributes)
+            if simpler is not None:
+                return retype(simpler, dtype)
         names = tuple(self._operand(x) for x in inputs)
         key = (op, names, tuple((k, hashable(v)) for k, v in sorted(attributes.items())))
         if key in self._made:  # the same computation once

@@ -6,17 +6,16 @@ as wholes, so every spelling of these must come out alike.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from parsers.onnx.building.algebra import Attributes, is_all, rule
+from parsers.ir import Node
+from parsers.onnx.building.algebra import is_all
+from parsers.onnx.building.builder import Attributes, Builder
+from parsers.onnx.building.rules import RuleTable
 from parsers.onnx.building.values import Const, Sym, Val, constant
 
-if TYPE_CHECKING:
-    from parsers.ir import Node
-    from parsers.onnx.building.builder import Builder
-
+NORMAL_FORMS = RuleTable()
+rule = NORMAL_FORMS.rule
 Operands = tuple[Val, ...]
 
 

@@ -26,7 +26,7 @@ def first_met(b: Builder, starts: Sequence[str], marked: set[str]) -> set[str]:
 
 def rewritten(b: Builder, instead: dict[str, Val], outputs: Sequence[Sym]) -> tuple[Builder, dict[str, Val]]:
     """The live part of the graph in a new builder, with some values replaced by others."""
-    new = Builder()
+    new = Builder(rules=b.rules)
     moved: dict[str, Val] = {v.name: new.input(v.name, v.shape, v.dtype) for v in b.inputs}
     maker = {name: node for node in b.nodes for name in node.outputs}
     stack = [(v.name, False) for v in reversed(outputs)]

@@ -7,16 +7,15 @@ with the file's element type beside them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import onnx
 
+from parsers.ir import Value
 from parsers.onnx.problems import Unsupported
-
-if TYPE_CHECKING:
-    from parsers.onnx.building.builder import Builder
 
 Shape = tuple[int, ...]
 
@@ -33,6 +32,13 @@ class Const:
         return self.array.shape
 
 
+class Owner(Protocol):
+    """A graph under construction, as far as a value needs to know the one that it belongs to."""
+
+    @property
+    def values(self) -> Mapping[str, Value]: ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Sym:
     """A value that depends on the network's inputs: `name` in the graph that `owner` builds."""
@@ -40,7 +46,7 @@ class Sym:
     name: str
     shape: Shape
     dtype: str
-    owner: Builder
+    owner: Owner
 
 
 Val = Const | Sym

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
 from parsers.ir import Graph, Node
 from parsers.onnx.building.values import Shape, is_float
-from parsers.onnx.file.dimensions import InputSpec
+from parsers.onnx.file.source import Source
+from parsers.primitives import PRIMITIVES
 
 
 def random_inputs(
-    specs: Sequence[InputSpec],
+    source: Source,
     shapes: Mapping[str, Shape],
-    fixed: Mapping[str, np.ndarray],
     graph: Graph,
     rng: np.random.Generator,
     scale: float = 1.0,
 ) -> dict[str, np.ndarray]:
-    """One array per input: normal numbers times `scale`, integers that suit their use, fixed values."""
+    """One array per input of `source`: normal numbers times `scale`, integers that suit their use in `graph`,
+    fixed values."""
     inputs: dict[str, np.ndarray] = {}
-    for spec in specs:
-        if spec.name in fixed:
-            inputs[spec.name] = np.asarray(fixed[spec.name]).astype(spec.dtype)
+    for spec in source.specs:
+        if spec.name in source.fixed:
+            inputs[spec.name] = np.asarray(source.fixed[spec.name]).astype(spec.dtype)
         elif is_float(spec.dtype):
             numbers = np.asarray(scale * rng.normal(size=shapes[spec.name]))
             inputs[spec.name] = numbers.astype(spec.dtype)
@@ -37,7 +38,7 @@ def random_inputs(
 
 def _integers(graph: Graph, name: str) -> list[int]:
     """Numbers that make sense for an integer input: the rows of the smallest table it looks up; else what it
-    is compared with; else 1 … frames, which suits lengths."""
+    is compared with; else 1 … time steps, which suits lengths."""
     same = {name}
     rows: list[int] = []
     compared: list[int] = []
@@ -50,7 +51,7 @@ def _integers(graph: Graph, name: str) -> list[int]:
         elif node.op == "equal":
             numbers = [graph.constants[n].reshape(-1) for n in node.inputs if n in graph.constants]
             compared += [int(v) for array in numbers for v in array[:16]]
-        elif node.op in ("reshape", "transpose", "take", "slice"):
+        elif PRIMITIVES[node.op].moves:
             same.add(node.output)
     if rows:
         return list(range(min(rows)))

@@ -13,9 +13,9 @@ from itertools import pairwise
 
 from parsers.ir import Node, Scan
 from parsers.onnx.building.builder import Builder
+from parsers.primitives import PRIMITIVES
 
 FEWEST_PRODUCTS = 3
-MOVES = ("concat", "reshape", "transpose", "slice", "expand", "pad", "take")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def _core(flat: Flat, name: str, level: dict[str, int]) -> tuple[str, list[tuple
     while True:
         node = flat.node(name)
         carried = {n for n in node.inputs if n in level} if isinstance(node, Node) else set()
-        if not isinstance(node, Node) or node.op not in MOVES or len(carried) != 1:
+        if not isinstance(node, Node) or not PRIMITIVES[node.op].moves or len(carried) != 1:
             return name, way
         (name,) = carried
         way.append((node.op, node.inputs.index(name)))
@@ -167,7 +167,8 @@ def _origin(flat: Flat, name: str, level: dict[str, int]) -> str:
     """What a crossing value is a mere multiple, shift or rearrangement of: c, where P·c crosses the cut."""
     while True:
         node = flat.node(name)
-        if not isinstance(node, Node) or node.op not in (*MOVES, "mul", "add", "sub", "neg"):
+        row = PRIMITIVES[node.op] if isinstance(node, Node) else None
+        if node is None or row is None or not (row.moves or row.kind == "additive" or row.name == "mul"):
             return name
         carried = [n for n in node.inputs if n not in flat.b.constants]
         if len(carried) != 1 or carried[0] not in level:
@@ -188,6 +189,7 @@ def _aligned_next(flat: Flat, found: Sequence[Cut], cuts: Sequence[str]) -> Cut 
         if a in pairs or a in stop or not isinstance(m, Node) or not isinstance(n, Node) or m.op != n.op:
             continue
         pairs[a] = b
-        stack += zip(m.inputs, n.inputs, strict=False)
+        shared = min(len(m.inputs), len(n.inputs))  # joins of more parts agree as far as both go
+        stack += zip(m.inputs[:shared], n.inputs[:shared], strict=True)
     states = tuple(pairs.get(name, "") for name in found[-1].states)
     return Cut(states) if all(states) else None

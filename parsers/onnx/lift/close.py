@@ -3,37 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from parsers.onnx.building.builder import Builder
 from parsers.onnx.building.values import Sym, Val
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Body:
+    """The body of a scan, ready to be closed: `before` → `after` are the states inside of it, `inputs` its
+    view of the sequences at one time step, `outputs` what each step stacks. `form` names its origin."""
+
+    form: str
+    builder: Builder
+    before: Sequence[Sym]
+    after: Sequence[Val]
+    inputs: Sequence[Sym]
+    outputs: Sequence[Val]
+
+
 def close(
     b: Builder,
-    body: Builder,
-    *,
-    before: Sequence[Sym],
-    after: Sequence[Val],
+    body: Body,
     initial: Sequence[Val],
-    frames: Sequence[Sym],
     sequences: Sequence[Val],
-    outputs: Sequence[Val],
     length: int,
     reverse: bool = False,
-    form: str,
 ) -> tuple[list[Val], list[Val]]:
     """Emit the scan; returns the final states and the stacked outputs.
 
-    `before` → `after` are the states inside the body, `frames` the body's view of `sequences`, `outputs`
-    what each step stacks. What the body captured from around travels as a state that never changes.
+    What the body captured from around travels as a state that never changes.
     """
-    after = [body.local(v) if isinstance(v, Sym) else v for v in after]
-    outputs = [body.local(v) if isinstance(v, Sym) else v for v in outputs]
-    captured = list(body.captures.values())
-    inner = [s.name for s in (*before, *(c for _, c in captured), *frames)]
-    body.inputs = [body.values[name] for name in inner]
-    graph = body.finish(f"{form} cell", [*after, *(inside for _, inside in captured), *outputs])
-    finals, stacked = b.scan(
-        graph, [*initial, *(outer for outer, _ in captured)], sequences, length, reverse=reverse, form=form
-    )
-    return finals[: len(before)], stacked
+    inside = body.builder
+    after = [inside.local(v) if isinstance(v, Sym) else v for v in body.after]
+    outputs = [inside.local(v) if isinstance(v, Sym) else v for v in body.outputs]
+    captured = list(inside.captures.values())
+    names = [s.name for s in (*body.before, *(c for _, c in captured), *body.inputs)]
+    inside.inputs = [inside.values[name] for name in names]
+    graph = inside.finish(f"{body.form} cell", [*after, *(c for _, c in captured), *outputs])
+    start = [*initial, *(outer for outer, _ in captured)]
+    finals, stacked = b.scan(graph, start, sequences, length, reverse=reverse, form=body.form)
+    return finals[: len(body.before)], stacked

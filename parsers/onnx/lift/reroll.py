@@ -1,7 +1,7 @@
 """Roll an unrolled recurrence back into a `Scan`.
 
 Requires: a flat graph under construction. Ensures: the same outputs, or no change. The steps found are
-compared node by node (`roll.compatible`); steps before the first and after the last product are recovered by
+compared node by node (`alike.compatible`); steps before the first and after the last product are recovered by
 computing the step once more in the same graph, which must meet nodes that are already there. The caller
 compares both graphs numerically before it accepts the rolled one.
 """
@@ -17,9 +17,10 @@ from parsers.ir import Node, Scan
 from parsers.onnx.building.builder import Builder
 from parsers.onnx.building.rewrite import first_met, rewritten
 from parsers.onnx.building.values import Const, Sym, Val, constant
+from parsers.onnx.lift.alike import compatible
 from parsers.onnx.lift.chains import Cut, Flat, chains, cut_states, steps_grow
-from parsers.onnx.lift.roll import Place, View, compatible, loose, pick, roll, same
-from parsers.onnx.lift.steps import Step
+from parsers.onnx.lift.roll import roll
+from parsers.onnx.lift.step import Place, Step, View, loose, pick, same
 
 FEWEST_STEPS = 3
 LONGEST_STRIDE = 8  # products of one step with the same matrix

@@ -10,17 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
 
 import onnx
 
 from parsers.onnx.building.values import Any
 from parsers.onnx.problems import Unsupported
+from parsers.onnx.reading.call import Call
 
-if TYPE_CHECKING:
-    from parsers.onnx.reading.call import Call
-
-Reader = Callable[["Call"], Any | tuple[Any, ...]]
+Reader = Callable[[Call], Any | tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +119,3 @@ def is_misplaced(domain: str, name: str, opset: int) -> bool:
     """Does a file use a standard operator that its opset does not have? onnxruntime runs some such files."""
     known = domain in ("", "ai.onnx") and onnx.defs.has(name, "")
     return known and schema(domain, name, opset) is None
-
-
-def onnx_operators() -> list[str]:
-    """Names of all operators that are read, sorted; `domain::name` outside the standard's own domain."""
-    import parsers.onnx.ops
-
-    parsers.onnx.ops.load()
-    return sorted(f"{domain}::{name}" if domain else name for domain, name in OPS)

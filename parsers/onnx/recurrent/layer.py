@@ -2,7 +2,8 @@
 
 A layer runs its cell once per direction and, where batch elements have different known lengths, once per
 length; each run is one `Scan`. Shapes follow the standard: X (T, B, I), W (D, gates·H, I),
-R (D, gates·H, H), B (D, 2·gates·H), states (D, B, H), Y (T, D, B, H); `layout=1` puts the batch first.
+R (D, gates·H, H), B (D, 2·gates·H), states (D, B, H), Y (T, D, B, H) for D directions, T time steps, B batch
+elements, I inputs and H hidden units; `layout=1` puts the batch first.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 
 from parsers.onnx.building.builder import Builder
 from parsers.onnx.building.values import Sym, Val, constant
-from parsers.onnx.lift.close import close
+from parsers.onnx.lift.close import Body, close
 from parsers.onnx.problems import Unsupported
 from parsers.onnx.reading.call import Call
 from parsers.onnx.recurrent.activations import Function, activations
@@ -68,43 +69,19 @@ def layer(
         raise Unsupported(f"X is {op[0].shape} and R is {op[2].shape}, both want three axes", "export again")
     X = b.transpose(op[0], (1, 0, 2)) if batch_first else op[0]
     T, B, I = X.shape
-    names = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
-    direction = op.get_attr("direction", "forward").lower()
-    if direction not in names:
-        raise Unsupported(f"direction '{direction}'", "use forward, reverse or bidirectional")
-    D, H = len(names[direction]), op[2].shape[2]
-    if op.get_attr("hidden_size", H) != H:
-        raise Unsupported(
-            f"hidden_size {op.get_attr('hidden_size', H)} but R has {H} columns", "export again"
-        )
-    _expect(op[1], (D, gates * H, I), "W")
-    _expect(op[2], (D, gates * H, H), "R")
-    bias, peephole = op.get(3), op.get(7) if len(states) == 2 else None
-    if bias is not None:
-        _expect(bias, (D, 2 * gates * H), "B")
-    if peephole is not None:
-        _expect(peephole, (D, 3 * H), "P")
+    directions = _directions(op)
+    D, H = len(directions), op[2].shape[2]
+    stacked = _stacked(op, (D, gates, H, I), with_peepholes=len(states) == 2)
     functions = activations(op, default, D)
-    clip = float(op.get_attr("clip", 0.0)) if op.has("clip") else None
-    if clip is not None and clip <= 0:
-        raise Unsupported(f"clip {clip} is not positive", "leave the attribute out")
+    clip = _clip(op)
     initial = [_initial(op, op.get(5 + k), (D, B, H), batch_first) for k in range(len(states))]
     lengths = op.get(4)
 
     Ys: list[Val] = []
     finals: list[list[Val]] = []
-    for d, reverse in enumerate(names[direction]):
-        weights = Weights(
-            W=b.transpose(b.take(op[1], d, 0), (1, 0)),
-            R=b.transpose(b.take(op[2], d, 0), (1, 0)),
-            Wb=None if bias is None else b.slice(b.take(bias, d, 0), 0, 0, gates * H),
-            Rb=None if bias is None else b.slice(b.take(bias, d, 0), 0, gates * H, 2 * gates * H),
-            P=None if peephole is None else b.take(peephole, d, 0),
-            functions=functions[d],
-            H=H,
-            clip=clip,
-            flag=bool(flag and op.get_attr(flag, 0)),
-        )
+    for d, reverse in enumerate(directions):
+        W, R, Wb, Rb, P = stacked.of_direction(b, d)
+        weights = Weights(W, R, Wb, Rb, P, functions[d], H, clip, bool(flag and op.get_attr(flag, 0)))
         run = _Run(op, cell, weights, tuple(states), reverse)
         Y, last = run.by_length(X, lengths, [b.take(s, d, 0) for s in initial])
         Ys.append(b.reshape(Y, (T, 1, B, H)))
@@ -113,6 +90,57 @@ def layer(
     if batch_first:
         results = [b.transpose(results[0], (2, 0, 1, 3)), *(b.transpose(s, (1, 0, 2)) for s in results[1:])]
     return tuple(results)
+
+
+def _directions(op: Call) -> tuple[bool, ...]:
+    """Of each direction, whether it runs from the last time step to the first."""
+    names = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
+    direction = op.get_attr("direction", "forward").lower()
+    if direction not in names:
+        raise Unsupported(f"direction '{direction}'", "use forward, reverse or bidirectional")
+    return names[direction]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stacked:
+    """The weights of all directions: W (D, gates·H, I), R (D, gates·H, H), B (D, 2·gates·H), P (D, 3·H)."""
+
+    W: Val
+    R: Val
+    B: Val | None
+    P: Val | None
+
+    def of_direction(self, b: Builder, d: int) -> tuple[Val, Val, Val | None, Val | None, Val | None]:
+        """Wᵀ, Rᵀ, Wb, Rb and P of direction `d`."""
+        W, R = b.transpose(b.take(self.W, d, 0), (1, 0)), b.transpose(b.take(self.R, d, 0), (1, 0))
+        size = self.W.shape[1]
+        Wb = None if self.B is None else b.slice(b.take(self.B, d, 0), 0, 0, size)
+        Rb = None if self.B is None else b.slice(b.take(self.B, d, 0), 0, size, 2 * size)
+        return W, R, Wb, Rb, None if self.P is None else b.take(self.P, d, 0)
+
+
+def _stacked(op: Call, sizes: tuple[int, int, int, int], with_peepholes: bool) -> _Stacked:
+    """The weights of a node, of shapes that fit `sizes` (D, gates, H, I)."""
+    D, gates, H, I = sizes
+    if op.get_attr("hidden_size", H) != H:
+        raise Unsupported(
+            f"hidden_size {op.get_attr('hidden_size', H)} but R has {H} columns", "export again"
+        )
+    _expect(op[1], (D, gates * H, I), "W")
+    _expect(op[2], (D, gates * H, H), "R")
+    bias, peephole = op.get(3), op.get(7) if with_peepholes else None
+    if bias is not None:
+        _expect(bias, (D, 2 * gates * H), "B")
+    if peephole is not None:
+        _expect(peephole, (D, 3 * H), "P")
+    return _Stacked(op[1], op[2], bias, peephole)
+
+
+def _clip(op: Call) -> float | None:
+    clip = float(op.get_attr("clip", 0.0)) if op.has("clip") else None
+    if clip is not None and clip <= 0:
+        raise Unsupported(f"clip {clip} is not positive", "leave the attribute out")
+    return clip
 
 
 def _expect(value: Val, shape: tuple[int, ...], name: str) -> None:
@@ -153,7 +181,7 @@ class _Run:
         known = lengths.array.reshape(-1)
         if known.shape != (B,) or np.any(known < 1) or np.any(known > T):
             raise Unsupported(
-                f"sequence_lens {known.tolist()} for {B} sequences of {T} frames", "give 1 … T for each"
+                f"sequence_lens {known.tolist()} for {B} sequences of {T} time steps", "give 1 … T for each"
             )
         Ys: list[Val] = []
         lasts: list[list[Val]] = []
@@ -181,30 +209,19 @@ class _Run:
         body = Builder(b)
         body.origin = b.origin
         before = [body.input(f"{s}t_1", (B, H), X.dtype) for s in self.letters]
-        frames = [body.input("Xt", (B, I), X.dtype)]
-        after = list(self.cell(body, frames[0], before, self.weights))
+        Xt = body.input("Xt", (B, I), X.dtype)
+        inputs, sequences = [Xt], [X]
+        after = list(self.cell(body, Xt, before, self.weights))
         Yt = after[0]
         if mask is not None:
             valid = body.input("valid", mask.shape[1:], "bool")
-            frames.append(valid)
+            inputs, sequences = [Xt, valid], [X, mask]
             Yt = body.emit("where", valid, Yt, body.number(0.0, Yt))
             after = [body.emit("where", valid, new, old) for new, old in zip(after, before, strict=True)]
         for letter, value in zip(self.letters, after, strict=True):
             body.label(value, f"{letter}t")
-        sequences = [X] if mask is None else [X, mask]
-        finals, stacked = close(
-            b,
-            body,
-            before=before,
-            after=after,
-            initial=initial,
-            frames=frames,
-            sequences=sequences,
-            outputs=[Yt],
-            length=T,
-            reverse=self.reverse,
-            form=self.op.node.op_type,
-        )
+        whole = Body(self.op.node.op_type, body, before, after, inputs, [Yt])
+        finals, stacked = close(b, whole, initial, sequences, T, self.reverse)
         return stacked[0], finals
 
 

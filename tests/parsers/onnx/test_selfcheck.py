@@ -16,8 +16,8 @@ from parsers.errors import SelfCheckFailed
 from parsers.onnx import ops
 from parsers.onnx.building.builder import Builder
 from parsers.onnx.building.values import Val, constant
-from parsers.onnx.lift import loop
-from parsers.onnx.lift.steps import Iteration
+from parsers.onnx.control import loop
+from parsers.onnx.control.steps import Iteration
 from parsers.onnx.reading import registry
 from parsers.onnx.reading.call import Call
 from parsers.onnx.recurrent import gru, layer, lstm

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.running import Recert
 
-satisfactory = pytest.importorskip("benchmarks.satisfactory")
+satisfactory = pytest.importorskip("benchmarks.competition.satisfactory")
 pytest.importorskip("vnntest")
 
 # what is open: a query whose networks the parser finds not isomorphic (float32 and float16), and one that

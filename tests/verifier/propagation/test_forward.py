@@ -148,7 +148,7 @@ def test_affine_forms(dtype: torch.dtype) -> None:
     table, entries = _random(UNITS, UNITS, seed=4, dtype=dtype), _random(UNITS, seed=5, dtype=dtype)
     maps = {"u": Dense(table, table.abs() + 0.1), "v": Diagonal(entries)}
     bias = _random(UNITS, seed=6, dtype=dtype)
-    form = AffineForm("p", UNITS, maps, bias, bias.abs(), UNITS + 2, True, False, {}, {})
+    form = AffineForm(0, "p", UNITS, maps, bias, bias.abs(), UNITS + 2, True, False, {}, {})
     for region in _regions(dtype):
         rules = LinearRules(region, RoundingModel(dtype, deployed=False))
         x = _points(region)

@@ -19,7 +19,7 @@ def _form(terms: dict[str, LinearMap], bias: torch.Tensor) -> AffineForm:
     dense = {name: part for name, part in terms.items() if isinstance(part, Dense)}
     light = {name: part for name, part in terms.items() if name not in dense}
     has_bias = bool(bias.any())
-    return AffineForm("p", SIZE, terms, bias, bias.abs(), SIZE + 2, has_bias, False, dense, light)
+    return AffineForm(0, "p", SIZE, terms, bias, bias.abs(), SIZE + 2, has_bias, False, dense, light)
 
 
 def _interval(lower: torch.Tensor, upper: torch.Tensor) -> Interval:

@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 
 from verifier.bounds.region_bounds import Bounds
+from verifier.network.keys import SiteKey
 from verifier.proof.branching.flat import Layout
-from verifier.propagation.sites import Key, Site
+from verifier.propagation.sites import Site
 
 _KINK_AT_ZERO = frozenset({"relu", "leaky_relu", "elu", "selu", "celu", "abs", "max", "min"})
 
@@ -36,7 +37,7 @@ class Candidates:
 
 
 def candidates(
-    bounds: Bounds, layout: Layout, coefficients: Mapping[Key, Tensor], row: Tensor, count: int
+    bounds: Bounds, layout: Layout, coefficients: Mapping[SiteKey, Tensor], row: Tensor, count: int
 ) -> Candidates:
     """`count` splits of every instance for the row [B] of the objective, the best first, given the
     `coefficients` [B, R, n] of every gate in a sweep."""
@@ -48,7 +49,7 @@ def candidates(
             continue
         weight = coefficients[key].expand(len(row), -1, -1)[instance, row].abs()
         for k, (form, score) in enumerate(zip(site.step.operands, _curvature(site), strict=True)):
-            place = layout.operands[id(form), site.iteration]
+            place = layout.operands[form.at(site.time)]
             scores[:, place] += (weight * score).masked_fill(site.upper[k] - site.lower[k] < 1e-9, 0.0)
             points[:, place] = _point(site, k)
     worth, unit = scores.nan_to_num(nan=0.0, posinf=0.0).topk(min(count, layout.units), -1)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from relaxations import Diagonals, Planes
 from verifier.bounds.region_bounds import Bounds
-from verifier.propagation.sites import Key
+from verifier.network.keys import OperandKey, SiteKey
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,9 +22,9 @@ class Layout:
     """`operands` key → slice of [.., P], P = `units`; `planes` key of a site → (slice of [.., S], arity);
     `diagonals` key of a site that has them → the same of [.., D]."""
 
-    operands: Mapping[Key, slice]
-    planes: Mapping[Key, tuple[slice, int]]
-    diagonals: Mapping[Key, tuple[slice, int]]
+    operands: Mapping[OperandKey, slice]
+    planes: Mapping[SiteKey, tuple[slice, int]]
+    diagonals: Mapping[SiteKey, tuple[slice, int]]
     units: int
 
     def boxes(self, bounds: Bounds) -> tuple[Tensor, Tensor]:
@@ -32,11 +32,11 @@ class Layout:
         found = [bounds.operands[key][0] for key in self.operands]
         return torch.cat([i.lower for i in found], -1), torch.cat([i.upper for i in found], -1)
 
-    def by_operand(self, flat: Tensor) -> dict[Key, Tensor]:
+    def by_operand(self, flat: Tensor) -> dict[OperandKey, Tensor]:
         """[.., P] ↦ views [.., n]."""
         return {key: flat[..., place] for key, place in self.operands.items()}
 
-    def flat(self, found: Mapping[Key, Tensor], like: Tensor) -> Tensor:
+    def flat(self, found: Mapping[OperandKey, Tensor], like: Tensor) -> Tensor:
         """The inverse of `by_operand` for tensors [*, B, n]; [B, *, P] with zeros where an operand is
         missing. `like` [B, *, P] gives the shape."""
         flat = torch.zeros_like(like)
@@ -44,7 +44,7 @@ class Layout:
             flat[..., self.operands[key]] = values.movedim(-2, 0)
         return flat
 
-    def flat_planes(self, planes: Mapping[Key, Planes]) -> Tensor:
+    def flat_planes(self, planes: Mapping[SiteKey, Planes]) -> Tensor:
         """Planes of every site ↦ [B, 2, S]: lower and upper; slopes, then the offset."""
         parts = []
         for key in self.planes:
@@ -54,7 +54,7 @@ class Layout:
             parts.append(torch.stack([lower, upper]).permute(2, 0, 1, 3).flatten(2))
         return torch.cat(parts, -1)
 
-    def by_site(self, flat: Tensor) -> dict[Key, Planes]:
+    def by_site(self, flat: Tensor) -> dict[SiteKey, Planes]:
         """The inverse of `flat_planes`."""
         found = {}
         for key, (place, arity) in self.planes.items():
@@ -71,7 +71,7 @@ class Layout:
             parts.append(torch.cat([d.centre, d.half, *d.sides()]).movedim(1, 0).flatten(1))
         return torch.cat(parts, -1)
 
-    def diagonals_by_site(self, flat: Tensor) -> dict[Key, Diagonals]:
+    def diagonals_by_site(self, flat: Tensor) -> dict[SiteKey, Diagonals]:
         """The inverse of `flat_diagonals`."""
         found = {}
         for key, (place, arity) in self.diagonals.items():
@@ -83,9 +83,9 @@ class Layout:
 
 def layout_of(bounds: Bounds) -> Layout:
     """The layout of every part of what `bounds` is about."""
-    operands: dict[Key, slice] = {}
-    planes: dict[Key, tuple[slice, int]] = {}
-    diagonals: dict[Key, tuple[slice, int]] = {}
+    operands: dict[OperandKey, slice] = {}
+    planes: dict[SiteKey, tuple[slice, int]] = {}
+    diagonals: dict[SiteKey, tuple[slice, int]] = {}
     units = total = cuts = 0
     for key, site in bounds.sites.items():
         arity = len(site.lower)
@@ -97,7 +97,7 @@ def layout_of(bounds: Bounds) -> Layout:
             diagonals[key] = slice(cuts, cuts + size), arity
             cuts += size
         for form in site.step.operands:
-            operand = (id(form), site.iteration)
+            operand = form.at(site.time)
             if operand not in operands:
                 operands[operand] = slice(units, units + form.size)
                 units += form.size

@@ -21,6 +21,7 @@ from torch import Tensor
 from relaxations import Planes
 from verifier.bounds.inheritance import Inherited
 from verifier.bounds.region_bounds import Bounds
+from verifier.network.keys import OperandKey, SiteKey
 from verifier.problem.budget import Budget
 from verifier.problem.halfspace import Halfspace
 from verifier.problem.question import Question
@@ -33,7 +34,7 @@ from verifier.proof.branching.trend import Trend
 from verifier.proof.refinement.ascent import ascend
 from verifier.proof.refinement.clipping import above, clips
 from verifier.proof.refinement.multipliers import multipliers
-from verifier.propagation.splits import Key, Part, Splits
+from verifier.propagation.splits import Part, Splits
 
 # (instance of every part, its splits, what it inherits, where its counterexamples are) → bounds of the parts
 MakeBounds = Callable[[Tensor, Splits, Inherited, Halfspace], Bounds]
@@ -73,7 +74,7 @@ def branch_and_bound(
     make: MakeBounds,
     budget: Budget,
     *,
-    planes: Mapping[Key, Planes] | None = None,
+    planes: Mapping[SiteKey, Planes] | None = None,
     effort: Effort = Effort(),
     trend: Trend | None = None,
 ) -> Tensor:
@@ -121,7 +122,7 @@ class _Search:
         self,
         trees: Trees,
         bounds: Bounds,
-        planes: Mapping[Key, Planes] | None,
+        planes: Mapping[SiteKey, Planes] | None,
         make: MakeBounds,
         effort: Effort,
         deadline: float,
@@ -233,7 +234,7 @@ class _Search:
         inherited = Inherited(boxes, layout.by_site(leaves.planes), diagonals)
         return self._make(instance, splits, inherited, halfspace)
 
-    def _multipliers(self, leaves: Leaves, bounds: Bounds) -> dict[Key, Tensor]:
+    def _multipliers(self, leaves: Leaves, bounds: Bounds) -> dict[OperandKey, Tensor]:
         beta = self._layout.by_operand(leaves.beta)
         return {key: beta[key].movedim(1, 0) for key in bounds.splits}
 

@@ -18,11 +18,12 @@ from torch import Tensor
 
 from relaxations import Planes
 from verifier.bounds.region_bounds import Bounds
+from verifier.network.keys import OperandKey, SiteKey
 from verifier.problem.question import Objective
 from verifier.proof.refinement.adam import Adam
 from verifier.proof.refinement.multipliers import Multipliers, multipliers
 from verifier.proof.refinement.slopes import Slopes, detached
-from verifier.propagation.sites import Key, Site
+from verifier.propagation.sites import Site
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,9 +33,9 @@ class Ascent:
     `coefficients` [B, R, n] of every gate's output."""
 
     best: Tensor
-    planes: Mapping[Key, Planes]
-    beta: Mapping[Key, Tensor]
-    coefficients: Mapping[Key, Tensor]
+    planes: Mapping[SiteKey, Planes]
+    beta: Mapping[OperandKey, Tensor]
+    coefficients: Mapping[SiteKey, Tensor]
 
 
 def optimise_slopes(
@@ -73,7 +74,7 @@ def ascend(
     any_row: bool = False,
     deadline: float = float("inf"),
     known: Tensor | float = -torch.inf,
-    beta: Mapping[Key, Tensor] | None = None,
+    beta: Mapping[OperandKey, Tensor] | None = None,
     minor: float = 0.0,
     progress: Callable[[], None] = lambda: None,
 ) -> Ascent:
@@ -85,7 +86,7 @@ def ascend(
     the worst site loses, in every instance, keep their planes.
     """
     beta = {} if beta is None else beta
-    coefficients: dict[Key, Tensor] = {}
+    coefficients: dict[SiteKey, Tensor] = {}
     unusable = (bounds.lost | bounds.empty).unsqueeze(-1)
 
     def kept(best: Tensor | float, found: Tensor) -> Tensor:
@@ -98,7 +99,7 @@ def ascend(
         best = bounds.settled(kept(known, found))
     groups: dict[int, list[Site]] = {}
     for site in _major(bounds, coefficients, minor):
-        groups.setdefault(id(site.step), []).append(site)
+        groups.setdefault(site.step.number, []).append(site)
     slopes = [Slopes(sites) for sites in groups.values()]
     betas = Multipliers(bounds, coefficients, beta)
     parameters = [steps for group in slopes for steps in group.steps]
@@ -141,16 +142,14 @@ def ascend(
     )
 
 
-def _major(bounds: Bounds, coefficients: Mapping[Key, Tensor], minor: float) -> list[Site]:
+def _major(bounds: Bounds, coefficients: Mapping[SiteKey, Tensor], minor: float) -> list[Site]:
     """Sites whose planes lose, in some instance, at least the share `minor` of what the worst site loses."""
     if not minor:
         return list(bounds.sites.values())
     reached = [site for key, site in bounds.sites.items() if key in coefficients]
     if not reached:
         return []
-    lost = torch.stack(
-        [(coefficients[id(s.step), s.iteration].abs().amax(1) * s.gap()).sum(-1) for s in reached]
-    )
+    lost = torch.stack([(coefficients[s.key].abs().amax(1) * s.gap()).sum(-1) for s in reached])
     share = (lost / lost.amax(0).clamp_min(1e-300)).nan_to_num(1.0).amax(1)
     return [site for site, s in zip(reached, share.tolist(), strict=True) if s >= minor]
 

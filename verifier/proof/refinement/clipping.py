@@ -23,9 +23,10 @@ from torch import Tensor
 
 from verifier.bounds.on_demand import BoundsOnDemand
 from verifier.bounds.region_bounds import Bounds
+from verifier.network.keys import OperandKey, SiteKey
 from verifier.problem.halfspace import Halfspace
 from verifier.problem.question import Question
-from verifier.propagation.sites import Key, RelaxedGate
+from verifier.propagation.sites import RelaxedGate
 from verifier.propagation.splits import SplitTerm
 
 ROUNDS = 16
@@ -70,8 +71,8 @@ class Clips:
 def clips(
     bounds: Bounds,
     ask: Question,
-    relaxed: Mapping[Key, RelaxedGate] | None = None,
-    multipliers: Mapping[Key, SplitTerm] | None = None,
+    relaxed: Mapping[SiteKey, RelaxedGate] | None = None,
+    multipliers: Mapping[OperandKey, SplitTerm] | None = None,
 ) -> Clips:
     """Half-spaces from a sweep of the rows of `ask` through the planes of `bounds`, or those of `relaxed`,
     with `multipliers` of its splits.

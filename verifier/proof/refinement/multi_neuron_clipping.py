@@ -16,10 +16,10 @@ from torch import Tensor
 from verifier.bounds.inheritance import Inherited
 from verifier.bounds.on_demand import BoundsOnDemand
 from verifier.bounds.region_bounds import Bounds
+from verifier.network.keys import OperandKey
 from verifier.problem.halfspace import Halfspace
 from verifier.problem.question import Question
 from verifier.proof.refinement.clipping import DEPTH, GAIN, ROUNDS, above, clips
-from verifier.propagation.sites import Key
 
 
 class _Late(Exception):
@@ -78,7 +78,7 @@ class _Raised:
     normal: Tensor
     constant: Tensor
     depth: Tensor
-    boxes: dict[Key, tuple[Tensor, Tensor]]
+    boxes: dict[OperandKey, tuple[Tensor, Tensor]]
 
     def all_of(self, rows: Sequence[int], one: BoundsOnDemand, ask: Question) -> None:
         """The questions at `rows`, all about the region of `one`, the one that is farthest from its answer

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from verifier.bounds.region_bounds import Bounds
-from verifier.propagation.sites import Key
+from verifier.network.keys import OperandKey, SiteKey
 from verifier.propagation.splits import SplitTerm, split_term
 
 
@@ -16,7 +16,7 @@ class Multipliers:
     """β of all splits, in units of what the gates that read the operand lose per width of its box."""
 
     def __init__(
-        self, bounds: Bounds, coefficients: Mapping[Key, Tensor], start: Mapping[Key, Tensor]
+        self, bounds: Bounds, coefficients: Mapping[SiteKey, Tensor], start: Mapping[OperandKey, Tensor]
     ) -> None:
         self._units = {
             key: torch.maximum(unit, start[key].amax(0)) if key in start else unit
@@ -29,7 +29,7 @@ class Multipliers:
         for tensor in self.steps.values():
             tensor.requires_grad_(True)
 
-    def beta(self) -> dict[Key, Tensor]:
+    def beta(self) -> dict[OperandKey, Tensor]:
         """[2, B, n] by operand."""
         return {key: self._units[key] * steps.clamp_min(0.0) for key, steps in self.steps.items()}
 
@@ -39,10 +39,10 @@ class Multipliers:
             tensor.clamp_(min=0.0)
 
 
-def multipliers(bounds: Bounds, beta: Mapping[Key, Tensor]) -> dict[Key, SplitTerm]:
+def multipliers(bounds: Bounds, beta: Mapping[OperandKey, Tensor]) -> dict[OperandKey, SplitTerm]:
     """The Lagrange terms of the splits of `bounds` for β [2, B, n] ≥ 0 by operand."""
     read = {
-        (id(form), site.iteration): (form.bias, site.relative)
+        form.at(site.time): (form.bias, site.relative)
         for site in bounds.sites.values()
         for form in site.step.operands
     }
@@ -56,19 +56,19 @@ def multipliers(bounds: Bounds, beta: Mapping[Key, Tensor]) -> dict[Key, SplitTe
     return found
 
 
-def _units(bounds: Bounds, coefficients: Mapping[Key, Tensor]) -> dict[Key, Tensor]:
+def _units(bounds: Bounds, coefficients: Mapping[SiteKey, Tensor]) -> dict[OperandKey, Tensor]:
     """Scale [B, n] of β by split operand: Σ |λ|·gap / width over the gates that read it."""
-    units: dict[Key, Tensor] = {}
+    units: dict[OperandKey, Tensor] = {}
     if not bounds.splits:
         return units
     for key, site in bounds.sites.items():
-        split = [(id(form), site.iteration) in bounds.splits for form in site.step.operands]
+        split = [form.at(site.time) in bounds.splits for form in site.step.operands]
         if key not in coefficients or not any(split):
             continue
         loss = coefficients[key].abs().amax(1) * site.gap()
         for k, form in enumerate(site.step.operands):
             if split[k]:
-                operand = (id(form), site.iteration)
+                operand = form.at(site.time)
                 unit = loss / (site.upper[k] - site.lower[k]).clamp_min(1e-9)
                 units[operand] = units[operand] + unit if operand in units else unit
     return units

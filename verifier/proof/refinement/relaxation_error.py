@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from verifier.bounds.region_bounds import Bounds
+from verifier.network.keys import SiteKey
 from verifier.problem.question import Objective, Question
-from verifier.propagation.sites import Key
 
 MUCH = 1e4  # times the time: nobody waits for it
 
@@ -19,7 +19,7 @@ def obstacles(bounds: Bounds, objective: Objective, row: Tensor) -> list[str]:
 
     A gate costs |λ| times the distance of its planes at the centre of its box, summed over its units.
     """
-    record: dict[Key, Tensor] = {}
+    record: dict[SiteKey, Tensor] = {}
     with torch.no_grad():
         bounds.swept_minimum(objective, record=record)
     instance = torch.arange(len(row), device=row.device)
@@ -28,13 +28,13 @@ def obstacles(bounds: Bounds, objective: Objective, row: Tensor) -> list[str]:
         return [""] * len(row)
     costs = []
     for site in sites:
-        weight = record[id(site.step), site.iteration].expand(len(row), -1, -1)[instance, row].abs()
+        weight = record[site.key].expand(len(row), -1, -1)[instance, row].abs()
         costs.append((weight * site.gap()).sum(-1))
     total = torch.stack(costs)  # [sites, B]
     share, worst = (total / total.sum(0).clamp_min(1e-300)).max(0)
     return [
         f"most of it, {100 * s:.0f} %, is lost in {sites[k].step.gate.name} of {sites[k].step.origin} "
-        f"at iteration {sites[k].iteration}"
+        f"at iteration {sites[k].time}"
         for s, k in zip(share.tolist(), worst.tolist(), strict=True)
     ]
 

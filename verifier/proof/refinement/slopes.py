@@ -14,8 +14,9 @@ from torch import Tensor
 from relaxations import Planes, offset, offsets
 from relaxations.polygons.samples import polygon_samples
 from verifier.bounds.octagon import joined
+from verifier.network.keys import SiteKey
 from verifier.network.program import GateStep
-from verifier.propagation.sites import Key, Site
+from verifier.propagation.sites import Site
 
 
 class Slopes:
@@ -23,7 +24,7 @@ class Slopes:
 
     def __init__(self, sites: list[Site]) -> None:
         self._step: GateStep = sites[0].step
-        self._keys = [(id(self._step), site.iteration) for site in sites]
+        self._keys = [site.key for site in sites]
         self._lower = torch.stack([site.lower for site in sites], 1)
         self._upper = torch.stack([site.upper for site in sites], 1)
         self._origin = Planes(
@@ -51,7 +52,9 @@ class Slopes:
             self._origin.upper_slope + self._unit * above,
         )
 
-    def planes(self, coefficients: Mapping[Key, Tensor] | None, exact: bool) -> list[tuple[Key, Planes]]:
+    def planes(
+        self, coefficients: Mapping[SiteKey, Tensor] | None, exact: bool
+    ) -> list[tuple[SiteKey, Planes]]:
         """Both planes of every site. Where `coefficients` [B, 1, n] of the last sweep are given, only the
         plane that their signs ask for; the other one is still the first. Unless they are to be `exact`,
         offsets may come from samples, and planes are not sound then."""

@@ -14,6 +14,7 @@ from parsers import evaluate_numpy
 from parsers.ir import Graph, Node, validate
 from parsers.onnx.building.builder import Builder
 from parsers.onnx.building.prune import prune
+from parsers.onnx.building.simplifications import SIMPLIFICATIONS
 from parsers.onnx.building.values import Val, constant
 from parsers.primitives import apply
 
@@ -22,7 +23,7 @@ SHAPE = (2, 6)
 
 
 def built(expression: Expression, count: int = 3) -> Graph:
-    b = Builder()
+    b = Builder(rules=SIMPLIFICATIONS)
     inputs = [b.input(f"x{k}", SHAPE) for k in range(count)]
     return validate(prune(b.finish("g", [expression(b, *inputs)], ["y"])))
 
@@ -181,7 +182,7 @@ def test_random_expressions_keep_their_function(steps: Program) -> None:
     data = np.random.default_rng(0).normal(size=(3, *SHAPE))
     numbers: list[object] = [np.full(SHAPE, c) for c in reversed(CONSTANTS)]
     expected = run(steps, [*numbers, *data], lambda op, *x, **a: apply(op, x, a))
-    b = Builder()
+    b = Builder(rules=SIMPLIFICATIONS)
     inputs = [b.input(f"x{k}", SHAPE, "float64") for k in range(3)]
     known: list[object] = [constant(np.full(SHAPE, c), "float64") for c in reversed(CONSTANTS)]
     value = run(steps, [*known, *inputs], lambda op, *x, **a: b.emit(op, *x, **a))

@@ -18,7 +18,7 @@ from parsers.onnx import read
 from parsers.onnx.building.builder import Builder
 from parsers.onnx.building.values import Val
 from parsers.onnx.lift import reroll
-from parsers.onnx.lift.steps import Step
+from parsers.onnx.lift.step import Step
 
 T, B, I, H = 5, 2, 3, 4
 RNG = np.random.default_rng(0)

@@ -46,7 +46,7 @@ def test_every_operator_has_a_case() -> None:
 
 
 def test_names_are_listed() -> None:
-    listed = registry.onnx_operators()
+    listed = ops.onnx_operators()
     assert listed == sorted(set(listed))
     assert {"LSTM", "Gemm", "Loop", "com.microsoft::FusedConv"} <= set(listed)
 

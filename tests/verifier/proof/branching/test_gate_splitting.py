@@ -15,6 +15,7 @@ from tests.support.breaking import smallest_found
 from tests.support.networks import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
 from verifier.bounds.inheritance import Inherited
 from verifier.bounds.region_bounds import Bounds
+from verifier.network.keys import OperandKey, SiteKey
 from verifier.network.program import Block, compile_program
 from verifier.network.rounding import RoundingModel
 from verifier.problem.budget import Budget
@@ -26,7 +27,7 @@ from verifier.proof.branching.flat import layout_of
 from verifier.proof.branching.gate_splitting import Effort, MakeBounds, branch_and_bound
 from verifier.proof.branching.trees import Trees
 from verifier.proof.refinement.ascent import optimise_slopes
-from verifier.propagation.splits import Key, Part, Splits, split_term
+from verifier.propagation.splits import Part, Splits, split_term
 
 REAL = RoundingModel(deployed=False)
 ROWS = torch.eye(CLASSES).double().unsqueeze(0)
@@ -54,8 +55,8 @@ def _parts_of(program: Block, region: Region) -> MakeBounds:
 def _random_halves(bounds: Bounds, count: int, seed: int) -> list[tuple[Splits, Splits]]:
     """Pairs of splits that cover the region: a random unit of a random operand, cut at a random point."""
     generator = torch.Generator().manual_seed(seed)
-    operands: list[tuple[Key, Tensor, Tensor]] = [
-        ((id(form), site.iteration), site.lower[k], site.upper[k])
+    operands: list[tuple[OperandKey, Tensor, Tensor]] = [
+        (form.at(site.time), site.lower[k], site.upper[k])
         for site in bounds.sites.values()
         for k, form in enumerate(site.step.operands)
     ]
@@ -165,7 +166,7 @@ def test_the_choice_is_of_something_wide(folder: Path) -> None:
     _, program, region = _question("lstm", folder, 0.3)
     bounds = Bounds(program, region, REAL)
     layout = layout_of(bounds)
-    coefficients: dict[Key, Tensor] = {}
+    coefficients: dict[SiteKey, Tensor] = {}
     bounds.swept_minimum(Objective(ROWS), record=coefficients)
     found = candidates(bounds, layout, coefficients, torch.zeros(1, dtype=torch.int64), 5)
     lower, upper = layout.boxes(bounds)

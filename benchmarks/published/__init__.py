@@ -1,0 +1,1 @@
+"""Networks, images and counts of published papers (`benchmarks`), and what recert proves on them."""

@@ -1,0 +1,1 @@
+"""The operators of ONNX that hold subgraphs: If, Loop and Scan."""
