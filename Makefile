@@ -3,7 +3,7 @@ BIN := .venv/bin
 # one process a core, one thread a process
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
 
-.PHONY: setup demo test test-all lint bench clean
+.PHONY: setup demo test test-all lint bench docs clean
 
 setup: .venv/.ready
 
@@ -30,6 +30,14 @@ test-all: lint
 
 bench: setup
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.engine
+
+docs: .venv/.docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -c docs/site . build/docs
+	@echo build/docs/index.html
+
+.venv/.docs: .venv/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	@touch $@
 
 clean:
 	rm -rf .venv build *.egg-info

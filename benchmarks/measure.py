@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import platform
 import sys
 import time
@@ -12,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from relaxations.kernels.library import SWITCH
+from relaxations.kernels.status import kernel_status
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +42,27 @@ def seconds(run: Callable[[], Any], repeats: int = 5, budget: float = 20.0) -> S
     return Seconds(min(s.cpu for s in found), min(s.wall for s in found))
 
 
-def header(title: str) -> str:
-    """A heading with all that a figure depends on besides the code."""
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line]
-        cpu = f"{len(names)} × {names[0]}" if names else cpu
+def begin(title: str) -> None:
+    """One thread from here on, compiled kernels or an error, and a heading with all that a figure depends on
+    besides the code."""
+    os.environ.setdefault(SWITCH, "require")
+    kernels = kernel_status()
+    if not kernels.in_use and os.environ[SWITCH] != "off":
+        sys.exit(f"{kernels}; {SWITCH}=off measures without them")
+    torch.set_num_threads(1)
     today = datetime.datetime.now(datetime.UTC).date()
-    return (
-        f"# {title}\n\n{today}, {cpu}, {platform.system()}, Python {platform.python_version()}, "
-        f"torch {torch.__version__}. Command: `{_command()}`\n"
+    print(
+        f"# {title}\n\n{today}, {_processor()}, {platform.system()}, Python {platform.python_version()}, "
+        f"torch {torch.__version__}, {kernels}. Command: `{_command()}`\n",
+        flush=True,
     )
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if "model name" in line]
+    return f"{len(names)} × {names[0]}" if names else platform.processor() or platform.machine()
 
 
 def _command() -> str:

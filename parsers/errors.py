@@ -22,7 +22,8 @@ class Parameter:
 
 
 class RecertError(Exception):
-    """Base of everything recert raises on purpose; the command line prints it and exits with status 2.
+    """Base of everything recert raises on purpose. The command line prints it and exits with status 2, and
+    with 3 for an `UnsoundBound`.
 
     Made of the parts of its message, texts and parameters: `BadInput("the data leave the range ",
     Parameter("clip", (0.0, 1.0)))`.
@@ -72,3 +73,20 @@ class BadQuery(RecertError):
 
 class BadInput(RecertError):
     """Data or options that make no sense for the model."""
+
+
+class OutOfTime(RecertError):
+    """The deadline came in the middle of work that was given up for it. Who set the deadline catches it."""
+
+
+class UnsoundBound(RecertError):
+    """Two things that recert found contradict each other, so that a bound was wrong: `found` says which."""
+
+    def __init__(self, found: str) -> None:
+        self.found = found
+        super().__init__(
+            f"a bug of recert's: {found}; please send the file, and count nothing that was proved in this run"
+        )
+
+    def __reduce__(self) -> tuple[type[UnsoundBound], tuple[str]]:
+        return type(self), (self.found,)

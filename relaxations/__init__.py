@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from relaxations.bounding_planes import Planes, image, offset, offsets, planes
     from relaxations.gate import Gate
     from relaxations.gates import GATES
-    from relaxations.polygons.polygon import Diagonals
+    from relaxations.octagon import Diagonals
 
 __all__ = ["GATES", "Diagonals", "Gate", "Planes", "image", "offset", "offsets", "planes"]
 
@@ -19,7 +19,7 @@ __all__ = ["GATES", "Diagonals", "Gate", "Planes", "image", "offset", "offsets",
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'relaxations' has no attribute '{name}'")
-    places = {"GATES": "gates", "Gate": "gate", "Diagonals": "polygons.polygon"}
+    places = {"GATES": "gates", "Gate": "gate", "Diagonals": "octagon"}
     found = getattr(import_module(f"relaxations.{places.get(name, 'bounding_planes')}"), name)
     globals()[name] = found
     return found

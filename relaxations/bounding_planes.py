@@ -1,29 +1,33 @@
 """The three questions that a verifier asks of a gate: planes, offsets for given slopes, and the image of a
-box."""
+box.
+
+Two bounding planes for each gate are those of POPQORN (Ko et al., ICML 2019).  Here their slopes are chosen
+for the least volume between them, by a small linear program instead of by descent, and soundness rests on the
+offset alone, which is bounded for whatever slopes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from relaxations.checks import check_box, check_diagonals, check_domain, resolved
+import relaxations.gates  # noqa: F401  (fills the table that gates are looked up in)
 from relaxations.gate import Gate
-from relaxations.kernels import calls as compiled
-from relaxations.polygons.polygon import Diagonals
+from relaxations.gate_box import GateBox
+from relaxations.kernels import adapters
+from relaxations.kernels.adapters import Found
+from relaxations.kernels.kernel import INT, Kernel
+from relaxations.octagon import Diagonals
 from relaxations.polygons.strips import box_support
 from relaxations.polygons.supports import over_polygons
-from relaxations.slopes.least_volume import minimum_volume, secant, shift
+from relaxations.slopes.least_volume import minimum_volume, shift
 
 CHUNK = 1024
 """Boxes solved at once: as many as stay in the processor's cache."""
-
-Found = tuple[Tensor, Tensor]
-"""Offsets [*S] of planes, and the places [k, *S] where they are attained, both float64."""
 
 
 @dataclass(frozen=True)
@@ -43,49 +47,23 @@ def planes(
     lower: Tensor,
     upper: Tensor,
     parameters: Mapping[str, Any] | None = None,
-    quality: Literal["tight", "fast"] = "tight",
-    lean: Sequence[float] | None = None,
     diagonals: Diagonals | None = None,
 ) -> Planes:
-    """A lower and an upper plane of `gate` over every box [lower, upper], each [k, *S], or over the part that
-    `diagonals` cut out of it (gates of two operands).
-
-    `quality`: "tight" has nearly least volume, "fast" takes slopes in closed form.  `lean` [k] shifts the
-    point of the box at which a tight plane is as close as can be (`relaxations.slopes.least_volume.LEAN`).
+    """A lower and an upper plane of nearly least volume of `gate` over every box [lower, upper], each [k,
+    *S], or over the part that `diagonals` cut out of it (gates of two operands).
 
     Raises `InvalidBox` for lower > upper, NaN and infinite sides, `OutsideDomain` where the gate is not
     defined on the whole box, `UnknownGate` for a name or parameters that are not in the table.
     """
-    gate, parameters = resolved(gate, parameters)
-    check_diagonals(gate, lower, diagonals)
-    if quality == "tight":
-        found = compiled.planes(gate, lower, upper, shift(gate.arity, lean), diagonals)
-        if found is not None:
-            slopes = found[0].to(lower.dtype)
-            below, above = _outward(found[1][0], found[1][1], lower.dtype)
-            return Planes(slopes[0], below, slopes[1], above)
-    check_box(gate, lower, upper)
-    check_domain(gate, lower, upper, parameters)
-    with torch.inference_mode():
-        low, high = _flat_double(lower), _flat_double(upper)
-        cut = None if diagonals is None else diagonals.trimmed(lower.double(), upper.double())
+    return planes_over(GateBox.of(gate, lower, upper, parameters, diagonals))
 
-        def choose(l: Tensor, u: Tensor, start: int) -> Tensor:
-            if quality == "fast":
-                return torch.stack(secant(gate, l, u, parameters))
-            part = None if cut is None else cut.map(lambda t: t[:, start : start + CHUNK]).pair(0)
-            return torch.stack(minimum_volume(gate, l, u, parameters, lean, part))
 
-        parts = [
-            choose(l, u, i * CHUNK)
-            for i, (l, u) in enumerate(zip(low.split(CHUNK, 1), high.split(CHUNK, 1), strict=True))
-            if l.numel()
-        ]
-        slopes = torch.cat(parts, 2) if parts else low.new_zeros(2, *low.shape)
-        slopes = slopes.reshape(2, *lower.shape).to(lower.dtype)
-    slopes = slopes.clone()
-    (below, _), (above, _) = _offsets(gate, slopes[0], slopes[1], lower, upper, parameters, diagonals)
-    below, above = _outward(below, above, lower.dtype)
+def planes_over(box: GateBox, lean: Sequence[float] | None = None) -> Planes:
+    """`planes` of a box, as close as can be at the point that lies `lean` [k] half-widths from its centre
+    (`relaxations.slopes.least_volume.LEAN`)."""
+    slopes, (below, above) = PLANES(box, shift(box.gate.arity, lean))
+    slopes = slopes.to(box.lower.dtype)
+    below, above = _outward(below, above, box.lower.dtype)
     return Planes(slopes[0], below, slopes[1], above)
 
 
@@ -104,52 +82,18 @@ def offsets(
     shape.  `diagonals` as for `planes`.  Differentiable in the slopes: by the envelope theorem the
     gradient of an offset is minus the place where it is attained.  Errors as for `planes`.
     """
-    gate, parameters = resolved(gate, parameters)
-    check_diagonals(gate, lower, diagonals)
-    found = _compiled_offsets(gate, lower_slope, upper_slope, lower, upper, diagonals)
-    if found is None:
-        check_box(gate, lower, upper)
-        check_domain(gate, lower, upper, parameters)
-        found = _supports(gate, lower_slope, upper_slope, lower, upper, parameters, diagonals)
-    (below, low), (above, high) = found
-    below, above = _outward(below, above, lower.dtype)
-    return (
-        below + _envelope(lower_slope, low.to(lower.dtype)),
-        above + _envelope(upper_slope, high.to(lower.dtype)),
-    )
+    return offsets_over(GateBox.of(gate, lower, upper, parameters, diagonals), lower_slope, upper_slope)
 
 
-def _offsets(*problem: Any) -> tuple[Found, Found]:
-    """Of the lower and the upper planes, of boxes that are known to be good; arguments as of `_supports`."""
-    gate, lower_slope, upper_slope, lower, upper, _, diagonals = problem
-    found = _compiled_offsets(gate, lower_slope, upper_slope, lower, upper, diagonals)
-    return _supports(*problem) if found is None else found
-
-
-def _compiled_offsets(
-    gate: Gate,
-    lower_slope: Tensor,
-    upper_slope: Tensor,
-    lower: Tensor,
-    upper: Tensor,
-    diagonals: Diagonals | None,
-) -> tuple[Found, Found] | None:
-    """As `_supports`, where the gate's compiled form is for these tensors."""
+def offsets_over(box: GateBox, lower_slope: Tensor, upper_slope: Tensor) -> tuple[Tensor, Tensor]:
+    """`offsets` of a box."""
+    dtype = box.lower.dtype
     if lower_slope.shape != upper_slope.shape:
         lower_slope, upper_slope = torch.broadcast_tensors(lower_slope, upper_slope)
-    sides = []
-    for sign, slope in zip(_signs(), (lower_slope, upper_slope), strict=True):
-        found = compiled.offsets(gate, sign, slope, lower, upper, diagonals)
-        if found is None:
-            return None
-        sides.append(found)
-    return sides[0], sides[1]
-
-
-@cache
-def _signs() -> tuple[Tensor, Tensor]:
-    below, above = torch.tensor([-1.0, 1.0], dtype=torch.float64)
-    return below, above
+    below, above = _signs()
+    (below, low), (above, high) = OFFSETS(box, ((below, lower_slope), (above, upper_slope)))
+    below, above = _outward(below, above, dtype)
+    return below + _envelope(lower_slope, low.to(dtype)), above + _envelope(upper_slope, high.to(dtype))
 
 
 def offset(
@@ -166,25 +110,17 @@ def offset(
 
     Differentiable in the slope, errors, and proof as for `offsets`.
     """
-    gate, parameters = resolved(gate, parameters)
-    check_diagonals(gate, lower, diagonals)
-    scale = torch.where(below, -1.0, 1.0).to(torch.float64)
-    found = compiled.offsets(gate, scale, slope, lower, upper, diagonals)
-    if found is not None:
-        low, high = _outward(found[0], found[0], lower.dtype)
-        value = low if low is high else torch.where(below, low, high)
-        return value + _envelope(slope, found[1].to(lower.dtype))
-    check_box(gate, lower, upper)
-    check_domain(gate, lower, upper, parameters)
-    with torch.inference_mode():
-        slopes, low, high = (t.double().flatten(1).unsqueeze(1) for t in (slope * scale, lower, upper))
-        cut = None if diagonals is None else diagonals.trimmed(lower, upper)
-        value, at = _in_chunks(gate, scale.reshape(1, -1), slopes, low, high, parameters, cut)
-        value = scale * value.reshape(below.shape)
-        at = at.reshape(lower.shape).to(lower.dtype)
-        low, high = _outward(value, value, lower.dtype)
-        value = torch.where(below, low, high)
-    return value.clone() + _envelope(slope, at.clone())
+    return offset_over(GateBox.of(gate, lower, upper, parameters, diagonals), below, slope)
+
+
+def offset_over(box: GateBox, below: Tensor, slope: Tensor) -> Tensor:
+    """`offset` of a box."""
+    dtype = box.lower.dtype
+    sign = torch.where(below, -1.0, 1.0).to(torch.float64)
+    ((value, at),) = OFFSETS(box, ((sign, slope),))
+    low, high = _outward(value, value, dtype)
+    value = low if low is high else torch.where(below, low, high)
+    return value + _envelope(slope, at.to(dtype))
 
 
 def image(
@@ -194,70 +130,92 @@ def image(
 
     Where the gate is not defined on the whole box it is (−∞, ∞).  Errors as for `planes`.
     """
-    gate, parameters = resolved(gate, parameters)
-    found = compiled.image(gate, lower, upper)
-    if found is not None:
-        return _outward(*found, lower.dtype)
-    check_box(gate, lower, upper)
+    return _outward(*IMAGE(GateBox.of(gate, lower, upper, parameters)), lower.dtype)
+
+
+@cache
+def _signs() -> tuple[Tensor, Tensor]:
+    below, above = torch.tensor([-1.0, 1.0], dtype=torch.float64)
+    return below, above
+
+
+# --- the references of the kernels
+# ------------------------------------------------------------------------------
+
+
+def _planes(box: GateBox, shift: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """As `adapters.planes`."""
+    box.check()
+    lower, upper = box.lower, box.upper
     with torch.inference_mode():
-        lower, upper, dtype = lower.double(), upper.double(), lower.dtype
+        low, high = (t.detach().reshape(len(t), -1).double() for t in (lower, upper))
+        cut = None if box.diagonals is None else box.diagonals.trimmed(lower.double(), upper.double())
+        slopes = []
+        for start in range(0, low.shape[1], CHUNK):
+            l, u = (t[:, start : start + CHUNK] for t in (low, high))
+            part = None if cut is None else cut.part(slice(start, start + CHUNK)).pair(0)
+            slopes.append(torch.stack(minimum_volume(GateBox(box.gate, l, u, box.parameters), shift, part)))
+        chosen = torch.cat(slopes, 2) if slopes else low.new_zeros(2, *low.shape)
+        chosen = chosen.reshape(2, *lower.shape).to(lower.dtype)
+    chosen = chosen.clone()
+    below, above = _signs()
+    found = _supports(box, ((below, chosen[0]), (above, chosen[1])))
+    return chosen.double(), torch.stack([offset for offset, _ in found])
+
+
+def _offsets(box: GateBox, sides: Sequence[tuple[Tensor, Tensor]]) -> tuple[Found, ...]:
+    """As `adapters.offsets`."""
+    box.check()
+    return _supports(box, sides)
+
+
+def _image(box: GateBox) -> tuple[Tensor, Tensor]:
+    """As `adapters.image`."""
+    box.check(domain=False)
+    gate, parameters = box.gate, box.parameters
+    with torch.inference_mode():
+        lower, upper = box.lower.double(), box.upper.double()
         low, high = gate.image(lower, upper, **parameters)
         if gate.inside is not None:
             defined = gate.inside(lower, upper, **parameters)
             low, high = torch.where(defined, low, -torch.inf), torch.where(defined, high, torch.inf)
-        low, high = _outward(low, high, dtype)
     return low.clone(), high.clone()
 
 
-def _supports(
-    gate: Gate,
-    lower_slope: Tensor,
-    upper_slope: Tensor,
-    lower: Tensor,
-    upper: Tensor,
-    parameters: Mapping[str, Any],
-    diagonals: Diagonals | None = None,
-) -> tuple[Found, Found]:
-    """Offsets of the lower and of the upper planes, by supports a cache-full of boxes at a time.
-
-    Both problems at once: max of −g + a⁻·p and of g − a⁺·p.
-    """
+def _supports(box: GateBox, sides: Sequence[tuple[Tensor, Tensor]]) -> tuple[Found, ...]:
+    """Offsets by supports, a cache-full of boxes at a time, all sides at once: max of −g + a·p where the sign
+    is negative, and of g − a·p."""
     with torch.inference_mode():
-        sides = torch.broadcast_tensors(lower_slope, upper_slope, lower, upper)
-        slope_low, slope_high, low, high = (side.double() for side in sides)
-        slopes = torch.stack([-slope_low, slope_high], 1)
-        k, _, *shape = slopes.shape
-        scale = slopes.new_tensor([[-1.0], [1.0]])
-        flat = slopes.flatten(2), low.flatten(1).unsqueeze(1), high.flatten(1).unsqueeze(1)
-        cut = None if diagonals is None else diagonals.trimmed(low, high)
-        value, at = _in_chunks(gate, scale, *flat, parameters, cut)
-        offset, at = (scale * value).reshape(2, *shape), at.reshape(k, 2, *shape)
-    offset, at = offset.clone(), at.clone()
-    return (offset[0], at[:, 0]), (offset[1], at[:, 1])
+        device = box.lower.device
+        *slopes, low, high = torch.broadcast_tensors(*(slope for _, slope in sides), box.lower, box.upper)
+        low, high = low.double(), high.double()
+        signs = [sign.to(device) for sign, _ in sides]
+        signed = torch.stack([sign * slope.double() for sign, slope in zip(signs, slopes, strict=True)], 1)
+        scale = torch.stack([sign.flatten() for sign in signs])
+        cut = None if box.diagonals is None else box.diagonals.trimmed(low, high)
+        flat = GateBox(box.gate, low.flatten(1), high.flatten(1), box.parameters, cut)
+        value, at = _in_chunks(flat, scale, signed.flatten(2))
+        value = (scale * value).reshape(signed.shape[1:])
+        at = at.reshape(signed.shape)
+    value, at = value.clone(), at.clone()
+    return tuple((value[k], at[:, k]) for k in range(len(sides)))
 
 
-def _in_chunks(
-    gate: Gate,
-    scale: Tensor,
-    slopes: Tensor,
-    lower: Tensor,
-    upper: Tensor,
-    parameters: Mapping[str, Any],
-    cut: Diagonals | None,
-) -> tuple[Tensor, Tensor]:
+def _in_chunks(box: GateBox, scale: Tensor, slopes: Tensor) -> tuple[Tensor, Tensor]:
     """Support values with their margins [m, N] and the places [k, m, N], for `scale` that broadcasts to [m,
-    N], `slopes` [k, m, N] and boxes [k, 1, N]."""
+    N],
+    `slopes` [k, m, N] and boxes [k, N] with trimmed diagonals."""
     values, places = [slopes.new_zeros(slopes.shape[1], 0)], [slopes[..., :0]]
     size = 2 * CHUNK // slopes.shape[1]
+    lower, upper = box.lower.unsqueeze(1), box.upper.unsqueeze(1)
     for start in range(0, slopes.shape[-1], size):
         a, l, u = (t[..., start : start + size] for t in (slopes, lower, upper))
         sign = scale.expand(slopes.shape[1:])[:, start : start + size]
-        l, u = l.expand_as(a), u.expand_as(a)
-        if cut is None:
-            found = box_support(gate, sign, a, l, u, parameters)
+        here = GateBox(box.gate, l.expand_as(a), u.expand_as(a), box.parameters)
+        if box.diagonals is None:
+            found = box_support(here, sign, a)
         else:
-            part = cut.map(lambda t, start=start: t[:, start : start + size]).pair(0)
-            found = over_polygons(gate, sign, a, l, u, part, parameters)
+            found = over_polygons(here, sign, a, box.diagonals.part(slice(start, start + size)).pair(0))
         values.append(found.value)
         places.append(found.at)
     return torch.cat(values, 1), torch.cat(places, 2)
@@ -276,5 +234,6 @@ def _outward(below: Tensor, above: Tensor, dtype: torch.dtype) -> tuple[Tensor, 
     return torch.nextafter(below.to(dtype), -infinite), torch.nextafter(above.to(dtype), infinite)
 
 
-def _flat_double(t: Tensor) -> Tensor:
-    return t.detach().reshape(t.shape[0], -1).double()
+PLANES = Kernel("planes", _planes, adapters.planes, adapters.PLANES, INT)
+OFFSETS = Kernel("offsets", _offsets, adapters.offsets, adapters.OFFSETS, INT)
+IMAGE = Kernel("image", _image, adapters.image, adapters.IMAGE, INT)

@@ -17,3 +17,8 @@ class InvalidBox(RelaxationError):
 
 class OutsideDomain(RelaxationError):
     """A box that leaves the domain of the gate (log, sqrt, reciprocal, ...): no plane bounds it there."""
+
+
+class KernelsRequired(RelaxationError):
+    """RECERT_KERNELS=require, and the compiled kernels are not in use; or a value of it that means
+    nothing."""

@@ -1,9 +1,8 @@
 """Two parallel planes around a gate, nearly as close to each other as any.
 
-With slope s and offsets o̲(s) = min g(p) − s·p, o̅(s) = max g(p) − s·p over the region, the gap o̅ − o̲ is convex
-in s.  It falls along the way from where the lower plane touches to where the upper one does, which is minus a
-subgradient, and the derivative of `offsets`.  Any slope is sound, as its offsets are.
-"""
+With slope s and offsets o̲(s) = min g(p) − s·p, o̅(s) = max g(p) − s·p over the region, the gap o̅ − o̲ is
+convex in s.  It falls along the way from where the lower plane touches to where the upper one does, which is
+minus a subgradient, and the derivative of `offsets`.  Any slope is sound, as its offsets are."""
 
 from __future__ import annotations
 
@@ -14,9 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from relaxations.bounding_planes import offsets
+from relaxations.bounding_planes import offsets_over
 from relaxations.gate import Gate
-from relaxations.polygons.polygon import Diagonals
+from relaxations.gate_box import GateBox
+from relaxations.octagon import Diagonals
 
 SHARES = (0.5, 1.0)  # of the way from the given slope to the gate's own at the centre, tried first
 PACE = tuple(0.3 * 0.8**k for k in range(12))  # of the descent from there
@@ -44,18 +44,18 @@ def parallel(
 ) -> Parallel:
     """Parallel planes around `gate` over boxes [k, *S], or the part that `diagonals` leave of them, that are
     no farther apart than those of `slope` [k, *S]. Errors and proof as for `relaxations.offsets`."""
-    parameters = parameters or {}
+    box = GateBox.of(gate, lower, upper, parameters, diagonals)
     half = ((upper - lower) / 2).clamp_min(NARROW)
-    own = _gradient(gate, lower, upper, parameters).nan_to_num(0.0, 0.0, 0.0)
-    best = _Tried.of(gate, slope, lower, upper, parameters, diagonals)
+    own = _gradient(box).nan_to_num(0.0, 0.0, 0.0)
+    best = _Tried.of(box, slope)
     for share in SHARES:
         way = slope + share * (own - slope)
-        best = best.or_else(_Tried.of(gate, way, lower, upper, parameters, diagonals))
+        best = best.or_else(_Tried.of(box, way))
     for pace in PACE:
         way = best.closer / half
         length = pace * best.gap / way.square().sum(0).clamp_min(NARROW)
         moved = best.slope + length * way / half
-        best = best.or_else(_Tried.of(gate, moved, lower, upper, parameters, diagonals))
+        best = best.or_else(_Tried.of(box, moved))
     return Parallel(best.slope, best.low, best.high)
 
 
@@ -73,17 +73,10 @@ class _Tried:
         return self.high - self.low
 
     @staticmethod
-    def of(
-        gate: Gate,
-        slope: Tensor,
-        lower: Tensor,
-        upper: Tensor,
-        parameters: Mapping[str, Any],
-        diagonals: Diagonals | None,
-    ) -> _Tried:
+    def of(box: GateBox, slope: Tensor) -> _Tried:
         with torch.enable_grad():
             leaf = slope.detach().clone().requires_grad_(True)
-            low, high = offsets(gate, leaf, leaf, lower, upper, parameters, diagonals)
+            low, high = offsets_over(box, leaf, leaf)
             (closer,) = torch.autograd.grad((low - high).sum(), leaf)
         return _Tried(leaf.detach(), low.detach(), high.detach(), closer)
 
@@ -98,13 +91,13 @@ class _Tried:
         )
 
 
-def _gradient(gate: Gate, lower: Tensor, upper: Tensor, parameters: Mapping[str, Any]) -> Tensor:
+def _gradient(box: GateBox) -> Tensor:
     """The slope [k, *S] of the gate around the centre of its box, by differences; NaN at points."""
-    centre, half = (lower + upper) / 2, (upper - lower) / 2
+    centre, half = (box.lower + box.upper) / 2, (box.upper - box.lower) / 2
     found = []
     for k, step in enumerate(NEAR * half):
         moved = torch.zeros_like(half)
         moved[k] = step
-        ahead, behind = (gate.function(*at, **parameters) for at in (centre + moved, centre - moved))
+        ahead, behind = (box.gate.function(*at, **box.parameters) for at in (centre + moved, centre - moved))
         found.append((ahead - behind) / (2 * step))
     return torch.stack(found)

@@ -30,7 +30,7 @@ from torch import Tensor
 
 from relaxations.bounding_planes import Planes, offset
 from relaxations.gate import Gate
-from relaxations.polygons.polygon import Diagonals
+from relaxations.octagon import Diagonals
 
 PRICE = 0.35
 SAMPLES = 216  # in a box, about

@@ -21,6 +21,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.measure import begin
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -81,6 +83,7 @@ def main() -> int:
     parser.add_argument("--category", default="")
     parser.add_argument("--solver", default=shutil.which("recert", path=Path(sys.executable).parent))
     options = parser.parse_args()
+    begin("VNN-LIB SATisfactory")
     tally: Counter[str] = Counter()
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:

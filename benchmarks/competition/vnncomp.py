@@ -23,7 +23,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.places import ROOT, SHARED
+from benchmarks.measure import begin
+from benchmarks.paths import ROOT, SHARED
 from tests.support.independent_replay import Wrong, confirm
 
 BENCHMARK = ROOT / "models" / "benchmark"
@@ -76,6 +77,7 @@ def main() -> int:
         for i in (shared() if options.shared else shipped(options.instances))
         if options.only in i.query.name
     ]
+    begin("Instances of the competition")
     tally: Counter[str] = Counter()
     faults = 0
     print("| network | property | limit, s | verdict | expected | seconds | remark |")

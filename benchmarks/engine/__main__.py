@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import argparse
 
-import torch
-
 from benchmarks.engine import crown, limit, lirpa, scaling
-from benchmarks.measure import header
+from benchmarks.measure import begin
 
 SECTIONS = {
     "crown": crown.section,
@@ -34,8 +32,7 @@ def main() -> None:
     for name in names:
         if name not in SECTIONS:
             parser.error(f"there is no section '{name}'; choose from {', '.join(SECTIONS)}")
-    torch.set_num_threads(1)
-    print(header("Performance of the bound engine"), flush=True)
+    begin("Performance of the bound engine")
     for name in names:
         print(SECTIONS[name](), flush=True)
 

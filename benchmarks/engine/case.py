@@ -18,7 +18,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.places import ROOT
+from benchmarks.paths import ROOT
 
 EPS = 0.01
 

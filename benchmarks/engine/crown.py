@@ -12,7 +12,7 @@ import torch
 
 from benchmarks.engine.problem import Problem, problem
 from benchmarks.measure import seconds, table
-from benchmarks.places import PEERS
+from benchmarks.paths import PEERS
 
 FOLDER = PEERS / "crown"
 

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from benchmarks.places import PEERS
+from benchmarks.paths import PEERS
 from verifier.attack.replay import Replay
 from verifier.problem.region import Region, ball_region
 from verifier.problem.settings import Settings

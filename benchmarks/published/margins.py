@@ -14,10 +14,11 @@ import time
 
 import torch
 
-from benchmarks.measure import header, table
-from benchmarks.places import PEERS
+from benchmarks.measure import begin, table
+from benchmarks.paths import PEERS
 from benchmarks.published.benchmarks import BENCHMARKS, Benchmark
-from verifier.problem.budget import Budget, Depth
+from verifier.problem.budget import Budget
+from verifier.problem.method import Method
 from verifier.problem.settings import Settings
 
 CASES = (
@@ -29,23 +30,23 @@ CASES = (
     ("prover_mnist_07f_032h_1l", 0.014),
     ("prover_mnist_04f_032h_2l", 0.014),
 )
-METHODS = (Depth.backward, Depth.corners, Depth.slopes, Depth.clipping)
+METHODS = (Method.crown, Method.crown_octagon, Method.alpha_crown, Method.clip)
 COLUMNS = "network | ε | planes | corners | slopes | clipping: proved | CPU-s an image"
 
 
 def row(benchmark: Benchmark, radius: float, count: int) -> tuple[str, ...]:
     samples, network = benchmark.samples(), benchmark.classifier(Settings())
     region = benchmark.region(samples, radius)
-    first = network.margins(region, [s.label for s in samples], Budget(depth=Depth.backward)).bounds.lower
+    first = network.margins(region, [s.label for s in samples], Budget(method=Method.crown)).bounds.lower
     some = torch.nonzero(first <= 0)[:count, 0]
     part, labels = region.select(some), [samples[k].label for k in some.tolist()]
     cells, spent = [], []
     for depth in METHODS:
         begin = time.process_time()
-        lower = network.margins(part, labels, Budget(depth=depth)).bounds.lower
+        lower = network.margins(part, labels, Budget(method=depth)).bounds.lower
         spent.append(f"{(time.process_time() - begin) / len(some):.2f}")
         proved = f"{int((lower > 0).sum())} of {len(some)}"
-        cells.append(proved if depth == Depth.clipping else f"{float(lower.mean()):+.2f} ({proved})")
+        cells.append(proved if depth == Method.clip else f"{float(lower.mean()):+.2f} ({proved})")
     return (benchmark.name, f"{radius:g}", *cells, ", ".join(spent))
 
 
@@ -55,9 +56,8 @@ def main() -> None:
     options = parser.parse_args()
     if not (PEERS / "benchmarks.json").exists():
         parser.error(f"the benchmarks are not there: {PEERS}")
-    torch.set_num_threads(1)
     by_name = {benchmark.name: benchmark for benchmark in BENCHMARKS}
-    print(header("Margins by method"), flush=True)
+    begin("Margins by method")
     print(table(COLUMNS, [row(by_name[name], radius, options.count) for name, radius in CASES]))
 
 

@@ -22,34 +22,33 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import torch
-
-from benchmarks.measure import header, table
-from benchmarks.places import PEERS
+from benchmarks.measure import begin, table
+from benchmarks.paths import PEERS
 from benchmarks.published.benchmarks import BENCHMARKS, Benchmark
-from verifier.problem.budget import Budget, Depth
+from verifier.problem.budget import Budget
+from verifier.problem.method import Method
 from verifier.problem.settings import Settings
 from verifier.robustness.certify import certify, parts
 from verifier.robustness.outcome import Outcome, Verdict
 
 SEEDS = (101, 102, 103)
-METHODS = {"planes": Depth.backward} | {depth.name: depth for depth in Depth if depth > Depth.backward}
+METHODS = {method.value: method for method in Method if method >= Method.crown}
 
 
 def verdicts(
-    benchmark: Benchmark, radius: float, depth: Depth, timeout: float | None
+    benchmark: Benchmark, radius: float, method: Method, timeout: float | None
 ) -> tuple[dict[int, Verdict], float]:
     """(verdict by image, seconds of the processor an image)."""
     samples, network = benchmark.samples(), benchmark.classifier(Settings())
     begin = time.process_time()
-    if depth == Depth.branching:
+    if method is Method.bab:
         events = certify(network, samples, benchmark.region(samples, radius), timeout=timeout)
         found = {event.index: event.verdict for event in events if isinstance(event, Outcome)}
     else:
         found = {}
         for part in parts(samples):
             region = benchmark.region(part, radius)
-            lower = network.margins(region, [s.label for s in part], Budget(depth=depth)).bounds.lower
+            lower = network.margins(region, [s.label for s in part], Budget(method=method)).bounds.lower
             for sample, bound in zip(part, lower.tolist(), strict=True):
                 found[sample.index] = Verdict.certified if bound > 0 else Verdict.unknown
     return found, (time.process_time() - begin) / len(samples)
@@ -147,10 +146,10 @@ def main() -> None:
         parser.error("branching goes on until its --timeout: set one")
     if not (PEERS / "benchmarks.json").exists():
         parser.error(f"the benchmarks are not there: {PEERS}")
-    torch.set_num_threads(1)
     if options.survive is not None:
+        begin("Certified images under a longer attack")
         raise SystemExit(bool(survive(options.survive, options.restarts, options.steps, options.networks)))
-    print(header("Published benchmarks"), flush=True)
+    begin("Published benchmarks")
     for benchmark in BENCHMARKS:
         if _wanted(benchmark, options.networks):
             radii = [r for r in benchmark.radii if not options.radius or r in options.radius]

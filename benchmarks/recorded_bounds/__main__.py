@@ -17,16 +17,16 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.places import ROOT, SHARED
+from benchmarks.paths import ROOT, SHARED
 from parsers import read_onnx
-from parsers.errors import RecertError
+from parsers.errors import OutOfTime, RecertError
 from parsers.ir import Graph
 from parsers.onnx.file.dimensions import declared as declared_inputs
 from parsers.onnx.file.dimensions import may_be_batch
@@ -45,7 +45,7 @@ from verifier.proof.branching.gate_splitting import Effort, branch_and_bound
 from verifier.proof.branching.input_splitting import divide, divisible
 from verifier.proof.branching.trees import Trees
 from verifier.proof.refinement.ascent import ascend
-from verifier.proof.refinement.clipping import clipped, clips
+from verifier.proof.refinement.clipping import RowQuestions, clipped
 from verifier.proof.refinement.multi_neuron_clipping import jointly
 
 EPS = 0.01
@@ -139,7 +139,7 @@ def bounds_of(case: Case) -> Iterator[tuple[str, Tensor]]:
         yield "lookback 2", Bounds(program, region, exact, lookback=2).minimum(rows)
     if _entries(plain) > SMALL:
         return
-    over = BoundsOnDemand(program, region, deployed, None, None, lambda: None)
+    over = BoundsOnDemand(program, region, deployed, None, None)
     with torch.no_grad():
         known = over.deepest.minimum(rows)
         yield "corners", known
@@ -154,28 +154,14 @@ def _deep(
 ) -> Iterator[tuple[str, Tensor]]:
     goal = known + BEYOND * (1 + known.abs())
     ask = Question(rows, goal, False)
-    (instance, row), single = ask.open_rows(known)
-    instance, best = instance[:, 0], known[(instance, row)]
-    halfspace, depth = clips(over.deepest, ask).pick((instance[:, None], row)).deepest()
-    found, halfspace = clipped(
-        over,
-        instance,
-        single,
-        best,
-        halfspace,
-        depth,
-        deadline=math.inf,
-        together=16,
-        progress=lambda: None,
-    )
-    yield "clipping", found
-    yield "half-spaces", torch.cat([halfspace.normal.flatten(), halfspace.constant])
+    rows_left = RowQuestions.of(over.deepest, ask, known)
+    found = clipped(over, rows_left, deadline=math.inf, together=16)
+    yield "clipping", found.known
+    yield "half-spaces", torch.cat([found.halfspace.normal.flatten(), found.halfspace.constant])
     if over.can_join and _units(over.deepest) < FEW:
-        more, _, _ = jointly(
-            over, instance, single, found, halfspace, deadline=math.inf, progress=lambda: None
-        )
-        yield "joint", more
-    trees = Trees(instance, instance, row[:, 0], single.objective, single.goal, best)
+        more, _ = jointly(over, found, math.inf)
+        yield "joint", more.known
+    trees = _trees(rows_left)
     effort = Effort(nodes=60, parts=64)
     yield "branching", branch_and_bound(trees, over.deepest, over.part, Budget(), effort=effort)
     yield from _few_inputs(program, region, rows, case)
@@ -190,7 +176,7 @@ def _few_inputs(program: Block, region: Region, rows: Objective, case: Case) -> 
     lower, upper = region.lower.clone(), region.upper.clone()
     lower[:, 3:] = upper[:, 3:] = case.point[:, 3:]
     few = box_region(lower[0], upper[0])
-    near = BoundsOnDemand(program, few, RoundingModel(), None, None, lambda: None)
+    near = BoundsOnDemand(program, few, RoundingModel(), None, None)
     with torch.no_grad():
         start = near.deepest.minimum(rows)
     yield "few inputs", start
@@ -198,24 +184,27 @@ def _few_inputs(program: Block, region: Region, rows: Objective, case: Case) -> 
         return
     outputs = near.deepest.output_interval()
     goal = start + 1e-3 * (outputs.upper - outputs.lower).amax()
-    (instance, row), single = Question(rows, goal, False).open_rows(start)
-    trees = Trees(
-        instance[:, 0], instance[:, 0], row[:, 0], single.objective, single.goal, start[(instance, row)]
-    )
-    with suppress(TimeoutError):  # not decided in a few rounds: no number
-        budget = Budget(progress=_stop_after(6))
-        yield "input splitting", divide(trees, few, near.inner, budget, together=16)
+    trees = _trees(RowQuestions.of(near.deepest, Question(rows, goal, False), start))
+    with suppress(OutOfTime):  # not decided in a few rounds: no number
+        yield "input splitting", divide(trees, few, near.inner, _Rounds(), together=16)
 
 
-def _stop_after(count: int) -> Callable[[], None]:
-    left = [count]
+def _trees(rows: RowQuestions) -> Trees:
+    return Trees(rows.instance, rows.instance, rows.row[:, 0], rows.ask.objective, rows.ask.goal, rows.known)
 
-    def progress() -> None:
-        left[0] -= 1
-        if left[0] <= 0:
-            raise TimeoutError
 
-    return progress
+@dataclass(frozen=True)
+class _Rounds(Budget):
+    """Ends where it is looked at for the sixth time, as a search does in every round."""
+
+    left: list[int] = field(default_factory=lambda: [6])
+
+    @property
+    def over(self) -> bool:
+        self.left[0] -= 1
+        if not self.left[0]:
+            raise OutOfTime("too many rounds")
+        return False
 
 
 def _entries(bounds: Bounds) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.measure import header, print_table, seconds
+from benchmarks.measure import begin, print_table, seconds
 from benchmarks.relaxations.boxes import mean_value, random_boxes
 from benchmarks.relaxations.optimum import optimal_planes
 from relaxations import GATES, Gate, offsets, planes
@@ -70,9 +70,8 @@ def main() -> None:
     parser.add_argument("--boxes", type=int, default=2000)
     parser.add_argument("--speed", type=int, default=16384, help="boxes of the timed calls, 0 for none")
     options = parser.parse_args()
-    torch.set_num_threads(1)
     chosen = [GATES[name] for name in options.gates or sorted(GATES)]
-    print(header("Planes of gates"), flush=True)
+    begin("Planes of gates")
     print_table(
         "gate | excess volume: median | 99 % | worst | planes /s | offsets /s | 32 boxes, ms",
         (row(gate, options.boxes, options.speed) for gate in chosen),

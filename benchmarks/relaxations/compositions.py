@@ -29,7 +29,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
-from benchmarks.measure import header, table
+from benchmarks.measure import begin, table
 from parsers import read_onnx
 from verifier.bounds.region_bounds import Bounds
 from verifier.network.evaluator import Evaluator
@@ -192,8 +192,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--boxes", type=int, default=30, help="boxes for each width")
     count = parser.parse_args().boxes
-    torch.set_num_threads(1)
-    print(header("Compositions"))
+    begin("Compositions")
     rows: list[tuple[str, ...]] = []
     with tempfile.TemporaryDirectory() as folder:
         for name, composition in COMPOSITIONS.items():

@@ -25,7 +25,7 @@ from onnx import numpy_helper
 from torch import Tensor
 
 import verifier.bounds.intermediate
-from benchmarks.measure import header, print_table
+from benchmarks.measure import begin, print_table
 from benchmarks.networks import write_classifier
 from benchmarks.relaxations.boxes import mean_value
 from benchmarks.relaxations.optimum import optimal_planes
@@ -96,8 +96,7 @@ def lines() -> Iterator[tuple[str, ...]]:
 
 
 def main() -> None:
-    torch.set_num_threads(1)
-    print(header("Width of gates: this library, and a linear program each"), flush=True)
+    begin("Width of gates: this library, and a linear program each")
     print_table("weights | ε | planes | mean width | ms a plane | programs: mean width | ms a plane", lines())
 
 

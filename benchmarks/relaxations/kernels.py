@@ -15,7 +15,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from benchmarks.measure import header, print_table
+from benchmarks.measure import begin, print_table
 from benchmarks.relaxations.polygons import random_cuts
 from relaxations import GATES, Diagonals, Gate, Planes, offsets, planes
 
@@ -62,9 +62,8 @@ def row(gate: Gate, *, cut: bool) -> tuple[str, ...]:
 
 
 def main() -> None:
-    torch.set_num_threads(1)
     torch.manual_seed(0)
-    print(header("Compiled gates, ms: torch → compiled"), flush=True)
+    begin("Compiled gates, ms: torch → compiled")
     asked = [(gate, False) for gate in GATES.values() if gate.compiled] + [(GATES["sigmoid_tanh"], True)]
     print_table(
         "gate | planes, 32 | offsets, 32 | planes, 2,000 | offsets, 2,000",

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.measure import header, print_table, seconds
+from benchmarks.measure import begin, print_table, seconds
 from benchmarks.relaxations.boxes import random_boxes
 from relaxations import GATES, Diagonals, Gate, Planes, planes
 from relaxations.polygons.polygon import framed
@@ -88,8 +88,7 @@ def row(gate: Gate) -> tuple[str, ...]:
 
 
 def main() -> None:
-    torch.set_num_threads(1)
-    print(header("Planes over polygons"), flush=True)
+    begin("Planes over polygons")
     print_table(
         "gate | volume, polygon : box | 10 % | 90 % | bound | 32 boxes, ms | of these boxes",
         (row(GATES[name]) for name in NAMES),

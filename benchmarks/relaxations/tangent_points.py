@@ -16,7 +16,7 @@ import torch
 
 import relaxations.slopes.least_volume
 from benchmarks.engine.crown import FOLDER, Recorded, recorded
-from benchmarks.measure import header, print_table
+from benchmarks.measure import begin, print_table
 
 TARGETS = {
     "centre": {1: (0.0,), 2: (0.0, 0.0), 3: (0.0, 0.0, 0.0)},
@@ -37,9 +37,8 @@ def gains(run: Recorded) -> Iterator[str]:
 def main() -> None:
     if not FOLDER.is_dir():
         sys.exit(f"{FOLDER} is not here: this benchmark compares with the bounds recorded there")
-    torch.set_num_threads(1)
     chosen = sorted((run.model, run.eps, run) for run in recorded() if "_T8_" in run.model)
-    print(header("Gain over CROWN by the target of the planes, thousandths"), flush=True)
+    begin("Gain over CROWN by the target of the planes, thousandths")
     print_table(
         "network | ε | " + " | ".join(TARGETS),
         ((model, f"{eps}", *gains(run)) for model, eps, run in chosen),

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 project = "recert"
 author = "the recert authors"
+copyright = "2026, the recert authors"
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 root_doc = "docs/site/index"
 include_patterns = ["*.md", "docs/**.md", "docs/site/*.rst", "models/**.md"]
@@ -21,6 +23,8 @@ exclude_patterns = [".*", "shared", "build", "tests", "benchmarks", "**/__pycach
 
 html_theme = "furo"
 html_title = "recert"
+html_static_path = ["static"]
+html_css_files = ["wide.css"]
 html_extra_path = ["redirect/index.html"]  # the root of the site leads to the README's page
 html_show_sourcelink = False
 html_copy_source = False
@@ -31,7 +35,6 @@ myst_enable_extensions = ["deflist"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autodoc_class_signature = "separated"
 nitpicky = False
 
 
@@ -61,8 +64,9 @@ def as_rst(lines: list[str]) -> list[str]:
     return text
 
 
-def setup(app: object) -> None:
-    def process(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+def setup(app: Any) -> None:
+    def process(*event: Any) -> None:
+        lines = event[-1]
         lines[:] = as_rst(lines)
 
-    app.connect("autodoc-process-docstring", process)  # type: ignore[attr-defined]
+    app.connect("autodoc-process-docstring", process)

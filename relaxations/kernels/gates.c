@@ -125,9 +125,7 @@ static const struct gate TABLE[] = {
     {"sigmoid_blend", 3, BLEND, {&SIGMOID, &TANH, NULL}, blend_image, blend_support, blend_magnitude, NULL},
 };
 
-/* The row of a name, NULL where there is none.  This is what the other functions take: the number in this name changes
- * with the arguments of any of them, so that a library that was built before is not called. */
-const struct gate *relaxations_gate_3(const char *name)
+const struct gate *relaxations_gate(const char *name)
 {
     for (size_t i = 0; i < sizeof TABLE / sizeof *TABLE; i++)
         if (!strcmp(TABLE[i].name, name))

@@ -37,6 +37,9 @@ struct gate {
     struct support (*polygon)(double scale, const double *slope, const struct box *, const struct cut *, int *close);
 };
 
+/* The row of a name, NULL where there is none. */
+const struct gate *relaxations_gate(const char *name);
+
 /* Slopes [2][arity] of a lower and an upper plane of nearly least volume, for the target `shift` [arity]. */
 void relaxations_slopes(const struct gate *gate, const struct box *box, const double *shift,
                         double slopes[2][OPERANDS]);

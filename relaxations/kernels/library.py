@@ -31,10 +31,6 @@ REBUILD = (
 )
 
 
-class KernelsRequired(RuntimeError):
-    """The kernels in C are required and not in use; the message gives the reason and the remedy."""
-
-
 @dataclass(frozen=True)
 class Library:
     """What was found: the `handle` where the library is in use, else the `reason` why it is not.

@@ -1,6 +1,6 @@
-/* What relaxations/planes.py asks of a gate, over arrays of boxes [k, n] of double: one box after the other, so that an
- * answer depends on its own box alone.  All return 0, or 1 where some box is none (lower > upper, NaN, or wider than
- * `widest`): then the results are not to be used. */
+/* What relaxations/kernels/adapters.py asks of a gate, by its name in the table, over arrays of boxes [k, n] of double: one box after the other, so that an
+ * answer depends on its own box alone.  All return 0, or 1 where there is no such gate or some box is none (lower > upper,
+ * NaN, or wider than `widest`): then the results are not to be used. */
 
 #include "polygon.h"
 
@@ -64,11 +64,12 @@ static struct cut get_cut(const double *cuts, const struct box *box, ptrdiff_t n
 /* Offsets [n] of planes of given slopes [k, n], below the gate where `scale` is -1, above it where it is 1, and the
  * places [k, n] where they are attained.  `scale` has n numbers, or with `step` 0 one.  `cuts` is NULL or has for gates
  * with a `polygon` the members of `struct cut`, in their order, [8, n]; 1 for other gates. */
-int relaxations_offsets(const struct gate *gate, ptrdiff_t n, const double *scale, ptrdiff_t step,
-                        const double *slopes, const double *lower, const double *upper, double widest,
-                        const double *cuts, double *offsets, double *places)
+int relaxations_offsets(const char *name, ptrdiff_t n, const double *lower, const double *upper, double widest,
+                        const double *cuts, const double *scale, ptrdiff_t step, const double *slopes,
+                        double *offsets, double *places)
 {
-    if (cuts && !gate->polygon)
+    const struct gate *gate = relaxations_gate(name);
+    if (!gate || (cuts && !gate->polygon))
         return 1;
     for (ptrdiff_t i = 0; i < n; i++) {
         struct box box;
@@ -94,12 +95,13 @@ int relaxations_offsets(const struct gate *gate, ptrdiff_t n, const double *scal
 
 /* Lower and upper planes of nearly least volume, slopes [2, k, n] and offsets [2, n]; with `single` slopes are floats,
  * for which the offsets then hold.  `shift` [k] as in `relaxations_slopes`, `cuts` as above. */
-int relaxations_planes(const struct gate *gate, ptrdiff_t n, const double *lower, const double *upper, double widest,
+int relaxations_planes(const char *name, ptrdiff_t n, const double *lower, const double *upper, double widest,
                        const double *cuts, const double *shift, int single, double *slopes, double *offsets)
 {
-    const ptrdiff_t k = gate->arity;
-    if (cuts && !gate->polygon)
+    const struct gate *gate = relaxations_gate(name);
+    if (!gate || (cuts && !gate->polygon))
         return 1;
+    const ptrdiff_t k = gate->arity;
     for (ptrdiff_t i = 0; i < n; i++) {
         struct box box;
         double slope[2][OPERANDS];
@@ -129,9 +131,12 @@ int relaxations_planes(const struct gate *gate, ptrdiff_t n, const double *lower
 }
 
 /* Least and greatest values [n] of the gate over boxes. */
-int relaxations_image(const struct gate *gate, ptrdiff_t n, const double *lower, const double *upper, double widest,
+int relaxations_image(const char *name, ptrdiff_t n, const double *lower, const double *upper, double widest,
                       double *low, double *high)
 {
+    const struct gate *gate = relaxations_gate(name);
+    if (!gate)
+        return 1;
     for (ptrdiff_t i = 0; i < n; i++) {
         struct box box;
         if (!get_box(&box, lower, upper, widest, gate->arity, n, i))

@@ -36,8 +36,8 @@ class KernelStatus:
 
 def kernel_status() -> KernelStatus:
     """What was found of the compiled kernels; opens the library if nobody has yet. It never raises: with
-    RECERT_KERNELS=require a missing library is an error (`relaxations.kernels.library.KernelsRequired`, a
-    RuntimeError of one line) where a kernel is first called."""
+    RECERT_KERNELS=require a missing library is an error (`relaxations.errors.KernelsRequired`, one
+    line) where a kernel is first called."""
     found = library()
     return KernelStatus(
         found.handle is not None,

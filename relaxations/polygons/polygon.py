@@ -1,117 +1,21 @@
-"""Polygons: a box of operands cut by bounds on û + v̂ and û − v̂, its diagonals.
+"""Polygons: the geometry of a box of two operands that diagonals cut to an octagon (`relaxations.octagon`).
 
-û = (x − cₓ)/hₓ and v̂ = (y − c_y)/h_y with a centre c and half-widths h, so that û, v̂ lie in about [−1, 1] and
-the diagonals cut corners, where products err most.  The frame (c, h) is that of the box for which the bounds
-were found; the box at hand may be a part of it.
-
-Here is their geometry.  The greatest value of a gate minus a linear function over them is bounded in
-`sigmoid_tanh_polygon` for σ(x)·tanh(y), by its sides, and in `strips` for any gate.
-"""
+The greatest value of a gate minus a linear function over them is bounded in `sigmoid_tanh` for σ(x)·tanh(y),
+by the polygon's sides, and in `strips` for any gate."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from relaxations.curves.curve import between, largest
+from relaxations.curves.curve import between
+from relaxations.octagon import Cut, unit_box
 
-THIN = 1e-9
-"""Boxes with a side thinner than this, relative to its place, are not cut: û would be rounding errors."""
 TOUCH = 1e-12
 """A side whose ends are out of order by no more counts as a point: rounding may have done it."""
-
-
-@dataclass(frozen=True)
-class Diagonals:
-    """Bounds on û + v̂ and û − v̂ of the first operand, u, with every other one, v:
-
-        sum_lower ≤ û + v̂ ≤ sum_upper,     difference_lower ≤ û − v̂ ≤ difference_upper,   all [k − 1, *S],
-
-    where p̂ = (p − centre) / half for every operand p; `centre`, `half` [k, *S].  Infinite ones cut nothing.
-    Together with the box they should leave a point; where they do not, nothing is true of no point.
-    """
-
-    centre: Tensor
-    half: Tensor
-    sum_lower: Tensor
-    sum_upper: Tensor
-    difference_lower: Tensor
-    difference_upper: Tensor
-
-    def sides(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        return self.sum_lower, self.sum_upper, self.difference_lower, self.difference_upper
-
-    def map(self, function: Callable[[Tensor], Tensor]) -> Diagonals:
-        """The same with `function` applied to every tensor."""
-        return Diagonals(*(function(t) for t in (self.centre, self.half, *self.sides())))
-
-    def trimmed(self, lower: Tensor, upper: Tensor) -> Diagonals:
-        """In double precision, flat, and not beyond the corners of boxes [k, *S]; there lie the sides where
-        boxes are too thin to be cut."""
-        _, *shape = lower.shape
-
-        def flat(t: Tensor) -> Tensor:
-            missing = [1] * (len(shape) + 1 - t.dim())  # many slopes for one box
-            return t.double().reshape(len(t), *missing, *t.shape[1:]).expand(len(t), *shape).flatten(1)
-
-        given, lower, upper = self.map(flat), flat(lower), flat(upper)
-        usable = given.half > 0
-        centre = torch.where(usable, given.centre, 0.5 * (lower + upper))
-        half = torch.where(usable, given.half, 0.5 * (upper - lower))
-        low, high = unit_box(lower, upper, centre, half)
-        corners = low[:1] + low[1:], high[:1] + high[1:], low[:1] - high[1:], high[:1] - low[1:]
-        tighter, cut = (torch.maximum, torch.minimum) * 2, usable & thick(lower, upper)
-        sides = [
-            torch.where(cut[:1] & cut[1:], choose(side, corner), corner)
-            for choose, side, corner in zip(tighter, given.sides(), corners, strict=True)
-        ]
-        return Diagonals(centre, half, *sides)
-
-    def pair(self, j: int) -> Cut:
-        """The first operand and the one after it by `j` + 1 places, of `trimmed` diagonals."""
-        pick = [0, j + 1]
-        return Cut(self.centre[pick], self.half[pick], *(side[j] for side in self.sides()))
-
-
-class Cut(NamedTuple):
-    """Diagonals of two operands of N boxes: frames [2, N] and bounds [N] (or [2, *S], [*S])."""
-
-    centre: Tensor
-    half: Tensor
-    sum_lower: Tensor
-    sum_upper: Tensor
-    difference_lower: Tensor
-    difference_upper: Tensor
-
-
-def framed(
-    lower: Tensor,
-    upper: Tensor,
-    sum_lower: Tensor,
-    sum_upper: Tensor,
-    difference_lower: Tensor,
-    difference_upper: Tensor,
-) -> Diagonals:
-    """Diagonals in the frames of boxes [k, *S] themselves; bounds [k − 1, *S]."""
-    sides = sum_lower, sum_upper, difference_lower, difference_upper
-    return Diagonals(0.5 * (lower + upper), 0.5 * (upper - lower), *sides)
-
-
-def thick(lower: Tensor, upper: Tensor) -> Tensor:
-    """Operands [k, N] whose interval is wide enough to be cut."""
-    half = 0.5 * (upper - lower)
-    return (half > THIN * largest(lower, upper)) & (half > 0)
-
-
-def unit_box(lower: Tensor, upper: Tensor, centre: Tensor, half: Tensor) -> tuple[Tensor, Tensor]:
-    """The ends of boxes [k, N] in a frame; 0 where it has no width."""
-    ends = ((end - centre) / half for end in (lower, upper))
-    low, high = (torch.where(half > 0, end, 0.0) for end in ends)
-    return low, high
 
 
 class Sides(NamedTuple):

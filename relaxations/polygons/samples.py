@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from relaxations.gate import Gate
-from relaxations.polygons.polygon import Diagonals
+from relaxations.octagon import Diagonals
 
 ACROSS = 4  # points of a polygon at each place of the first operand, its edges among them
 

@@ -25,8 +25,9 @@ from torch import Tensor
 from relaxations.curves import sigmoid, tanh
 from relaxations.curves.curve import between, largest
 from relaxations.gate import Support
+from relaxations.octagon import Cut, thick, unit_box
 from relaxations.polygons import segments
-from relaxations.polygons.polygon import Cut, sides, thick, unit_box
+from relaxations.polygons.polygon import sides
 from relaxations.products import sigmoid_tanh
 from relaxations.rounding import UNIT, margin
 

@@ -15,15 +15,17 @@ The strips whose bound exceeds the best value found by more than a tolerance are
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from relaxations.curves.curve import between, largest
-from relaxations.gate import Gate, Support
-from relaxations.polygons.polygon import Cut, edges, extent, project, span
+from relaxations.gate import Support
+from relaxations.gate_box import GateBox
+from relaxations.octagon import Cut
+from relaxations.polygons.polygon import edges, extent, project, span
 from relaxations.rounding import UNIT, margin
 
 PARTS, AGAIN = 8, 4
@@ -47,19 +49,20 @@ class Strips(NamedTuple):
     top: tuple[Tensor, Tensor]
 
 
-class Problems(NamedTuple):
-    """N problems: `scale` [N], `slopes`, boxes and frames [2, N], bounds of the diagonals [N]."""
+@dataclass(frozen=True, eq=False)
+class Problems:
+    """N problems: `scale` [N], `slopes` [2, N], and the boxes [2, N] of a gate, of which `cut` leaves
+    polygons."""
 
+    box: GateBox
     scale: Tensor
     slopes: Tensor
-    lower: Tensor
-    upper: Tensor
     cut: Cut
 
     def pick(self, index: Tensor) -> Problems:
+        box = replace(self.box, lower=self.box.lower[..., index], upper=self.box.upper[..., index])
         cut = Cut(*(t[..., index] for t in self.cut))
-        scale, slopes, lower, upper = (t[..., index] for t in self[:4])
-        return Problems(scale, slopes, lower, upper, cut)
+        return Problems(box, self.scale[..., index], self.slopes[..., index], cut)
 
 
 class Found(NamedTuple):
@@ -70,26 +73,25 @@ class Found(NamedTuple):
     at: Tensor
 
 
-def box_support(
-    gate: Gate, scale: Tensor, slopes: Tensor, lower: Tensor, upper: Tensor, parameters: Mapping[str, Any]
-) -> Support:
+def box_support(box: GateBox, scale: Tensor, slopes: Tensor) -> Support:
     """Of boxes [k, *S], the margin for rounding included."""
+    gate, lower, upper, parameters = box.gate, box.lower, box.upper, box.parameters
     found = gate.support(scale, slopes, lower, upper, **parameters)
     size = gate.magnitude(lower, upper, **parameters) + (slopes.abs() * largest(lower, upper)).sum(0)
     return Support(found.value + margin(size), found.at)
 
 
-def support(of: Problems, gate: Gate, parameters: Mapping[str, Any]) -> Support:
+def support(of: Problems) -> Support:
     """An upper bound [N] of scale·g − slopes·p over the polygons, the margin included, and a place [2, N]
     that nearly attains it."""
-    scale, slopes, lower, upper, cut = of
-    value, at = box_support(gate, scale, slopes, lower, upper, parameters)
+    lower, upper, cut = of.box.lower, of.box.upper, of.cut
+    value, at = box_support(of.box, of.scale, of.slopes)
     x, y = (t[0] for t in project(at[:1], at[1:], lower, upper, cut))
     away = torch.maximum(x - at[0], at[0] - x) > INSIDE * cut.half[0]
     away |= torch.maximum(y - at[1], at[1] - y) > INSIDE * cut.half[1]
     index = away.nonzero()[:, 0]
     if index.numel():
-        found = _by_strips(of.pick(index), gate, parameters)
+        found = _by_strips(of.pick(index))
         better = found.value < value[index]
         index = index[better]
         value = value.index_copy(0, index, found.value[better])
@@ -97,26 +99,23 @@ def support(of: Problems, gate: Gate, parameters: Mapping[str, Any]) -> Support:
     return Support(value, at)
 
 
-def _by_strips(of: Problems, gate: Gate, parameters: Mapping[str, Any]) -> Support:
+def _by_strips(of: Problems) -> Support:
     """The bound by strips alone; ∞ where there is no polygon."""
-    count = of.scale.shape[0]
-    left, right = span(of.lower, of.upper, of.cut)
+    count, lower, upper = of.scale.shape[0], of.box.lower, of.box.upper
+    left, right = span(lower, upper, of.cut)
     slack = _slack(of)[0]
-    left, right = (
-        torch.minimum(torch.maximum(x, of.lower[0]), of.upper[0]) for x in (left - slack, right + slack)
-    )
+    left, right = (torch.minimum(torch.maximum(x, lower[0]), upper[0]) for x in (left - slack, right + slack))
     owner = torch.arange(count, device=left.device)
     most, best = (torch.full_like(left, -torch.inf) for _ in range(2))
-    least, at = torch.full_like(left, torch.inf), 0.5 * (of.lower + of.upper)
-    parts, problems = PARTS, of
+    least, at = torch.full_like(left, torch.inf), 0.5 * (lower + upper)
+    parts = PARTS
     for step in range(ROUNDS + 1):
         share = (torch.arange(parts + 1, dtype=left.dtype, device=left.device) / parts)[:, None]
         nodes = torch.minimum(left + (right - left) * share, right)
         nodes[-1] = right
         left, right = nodes[:-1].flatten(), torch.maximum(nodes[1:], nodes[:-1]).flatten()
         owner = owner.repeat(parts)
-        problems = of.pick(owner)
-        found = _bounded(problems, left, right, gate, parameters)
+        found = _bounded(of.pick(owner), left, right)
         real = found.bound > -torch.inf
         value = torch.where(real, found.value, -torch.inf)
         best = best.scatter_reduce(0, owner, value, "amax")
@@ -136,12 +135,13 @@ def _by_strips(of: Problems, gate: Gate, parameters: Mapping[str, Any]) -> Suppo
 
 def _slack(of: Problems) -> Tensor:
     """Of all roundings of places [2, N]."""
-    return (16 * UNIT) * (of.cut.centre.abs() + 2 * of.cut.half + largest(of.lower, of.upper))
+    reach = largest(of.box.lower, of.box.upper)
+    return (16 * UNIT) * (of.cut.centre.abs() + 2 * of.cut.half + reach)
 
 
 def strips(of: Problems, left: Tensor, right: Tensor) -> Strips:
     """Strips from `left` to `right` [N]; everywhere outwards by a margin for rounding."""
-    _, _, lower, upper, cut = of
+    lower, upper, cut = of.box.lower, of.box.upper, of.cut
     below, above = edges(cut)
     slack = _slack(of)
     away = slack[1] + above.slope[1] * slack[0]
@@ -156,20 +156,29 @@ def strips(of: Problems, left: Tensor, right: Tensor) -> Strips:
     return Strips(left, right, bottom, (between(low, lower[1], upper[1]), between(high, lower[1], upper[1])))
 
 
-def _bounded(of: Problems, left: Tensor, right: Tensor, gate: Gate, parameters: Mapping[str, Any]) -> Found:
-    scale, slopes, lower, upper, cut = of
+class Cells(NamedTuple):
+    """The boxes of strips, three each: at the lower edge, in between, at the upper edge; in each the slopes
+    that are maximised, what they add, and the size of what that is computed from: slopes [2, 3, N], others
+    [3, N]."""
+
+    slopes: Tensor
+    shift: Tensor
+    size: Tensor
+
+
+def _priced(of: Problems, middle: Tensor) -> Cells:
+    """Slopes with the price of either edge of strips around `middle` [N]."""
+    gate, lower, upper, cut = of.box.gate, of.box.lower, of.box.upper, of.cut
+    scale, slopes = of.scale, of.slopes
     origin, step = cut.centre[0], (0.5 * STEP) * (upper - lower)[1]
-    *_, bottom, top = strips(of, left, right)
-    middle = 0.5 * (left + right)
     cells = [(slopes, torch.zeros_like(scale), torch.zeros_like(scale))]
     for side, sign in zip(edges(cut), (-1.0, 1.0), strict=True):
-        height, which = (sign * side.at(middle[None], origin)[:, 0]).min(
-            0
-        )  # the line that binds in the middle
+        # the line that binds in the middle
+        height, which = (sign * side.at(middle[None], origin)[:, 0]).min(0)
         slope = side.slope.gather(0, which[None])[0]
         face = sign * (upper if sign > 0 else lower)[1]
         y = sign * torch.minimum(height, face)
-        g = gate.function(middle, torch.stack([y, y - sign * step]), **parameters)
+        g = gate.function(middle, torch.stack([y, y - sign * step]), **of.box.parameters)
         # derivative of F outwards, across an edge that cuts the box here
         rise = scale * ((g[0] - g[1]) / step) - sign * slopes[1]
         price = torch.where((height < face) & rise.isfinite(), rise, 0.0).clamp(min=0.0)
@@ -178,7 +187,15 @@ def _bounded(of: Problems, left: Tensor, right: Tensor, gate: Gate, parameters: 
         reach = at_origin.abs() + slope.abs() * (largest(lower, upper)[0] + origin.abs())
         size = price * (reach + (largest(lower, upper) + cut.centre.abs() + 2 * cut.half)[1])
         cells.append((moved, sign * price * (at_origin - slope * origin), size))
-    moved, shift, size = (torch.stack(part, -2) for part in zip(*cells, strict=True))  # [.., 3, N]
+    return Cells(*(torch.stack(part, -2) for part in zip(*cells, strict=True)))
+
+
+def _bounded(of: Problems, left: Tensor, right: Tensor) -> Found:
+    gate, parameters, lower, upper = of.box.gate, of.box.parameters, of.box.lower, of.box.upper
+    scale, slopes = of.scale, of.slopes
+    *_, bottom, top = strips(of, left, right)
+    middle = 0.5 * (left + right)
+    moved, shift, size = _priced(of, middle)
     y0 = torch.stack([bottom[1], bottom[0], torch.maximum(top[0], bottom[0])])
     y1 = torch.stack([top[0], torch.minimum(bottom[1], top[1]), top[1]])
     low, high = torch.stack([left.expand_as(y0), y0]), torch.stack([right.expand_as(y1), y1])
@@ -193,7 +210,7 @@ def _bounded(of: Problems, left: Tensor, right: Tensor, gate: Gate, parameters: 
         x[here], y[here] = found.at
     bound, index = bound.max(0, keepdim=True)
     x, y = (t.gather(0, index)[0] for t in (x, y))
-    low_y, high_y = extent(x[None], lower, upper, cut)
+    low_y, high_y = extent(x[None], lower, upper, of.cut)
     y = torch.minimum(torch.maximum(y, low_y[0]), high_y[0])
     value = scale * gate.function(x, y, **parameters) - slopes[0] * x - slopes[1] * y
     return Found(bound[0], value, torch.stack([x, y]))

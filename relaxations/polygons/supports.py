@@ -2,45 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 
 from torch import Tensor
 
-from relaxations.gate import Gate, Support
+from relaxations.gate import Support
+from relaxations.gate_box import GateBox
+from relaxations.octagon import Cut
 from relaxations.polygons import sigmoid_tanh as sigmoid_tanh_polygon
 from relaxations.polygons import strips
-from relaxations.polygons.polygon import Cut
 from relaxations.polygons.strips import Problems, box_support
 
 BY_SIDES = {"sigmoid_tanh": sigmoid_tanh_polygon.support}
 
 
-def over_polygons(
-    gate: Gate,
-    scale: Tensor,
-    slopes: Tensor,
-    lower: Tensor,
-    upper: Tensor,
-    cut: Cut,
-    parameters: Mapping[str, Any],
-) -> Support:
+def over_polygons(box: GateBox, scale: Tensor, slopes: Tensor, cut: Cut) -> Support:
     """Upper bounds [m, N] of scale·g − slopes·p over polygons in boxes [2, m, N], of diagonals [N], the
     margin included, and places that nearly attain them."""
     m = scale.shape[0]
-    flat = slopes.flatten(1), lower.flatten(1), upper.flatten(1)
-    problems = Problems(scale.flatten(), *flat, Cut(*(t.repeat(*[1] * (t.dim() - 1), m) for t in cut)))
-    if gate.name not in BY_SIDES:
-        found = strips.support(problems, gate, parameters)
+    flat = replace(box, lower=box.lower.flatten(1), upper=box.upper.flatten(1))
+    repeated = Cut(*(t.repeat(*[1] * (t.dim() - 1), m) for t in cut))
+    problems = Problems(flat, scale.flatten(), slopes.flatten(1), repeated)
+    if box.gate.name not in BY_SIDES:
+        found = strips.support(problems)
     else:
-        found, close = BY_SIDES[gate.name](*problems)
+        by_sides = BY_SIDES[box.gate.name]
+        found, close = by_sides(problems.scale, problems.slopes, flat.lower, flat.upper, repeated)
         rest = (~close).nonzero()[:, 0]
         if rest.numel():
-            box = box_support(gate, *problems.pick(rest)[:4], parameters)
-            better = box.value < found.value[rest]
+            some = problems.pick(rest)
+            over_box = box_support(some.box, some.scale, some.slopes)
+            better = over_box.value < found.value[rest]
             rest = rest[better]
             found = Support(
-                found.value.index_copy(0, rest, box.value[better]),
-                found.at.index_copy(1, rest, box.at[:, better]),
+                found.value.index_copy(0, rest, over_box.value[better]),
+                found.at.index_copy(1, rest, over_box.at[:, better]),
             )
     return Support(found.value.reshape(scale.shape), found.at.reshape(slopes.shape))

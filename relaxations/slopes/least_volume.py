@@ -1,23 +1,23 @@
 """Slopes of planes.  Any slope is sound; these are good.
 
 `minimum_volume` solves the linear program of `simplex` on a grid of the box, then again on finer grids around
-the points where the plane touches.  `secant` is the closed form: the mean slope between opposite faces.
+the points where the plane touches.  (POPQORN, Ko et al. 2019, goes to the least volume by gradient descent.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from relaxations.curves.curve import even_nodes
-from relaxations.gate import Gate
+from relaxations.gate_box import GateBox
+from relaxations.octagon import Cut
 from relaxations.polygons import polygon
-from relaxations.polygons.polygon import Cut
-from relaxations.slopes.simplex import corners, exchange, start
+from relaxations.slopes.simplex import Basis, corners, exchange, start
 
 PATTERN: Mapping[int, tuple[float, ...]] = {
     1: (-1.5, -0.9, -0.4, 0.0, 0.4, 0.9, 1.5),
@@ -57,102 +57,127 @@ def shift(k: int, lean: Sequence[float] | None) -> list[float]:
     return [s + t for s, t in zip(SHIFT, LEAN[k] if lean is None else lean, strict=False)]
 
 
-def minimum_volume(
-    gate: Gate,
-    lower: Tensor,
-    upper: Tensor,
-    parameters: Mapping[str, Any],
-    lean: Sequence[float] | None = None,
-    cut: Cut | None = None,
-) -> tuple[Tensor, Tensor]:
+def minimum_volume(box: GateBox, shift: Sequence[float], cut: Cut | None = None) -> tuple[Tensor, Tensor]:
     """(lower, upper) slopes [k, N] of nearly least volume over boxes [k, N], or the polygons `cut` out of
-    them; `lean` shifts the point whose height is least (`LEAN` by default, zeros for the least volume itself;
-    0 ≤ lean < ½)."""
-    k, size = lower.shape
-    lower, upper = widened(gate, lower, upper, parameters)
-    centre, half = 0.5 * (lower + upper), 0.5 * (upper - lower)
-    sign, eye, vertices = _constants(k, lower.device)
+    them; `shift` [k] moves the point whose height is least from the centre, in half-widths (`shift`)."""
+    both = _Both.of(box)
+    nodes = _nodes(both.box, cut)
+    points, values = _grid(both, nodes, cut)
+    if cut is None:
+        basis = exchange(both.first_basis(shift), [(points, values)], COARSE_STEPS)
+    else:
+        first = _polygon_basis(both, shift, values, cut)
+        rim = polygon.outline(both.box.lower, both.box.upper, cut, RIM)[:, None]
+        points = torch.cat([points, both.coordinates(rim).flatten(1, 2)], 2)
+        values = torch.cat([values, both.values(*rim)], 1)
+        basis = exchange(first, [(points, values)], 2 * COARSE_STEPS)
 
-    def seen(*at: Tensor) -> Tensor:
+    k, size = box.lower.shape
+    curved = tuple(cut is not None or n.shape[-1] > FEW for n in nodes)
+    if any(curved):
+        pattern = _pattern(PATTERN[k], curved, box.lower.device)  # [k, 1, 1, G]
+        spacing = torch.stack([_spacing(n) for n in nodes])[:, None] / both.reach.abs()
+        for share in STAGES:
+            contacts = basis.points.mT[..., None]  # [k, 2·N, k+1, 1]
+            near = contacts + (share * spacing).flatten(1)[..., None, None] * pattern
+            near = near.clamp_(-1, 1).reshape(k, 2, size, -1)
+            places = both.places(near)
+            if cut is not None:
+                places = torch.stack(_inside(list(places), both.box, cut))
+                near = both.coordinates(places)
+            finer = near.flatten(1, 2), both.values(*places)
+            basis = exchange(basis, [(points, values), finer], FINE_STEPS)
+
+    slopes = finite(basis.slopes.reshape(k, 2, size) / both.reach)
+    return -slopes[:, 0], slopes[:, 1]
+
+
+@dataclass(frozen=True, eq=False)
+class _Both:
+    """The two problems of N boxes [k, N], widened: the lower plane is the upper one of −g.  Every operand in
+    which a plane's own function falls is mirrored, so that the target is on the positive side:  p = centre +
+    reach·v  with v in [−1, 1], `reach` [k, 2, N]."""
+
+    box: GateBox
+    centre: Tensor
+    sign: Tensor
+    reach: Tensor
+
+    @staticmethod
+    def of(box: GateBox) -> _Both:
+        k, size = box.lower.shape
+        box = widened(box)
+        centre, half = 0.5 * (box.lower + box.upper), 0.5 * (box.upper - box.lower)
+        sign, eye, _ = _constants(k, centre.device)
+        beside = torch.addcmul(centre[:, None], eye, half[:, None])
+        ahead, behind = box.gate.function(*beside, **box.parameters).reshape(2, k, size)
+        reach = torch.where(ahead < behind, -half, half)[:, None] * sign[..., 0]
+        return _Both(box, centre, sign, reach)
+
+    def values(self, *at: Tensor) -> Tensor:
         """(−gate, gate) [2·N, G] at operands [2 or 1, N, ...]."""
-        return (gate.function(*at, **parameters).flatten(2) * sign).flatten(0, 1)
+        found = self.box.gate.function(*at, **self.box.parameters)
+        return (found.flatten(2) * self.sign).flatten(0, 1)
 
-    # The lower plane is the upper one of −g.  Every operand in which the plane's own function falls is
-    # mirrored, so that the target is on the positive side:  p = centre + reach·v  with v in [−1, 1].
-    beside = torch.addcmul(centre[:, None], eye, half[:, None])
-    ahead, behind = gate.function(*beside, **parameters).reshape(2, k, size)
-    reach = torch.where(ahead < behind, -half, half)[:, None] * sign[..., 0]  # [k, 2, N]
+    def places(self, v: Tensor) -> Tensor:
+        return torch.addcmul(self.centre[:, None, :, None], self.reach[..., None], v)
 
-    nodes = [n.T for n in gate.nodes(lower, upper, **parameters)]  # [N, m]
-    if cut is not None:  # along its edges every gate may bend
-        nodes = [
-            torch.cat([n, even_nodes(l, u, 6)[1:-1].T], 1) if n.shape[1] <= FEW else n
-            for n, l, u in zip(nodes, lower, upper, strict=True)
-        ]
+    def coordinates(self, places: Tensor) -> Tensor:
+        """v of places [k, 2 or 1, N, G]."""
+        return (places - self.centre[:, None, :, None]) / self.reach[..., None]
+
+    def first_basis(self, shift: Sequence[float]) -> Basis:
+        """Of corners of the boxes."""
+        *_, vertices = _constants(len(self.centre), self.centre.device)
+        return start(self.values(*self.places(vertices)).T, self.centre.new_tensor(shift)[:, None])
+
+
+def _nodes(box: GateBox, cut: Cut | None) -> list[Tensor]:
+    """Values of every operand [N, m] that make the grid."""
+    lower, upper = box.lower, box.upper
+    nodes = [n.T for n in box.gate.nodes(lower, upper, **box.parameters)]
+    if cut is None:
+        return nodes
+    return [  # along the edges of a polygon every gate may bend
+        torch.cat([n, even_nodes(l, u, 6)[1:-1].T], 1) if n.shape[1] <= FEW else n
+        for n, l, u in zip(nodes, lower, upper, strict=True)
+    ]
+
+
+def _grid(both: _Both, nodes: Sequence[Tensor], cut: Cut | None) -> tuple[Tensor, Tensor]:
+    """The points v [k, 2·N, G] of the grid, moved into the polygons, and the values [2·N, G] there."""
+    k, size = both.box.lower.shape
     counts = [n.shape[-1] for n in nodes]
     axes = [[count if i == j else 1 for i in range(k)] for j, count in enumerate(counts)]
     at = [n.reshape(1, size, *axis) for n, axis in zip(nodes, axes, strict=True)]
     if cut is not None:
-        at = _inside(at, lower, upper, cut)
-    grid = seen(*at)
-    middle, scale = centre[:, None, :, None], reach[..., None]
+        at = _inside(at, both.box, cut)
+    values = both.values(*at)
+    middle, scale = both.centre[:, None, :, None], both.reach[..., None]
     points = torch.stack(
         [
             ((a.flatten(2) - middle[j]) / scale[j]).reshape(2, *a.shape[1:]).expand(2, size, *counts)
             for j, a in enumerate(at)
         ]
     ).reshape(k, 2 * size, -1)
-    extreme = seen(*torch.addcmul(middle, scale, vertices))
-    target = lower.new_tensor(shift(k, lean))[:, None]
-    if cut is not None:
-        # the corners may be cut off: far below the gate, they leave the basis as soon as they can
-        top, bottom = grid.amax(1, keepdim=True), grid.amin(1, keepdim=True)
-        extreme = (bottom - FAR * (top - bottom)).expand_as(extreme)
-        place = polygon.target(reach.sign() * target[..., None], lower, upper, cut)
-        target = ((place - centre[:, None]) / reach).flatten(1)
-        rim = polygon.outline(lower, upper, cut, RIM)[:, None]
-        points = torch.cat([points, ((rim - middle) / scale).flatten(1, 2)], 2)
-        grid = torch.cat([grid, seen(*rim)], 1)
-    steps = COARSE_STEPS if cut is None else 2 * COARSE_STEPS
-    basis = exchange(start(extreme.T, target), [(points, grid)], steps)
-
-    curved = tuple(cut is not None or count > FEW for count in counts)
-    if any(curved):
-        pattern = _pattern(PATTERN[k], curved, lower.device)  # [k, 1, 1, G]
-        spacing = torch.stack([_spacing(n) for n in nodes])[:, None] / reach.abs()
-        for share in STAGES:
-            contacts = basis.points.mT[..., None]  # [k, 2·N, k+1, 1]
-            near = contacts + (share * spacing).flatten(1)[..., None, None] * pattern
-            near = near.clamp_(-1, 1).reshape(k, 2, size, -1)
-            places = torch.addcmul(middle, scale, near)
-            if cut is not None:
-                places = torch.stack(_inside(list(places), lower, upper, cut))
-                near = (places - middle) / scale
-            finer = seen(*places)
-            basis = exchange(basis, [(points, grid), (near.flatten(1, 2), finer)], FINE_STEPS)
-
-    slopes = finite(basis.slopes.reshape(k, 2, size) / reach)
-    return -slopes[:, 0], slopes[:, 1]
+    return points, values
 
 
-def _inside(at: Sequence[Tensor], lower: Tensor, upper: Tensor, cut: Cut) -> list[Tensor]:
+def _polygon_basis(both: _Both, shift: Sequence[float], values: Tensor, cut: Cut) -> Basis:
+    """Corners may be cut off: far below the gate, they leave the basis as soon as they can."""
+    lower, upper, reach = both.box.lower, both.box.upper, both.reach
+    top, bottom = values.amax(1, keepdim=True), values.amin(1, keepdim=True)
+    extreme = (bottom - FAR * (top - bottom)).expand(-1, len(lower) + 1)
+    lean = reach.sign() * lower.new_tensor(shift)[:, None, None]
+    place = polygon.target(lean, lower, upper, cut)
+    return start(extreme.T, ((place - both.centre[:, None]) / reach).flatten(1))
+
+
+def _inside(at: Sequence[Tensor], box: GateBox, cut: Cut) -> list[Tensor]:
     """Places x and y [1 or 2, N, ...] in boxes [2, N], moved into the polygons."""
     x, y = (a.movedim(1, -1) for a in torch.broadcast_tensors(*at))
-    moved = polygon.project(x.flatten(0, -2), y.flatten(0, -2), lower, upper, cut)
+    moved = polygon.project(x.flatten(0, -2), y.flatten(0, -2), box.lower, box.upper, cut)
     return [t.reshape(x.shape).movedim(-1, 1).contiguous() for t in moved]
-
-
-def secant(gate: Gate, lower: Tensor, upper: Tensor, parameters: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-    """One slope [k, N] for both planes: along each operand the mean secant between corners of opposite
-    faces."""
-    k = lower.shape[0]
-    lower, upper = widened(gate, lower, upper, parameters)
-    bits = torch.cartesian_prod(*[lower.new_tensor([0.0, 1.0])] * k)
-    sides = bits.reshape(-1, k).T[..., None]  # [k, 2^k, 1]
-    at = torch.where(sides > 0, upper[:, None], lower[:, None])
-    values = gate.function(*at, **parameters)
-    slopes = finite(((2 * sides - 1) * values).sum(1) / (2 ** (k - 1) * (upper - lower)))
-    return slopes, slopes
 
 
 def finite(slopes: Tensor) -> Tensor:
@@ -160,13 +185,14 @@ def finite(slopes: Tensor) -> Tensor:
     return slopes.nan_to_num(0.0, 0.0, 0.0)
 
 
-def widened(gate: Gate, lower: Tensor, upper: Tensor, parameters: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+def widened(box: GateBox) -> GateBox:
     """Boxes of at least a small width, so that slopes are differences of more than rounding errors."""
+    lower, upper, inside = box.lower, box.upper, box.gate.inside
     least = (0.5 * LEAST_WIDTH) * (lower + upper).abs().clamp_(min=2.0)
     extra = (0.5 * (least - (upper - lower))).clamp_(min=0.0)
-    if gate.inside is not None:
-        extra = torch.where(gate.inside(lower - extra, upper + extra, **parameters), extra, 0.0)
-    return lower - extra, upper + extra
+    if inside is not None:
+        extra = torch.where(inside(lower - extra, upper + extra, **box.parameters), extra, 0.0)
+    return replace(box, lower=lower - extra, upper=upper + extra)
 
 
 @cache

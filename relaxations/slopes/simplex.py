@@ -9,8 +9,7 @@ a linear program in k + 1 unknowns.  Its dual says: write m as a convex combinat
 high as possible.  The revised simplex method keeps k + 1 points whose simplex contains m, the plane through
 them, and exchanges one point for the most violated one; the height at m never falls.  All instances make
 their steps together, on one small tableau each; in an instance that is solved a basic point enters in its
-own place, which changes nothing.  Where `compiled` has a library, that does the same steps, one instance
-after the other.
+own place, which changes nothing.  In C (`exchange.c`) one instance follows the other.
 """
 
 from __future__ import annotations
@@ -22,7 +21,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from relaxations.kernels import calls as compiled
+from relaxations.kernels import adapters
+from relaxations.kernels.kernel import INT, Kernel
 
 TOLERANCE = 1e-14
 PIVOT = 1e-9
@@ -71,9 +71,13 @@ def start(values: Tensor, target: Tensor) -> Basis:
 def exchange(basis: Basis, sets: Sequence[tuple[Tensor, Tensor]], steps: int) -> Basis:
     """`basis` after at most `steps` exchanges against one or two sets of points [k, M, G] with values [M, G];
     its tensors are overwritten."""
-    if compiled.exchange(basis.tableau, basis.points, sets, steps):
-        return basis
-    tableau, basic = basis
+    return Basis(*EXCHANGE(basis.tableau, basis.points, sets, steps))
+
+
+def _exchange(
+    tableau: Tensor, basic: Tensor, sets: Sequence[tuple[Tensor, Tensor]], steps: int
+) -> tuple[Tensor, Tensor]:
+    """The reference in torch.  Only slopes are found here, and any slope is sound."""
     points, values = (torch.cat(parts, -1) for parts in zip(*sets, strict=True))
     k, count, grid = points.shape
     *slopes, offset, _ = tableau[-1, ..., None].unbind(0)
@@ -98,4 +102,7 @@ def exchange(basis: Basis, sets: Sequence[tuple[Tensor, Tensor]], steps: int) ->
         tableau.addcmul_(torch.cat([column, least[None, None]]), row, value=-1)
         tableau.scatter_add_(0, place, row)
         basic.scatter_(1, leaving.expand(k, 1, count), entering[:, None])
-    return basis
+    return tableau, basic
+
+
+EXCHANGE = Kernel("exchange", _exchange, adapters.exchange, adapters.EXCHANGE, INT)

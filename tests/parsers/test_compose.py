@@ -8,7 +8,7 @@ import pytest
 from parsers import evaluate_numpy
 from parsers.compose import qualified, side_by_side, with_products
 from parsers.ir import Graph
-from tests.support.handmade import Builder, lstm_cell
+from tests.support.networks.handmade import Builder, lstm_cell
 
 PRODUCTS = "·products"
 

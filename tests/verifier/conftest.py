@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from parsers.onnx.file.runtime import Runtime
-from tests.support.running import FEATURES, FRAMES, Files, Recert, Refused, tiny_lstm
+from tests.support.command_line import FEATURES, FRAMES, Files, Recert, Refused, tiny_lstm
 from verifier.cli.app import app
 
 

@@ -20,6 +20,7 @@ from parsers.errors import (
     SelfCheckFailed,
     UnboundDimension,
     UnreadableModel,
+    UnsoundBound,
     UnsupportedModel,
 )
 from verifier.api.network import Network, evaluate, inspect, load
@@ -50,6 +51,7 @@ __all__ = [
     "Stats",
     "UnboundDimension",
     "UnreadableModel",
+    "UnsoundBound",
     "UnsupportedModel",
     "Verdict",
     "answer",

@@ -16,7 +16,8 @@ from parsers.ir import Graph
 from verifier.api.arrays import Array, ArrayLike, Inputs, array, count_of
 from verifier.api.network import Network
 from verifier.api.regions import Ball, Region, ball, balls_of, together
-from verifier.problem.budget import Budget, Depth
+from verifier.problem.budget import Budget
+from verifier.problem.method import Method
 from verifier.problem.region import Region as EngineRegion
 from verifier.problem.settings import Settings
 from verifier.robustness import certify as deciding
@@ -28,16 +29,6 @@ from verifier.robustness.radius import Search, radii
 Found = TypeVar("Found", Outcome, RadiusBounds)
 Label = int | np.integer
 Labels = Sequence[int] | Array
-
-METHODS = {
-    "crown": Depth.backward,
-    "crown-octagon": Depth.corners,
-    "alpha-crown": Depth.slopes,
-    "clip": Depth.clipping,
-    "multi-neuron": Depth.joint,
-    "bab": Depth.branching,
-}
-WITHOUT_GOAL = ("crown", "crown-octagon")  # those that bound what they are given; the others aim at a verdict
 
 
 @overload
@@ -80,10 +71,10 @@ def certify(
     for the `reason`. `lower` ≤ least margin ≤ `upper`, in the units of the scores; a softmax at the end is
     left out.
 
-    `timeout` in seconds a sample. Methods are tried from the cheapest on and none beyond `method`: crown,
-    crown-octagon, alpha-crown, clip, multi-neuron, bab; the last needs a timeout, since branch and bound has
-    no end of its own. Raises `BadInput` for what does not fit the network, `UnsupportedModel` where it has a
-    node without a bound.
+    `timeout` in seconds a sample. Methods are tried from the cheapest on and none beyond `method`: interval,
+    truncated-crown, crown, crown-octagon, alpha-crown, clip, multi-neuron, bab; the last needs a timeout,
+    since branch and bound has no end of its own. Raises `BadInput` for what does not fit the network,
+    `UnsupportedModel` where it has a node without a bound.
 
     Attack: PGD (Madry et al. 2018). Bounds: CROWN (Zhang et al. 2018), α-CROWN (Xu et al. 2021),
     Clip-and-Verify (Zhou et al. 2025), β-CROWN (Wang et al. 2021), GenBaB (Shi et al. 2025).
@@ -95,7 +86,7 @@ def certify(
 
     def ask(asked: _Asked, classifier: Classifier) -> Iterator[Outcome | Phase]:
         over = asked.over(classifier.graph)
-        return deciding.certify(classifier, asked.samples, over, timeout=timeout, depth=_depth(method))
+        return deciding.certify(classifier, asked.samples, over, timeout=timeout, method=_method(method))
 
     found = _answers(network, region, label, settings, ask)
     return found if np.ndim(label) else found[0]
@@ -155,7 +146,7 @@ def radius(
         if not float(first) > 0:
             raise BadInput(Parameter("eps", 0.0), ": the first radius must be greater than 0")
         balls = balls_of(around, asked.samples, asked.network.inputs, classifier.graph)
-        search = Search(float(first), tolerance, timeout, _depth(method))
+        search = Search(float(first), tolerance, timeout, _method(method))
         return radii(classifier, asked.samples, balls, search)
 
     found = _answers(network, around, label, settings, ask)
@@ -203,8 +194,7 @@ def bounds(
     >>> found.lower.shape, bool((found.lower <= found.upper).all())
     ((9,), True)
     """
-    if method not in WITHOUT_GOAL:
-        raise BadInput(Parameter("method", method), f": give {' or '.join(WITHOUT_GOAL)}")
+    chosen = _method(method, lambda one: not one.about.aims)
     begun = time.monotonic()
     given = region.center if isinstance(region, Ball) else region.lower
     count = count_of(network.inputs, given)
@@ -218,8 +208,8 @@ def bounds(
         both = torch.as_tensor(np.concatenate([wanted, -wanted]))
         over = asked.over(prover.graph)
         for place, sample in enumerate(asked.samples):
-            least = prover.least(over.select(torch.tensor([place])), both, Budget(depth=METHODS[method]))
-            lower[sample.index] = least.lower[0].double().cpu().numpy(), least.method
+            least = prover.least(over.select(torch.tensor([place])), both, Budget(method=chosen))
+            lower[sample.index] = least.lower[0].double().cpu().numpy(), least.method.value
     stack = np.stack([lower[k][0] for k in range(count or 1)])
     low, high = np.split(stack, 2, axis=1)
     if count is None:
@@ -270,7 +260,10 @@ def _groups(network: Network, region: Region, labels: Sequence[int], count: int 
         yield _Asked(network, [parts[sample.index] for sample in group], group)
 
 
-def _depth(method: str) -> Depth:
-    if method not in METHODS:
-        raise BadInput(Parameter("method", method), f": give one of {', '.join(METHODS)}")
-    return METHODS[method]
+def _method(name: str, suits: Callable[[Method], bool] = lambda _: True) -> Method:
+    suitable = [one for one in Method if suits(one)]
+    for one in suitable:
+        if one.value == name:
+            return one
+    names = ", ".join(one.value for one in suitable)
+    raise BadInput(Parameter("method", name), f": give one of {names}")

@@ -1,4 +1,4 @@
-/* Least values of concave quadratic functions over a box and a half-space, `compiled` of verifier/bounds/concave.py, a row at a
+/* Least values of concave quadratic functions over a box and a half-space, as verifier/bounds/concave.py has them, a row at a
  * time.
  *
  * The vectors of a row stay in the processor's cache while V climbs. Sums run in eight lanes, which compilers turn into
@@ -226,7 +226,7 @@ INLINE double proved(const struct dual *row, double t, double slip, double *q, d
  * for the rounding of scalar products, one of the scalings `above` [tries] times the least is the one that proves
  * something. `space` is for (k parts + 4 + 2 COLUMNS + 2) n numbers, `doubles` for k parts (2 k parts + 5 + BLOCK), `order`
  * for k parts. */
-FASTEST void verifier_concave_float_1(const float *place, ptrdiff_t parts, ptrdiff_t n, const float *linear,
+FASTEST void verifier_concave(const float *place, ptrdiff_t parts, ptrdiff_t n, const float *linear,
                                       const float *normal, double h, const int64_t *pick, const float *root,
                                       const float *value, ptrdiff_t rows, ptrdiff_t k, const float *start,
                                       ptrdiff_t rounds, ptrdiff_t leaving, ptrdiff_t powers, float least, double slip,

@@ -44,7 +44,6 @@ gets to its end on it, less ε on the diagonal, in double precision, then no eig
 
 from __future__ import annotations
 
-import ctypes
 from dataclasses import dataclass
 from functools import cache
 
@@ -52,8 +51,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize, pad
 
+from relaxations.kernels.kernel import POINTER, REAL, SINGLE, SIZE, Functions, Kernel, on_cpu
 from relaxations.rounding import relative_margin
-from verifier.compiled import POINTER, SIZE, functions
 
 TOGETHER = 1 << 20  # entries of vectors that torch works on at once: they stay in the processor's cache
 COLUMNS = 4  # of Vᵀ; `c/concave.c` has them too
@@ -66,32 +65,6 @@ POWERS = 6  # iterations
 ABOVE = (1.01, 1.05, 1.3)  # times the largest eigenvalue that they have found is t
 LEAST = 1e-2  # of the mean of d: less does not pay
 TINY = 1e-30
-
-FUNCTIONS = functions(
-    "concave",
-    1,
-    [
-        POINTER,
-        SIZE,
-        SIZE,
-        POINTER,
-        POINTER,
-        ctypes.c_double,
-        *[POINTER] * 3,
-        SIZE,
-        SIZE,
-        POINTER,
-        SIZE,
-        SIZE,
-        SIZE,
-        ctypes.c_float,
-        ctypes.c_double,
-        POINTER,
-        SIZE,
-        *[POINTER] * 5,
-    ],
-    [torch.float32],
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,59 +111,17 @@ class Half:
 def least(terms: Terms, linear: Tensor, half: Half | None = None) -> Tensor:
     """Lower bounds [R] of the least value of `linear` [R, G] · z, float64 with zeros in front, and the terms,
     over |zᵢ| ≤ 1 and the `half`-space. −∞ where nothing is proved."""
-    way = compiled if FUNCTIONS and terms.place.device.type == "cpu" else plain
     a = linear.float()
     lost = (linear - a.double()).abs().sum(-1)
-    keep, found = way(terms, a, half)
+    keep, found = CONCAVE(terms, a, half)
     kept = terms.value.masked_fill(~keep, 0.0).sum(-1)
     rounding = 1e-11 * (kept + linear.abs().sum(-1)) + 2 * lost
     return (kept + found - rounding).nan_to_num(nan=-torch.inf, posinf=-torch.inf, neginf=-torch.inf)
 
 
-def compiled(terms: Terms, linear: Tensor, half: Half | None) -> tuple[Tensor, Tensor]:
-    """Which terms stay [R, k]; and, of the linear function and these without their values, a lower bound [R]:
-    by `c/concave.c`."""
-    rows, k, m = terms.omega.shape
-    n, size = terms.place.shape[-1], k * m
-    keep, found = torch.empty(rows, k, dtype=torch.bool), terms.value.new_empty(rows)
-    space = linear.new_empty((size + 5 + 2 * COLUMNS) * n)
-    doubles, order = found.new_empty(size * (2 * size + 9)), torch.empty(size, dtype=torch.int64)
-    above = torch.tensor(ABOVE, dtype=torch.float64)
-    root, value = terms.roots(), terms.value.float()
-    place, pick, root, value, linear, start = (
-        t.contiguous() for t in (terms.place, terms.pick, root, value, linear, _start(n))
-    )
-    FUNCTIONS[torch.float32](
-        place.data_ptr(),
-        m,
-        n,
-        linear.data_ptr(),
-        None if half is None else half.normal.data_ptr(),
-        0.0 if half is None else half.constant,
-        pick.data_ptr(),
-        root.data_ptr(),
-        value.data_ptr(),
-        rows,
-        k,
-        start.data_ptr(),
-        LONG if rows <= FEW else ROUNDS,
-        LEAVING,
-        POWERS,
-        LEAST,
-        relative_margin(n // LANES + LANES + 64, torch.float32),
-        above.data_ptr(),
-        len(ABOVE),
-        space.data_ptr(),
-        doubles.data_ptr(),
-        order.data_ptr(),
-        keep.data_ptr(),
-        found.data_ptr(),
-    )
-    return keep, found
-
-
-def plain(terms: Terms, linear: Tensor, half: Half | None) -> tuple[Tensor, Tensor]:
-    """The same in torch."""
+def _least(terms: Terms, linear: Tensor, half: Half | None) -> tuple[Tensor, Tensor]:
+    """Which terms stay [R, k]; and, of the linear function and these without their values, a lower bound
+    [R]."""
     rows, k, m = terms.omega.shape
     chunk = max(1, TOGETHER // max(1, k * m * terms.place.shape[-1]))
     rounds = LONG if rows <= FEW else ROUNDS
@@ -283,6 +214,51 @@ def _bound(row: _Climbed) -> Tensor:
     return best
 
 
+def _least_in_c(
+    functions: Functions, terms: Terms, linear: Tensor, half: Half | None
+) -> tuple[Tensor, Tensor] | None:
+    """The same by `concave.c`."""
+    if not on_cpu(terms.place):
+        return None
+    rows, k, m = terms.omega.shape
+    n, size = terms.place.shape[-1], k * m
+    keep, found = torch.empty(rows, k, dtype=torch.bool), terms.value.new_empty(rows)
+    space = linear.new_empty((size + 5 + 2 * COLUMNS) * n)
+    doubles, order = found.new_empty(size * (2 * size + 9)), torch.empty(size, dtype=torch.int64)
+    above = torch.tensor(ABOVE, dtype=torch.float64)
+    root, value = terms.roots(), terms.value.float()
+    place, pick, root, value, linear, start = (
+        t.contiguous() for t in (terms.place, terms.pick, root, value, linear, _start(n))
+    )
+    functions[0](
+        place.data_ptr(),
+        m,
+        n,
+        linear.data_ptr(),
+        None if half is None else half.normal.data_ptr(),
+        0.0 if half is None else half.constant,
+        pick.data_ptr(),
+        root.data_ptr(),
+        value.data_ptr(),
+        rows,
+        k,
+        start.data_ptr(),
+        LONG if rows <= FEW else ROUNDS,
+        LEAVING,
+        POWERS,
+        LEAST,
+        relative_margin(n // LANES + LANES + 64, torch.float32),
+        above.data_ptr(),
+        len(ABOVE),
+        space.data_ptr(),
+        doubles.data_ptr(),
+        order.data_ptr(),
+        keep.data_ptr(),
+        found.data_ptr(),
+    )
+    return keep, found
+
+
 @cache
 def _start(size: int) -> Tensor:
     """V [COLUMNS, size] to begin with: e in front, then columns of length 1."""
@@ -290,3 +266,16 @@ def _start(size: int) -> Tensor:
     V = normalize(torch.randn(COLUMNS, size, generator=generator), dim=0)
     V[:, 0] = torch.eye(COLUMNS)[0]
     return V.contiguous()
+
+
+CONCAVE = Kernel(
+    "concave",
+    _least,
+    _least_in_c,
+    {
+        "verifier_concave": [
+            *[POINTER, SIZE, SIZE, POINTER, POINTER, REAL, *[POINTER] * 3, SIZE, SIZE],
+            *[POINTER, SIZE, SIZE, SIZE, SINGLE, REAL, POINTER, SIZE, *[POINTER] * 5],
+        ]
+    },
+)

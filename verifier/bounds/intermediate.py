@@ -8,11 +8,12 @@ then the gate gets its planes, and its output an interval.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
+from parsers.errors import UnsoundBound
 from relaxations import Diagonals, Planes, image, planes
 from relaxations.slack import slack
 from verifier.bounds.inheritance import Inherited, inherited_planes
@@ -23,6 +24,7 @@ from verifier.network.affine import AffineForm
 from verifier.network.keys import OperandKey, SiteKey
 from verifier.network.program import Block, GateStep, ScanStep, Stage
 from verifier.network.rounding import RoundingModel, never_negative
+from verifier.problem.budget import check
 from verifier.problem.region import Region
 from verifier.propagation.forward import LinearBounds, LinearPass
 from verifier.propagation.interval import Interval, interval_of
@@ -52,7 +54,7 @@ class IntermediateBounds:
         inherited: Inherited | None,
         corners: bool,
         joint: bool,
-        progress: Callable[[], None],
+        deadline: float,
     ) -> None:
         self._program = program
         self._region = region
@@ -63,7 +65,7 @@ class IntermediateBounds:
         self._inherited = inherited
         self._anew = inherited is None or inherited.planes is None
         self._corners = corners
-        self._progress = progress
+        self._deadline = deadline
         self._batch = len(region)
         self.sites: dict[SiteKey, Site] = {}
         self.relaxed: dict[SiteKey, RelaxedGate] = {}
@@ -151,7 +153,7 @@ class IntermediateBounds:
             lower, upper = self.rows.of_forms(forms, errors, scan, time, linear)
             for key, low, high in zip(keys, lower, upper, strict=True):
                 known[key] = self._narrowed(known[key], low, high, tight=True)
-            self._progress()
+            check(self._deadline)
         return known
 
     def _narrowed(
@@ -163,7 +165,7 @@ class IntermediateBounds:
         empty = empty & ~self.lost
         if bool(empty.any()):
             if not self._splits and self._inherited is None and self._region.halfspace is None:
-                raise AssertionError("two sound bounds of one value do not overlap")
+                raise UnsoundBound("two bounds of one value do not overlap")
             self.empty = self.empty | empty
         return interval, held[1]
 
@@ -204,7 +206,7 @@ class IntermediateBounds:
             operands = [self.operands[form.at(time)] for form in step.operands]
             cut = corner_rows(step, *boxes[step.number], operands, relative)
             found[step.number] = cut.diagonals(self.rows.minimum(cut.rows, cut.constant, scan, time))
-            self._progress()
+            check(self._deadline)
         return found
 
     def _gate(
@@ -257,7 +259,7 @@ class IntermediateBounds:
             found = slack(step.gate, site.planes, site.lower, site.upper, step.parameters, site.diagonals)
             joint.add(site.key, found, zonotopes.operands(step))
         zonotopes.gate(site, fresh=taken)
-        self._progress()
+        check(self._deadline)
 
     def _planes(
         self, step: GateStep, time: int, lower: Tensor, upper: Tensor, cut: Diagonals | None

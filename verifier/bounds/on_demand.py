@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cached_property
+import math
+from typing import Any
 
 from torch import Tensor
 
@@ -18,8 +18,9 @@ from verifier.propagation.splits import Splits
 
 
 class BoundsOnDemand:
-    """One region and its bounds, each made when it is first asked for: with sweeps that go back `lookback`
-    iterations, None for all."""
+    """One region and its bounds, each made when it is first asked for and kept: with backward passes that go
+    back `lookback` time steps, None for all; a first, cheap pass goes back `few`. Making them raises
+    `OutOfTime` at the `deadline` (time.monotonic)."""
 
     def __init__(
         self,
@@ -28,47 +29,38 @@ class BoundsOnDemand:
         arithmetic: RoundingModel,
         lookback: int | None,
         few: int | None,
-        progress: Callable[[], None],
+        *,
         joint: bool = False,
+        deadline: float = math.inf,
     ) -> None:
-        self.corners = any(step.gate.corners for step in gate_steps(program))
-        self._program = program
         self.region = region
+        self.lookback = lookback
+        self.few = few
+        gates = [step.gate for step in gate_steps(program)]
+        self.has_gates, self.corners = bool(gates), any(gate.corners for gate in gates)
+        self._program = program
         self._arithmetic = arithmetic
-        self._lookback = lookback
-        self._few = few
-        self._progress = progress
         self._joint = joint
+        self._deadline = deadline
+        self._made: dict[str, Bounds] = {}
 
-    @cached_property
+    @property
     def intervals(self) -> Bounds:
-        return Bounds(self._program, self.region, self._arithmetic, backward=False)
+        return self._kept("intervals", backward=False, lookback=None)
 
-    @cached_property
-    def short(self) -> Bounds | None:
-        """Sweeps of `few` iterations, where those are to be tried first."""
-        if self._few is None:
-            return None
-        return Bounds(
-            self._program, self.region, self._arithmetic, lookback=self._few, progress=self._progress
-        )
+    @property
+    def short(self) -> Bounds:
+        """Passes of `few` time steps."""
+        return self._kept("short", lookback=self.few)
 
-    @cached_property
+    @property
     def sweeps(self) -> Bounds:
-        return self.inner(self.region)
+        return self._kept("sweeps", joint=self._joint)
 
-    @cached_property
+    @property
     def cut(self) -> Bounds:
         """With the corners of boxes cut off: slower, and much tighter where there are gates for it."""
-        return Bounds(
-            self._program,
-            self.region,
-            self._arithmetic,
-            lookback=self._lookback,
-            corners=True,
-            joint=self._joint,
-            progress=self._progress,
-        )
+        return self._kept("cut", corners=True, joint=self._joint)
 
     @property
     def deepest(self) -> Bounds:
@@ -77,51 +69,48 @@ class BoundsOnDemand:
 
     def inner(self, region: Region) -> Bounds:
         """Bounds over some region of the same network."""
-        return Bounds(
-            self._program,
-            region,
-            self._arithmetic,
-            lookback=self._lookback,
-            joint=self._joint,
-            progress=self._progress,
-        )
+        return self._make(region, joint=self._joint)
 
     def part(self, instances: Tensor, splits: Splits, inherited: Inherited, halfspace: Halfspace) -> Bounds:
         """Bounds of parts of the region's instances, cut by half-spaces."""
-        return Bounds(
-            self._program,
-            self.region.select(instances).within(halfspace),
-            self._arithmetic,
-            lookback=self._lookback,
-            splits=splits,
-            inherited=inherited,
-            corners=self.corners,
-            joint=self._joint,
-            progress=self._progress,
-        )
+        region = self.region.select(instances).within(halfspace)
+        return self._make(region, splits=splits, inherited=inherited, corners=self.corners, joint=self._joint)
 
     def select(self, instances: Tensor) -> BoundsOnDemand:
         """The instances at these places, in order."""
         if len(instances) == len(self.region):
             return self
-        return self._over(self.region.select(instances))
+        return self._over(self.region.select(instances), self._joint, self._deadline)
 
     def cut_by(self, instances: Tensor, halfspace: Halfspace) -> BoundsOnDemand:
         """The instances at these places, in order, each cut by its half-space."""
-        return self._over(self.region.select(instances).within(halfspace))
+        region = self.region.select(instances).within(halfspace)
+        return self._over(region, self._joint, self._deadline)
+
+    def until(self, deadline: float) -> BoundsOnDemand:
+        """The same with this deadline; what either makes, both have."""
+        other = self._over(self.region, self._joint, deadline)
+        other._made = self._made
+        return other
 
     @property
     def can_join(self) -> bool:
         """Whether `jointly` gives anything."""
-        return self._lookback is None and joins(self._program, self.region, self._arithmetic)
+        return self.lookback is None and joins(self._program, self.region, self._arithmetic)
 
-    def jointly(self, progress: Callable[[], None]) -> BoundsOnDemand:
-        """The same region, where bounds win back what gates cannot lose together."""
-        return BoundsOnDemand(
-            self._program, self.region, self._arithmetic, self._lookback, self._few, progress, joint=True
-        )
+    def jointly(self, deadline: float) -> BoundsOnDemand:
+        """The same region until `deadline`, where bounds win back what gates cannot lose together."""
+        return self._over(self.region, True, deadline)
 
-    def _over(self, region: Region) -> BoundsOnDemand:
-        return BoundsOnDemand(
-            self._program, region, self._arithmetic, self._lookback, self._few, self._progress, self._joint
-        )
+    def _kept(self, name: str, **options: Any) -> Bounds:
+        if name not in self._made:
+            self._made[name] = self._make(self.region, **options)
+        return self._made[name]
+
+    def _make(self, region: Region, **options: Any) -> Bounds:
+        options = {"lookback": self.lookback, "deadline": self._deadline} | options
+        return Bounds(self._program, region, self._arithmetic, **options)
+
+    def _over(self, region: Region, joint: bool, deadline: float) -> BoundsOnDemand:
+        arguments = (self._program, region, self._arithmetic, self.lookback, self.few)
+        return BoundsOnDemand(*arguments, joint=joint, deadline=deadline)

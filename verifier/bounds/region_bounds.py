@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -35,7 +36,9 @@ class Bounds:
 
     `corners` cuts the boxes of those gates for which it pays (`Gate.corners`) by diagonals. `joint` wins back
     what gates cannot lose together (`verifier.bounds.multi_neuron`): for all boxes, or, inside of `inherited`
-    ones, for objectives only; it is for float64, boxes of inputs, and sweeps without a `lookback`."""
+    ones, for objectives only; it is for float64, boxes of inputs, and sweeps without a `lookback`.
+
+    Raises `OutOfTime` if the `deadline` (time.monotonic) comes before the end."""
 
     def __init__(
         self,
@@ -49,7 +52,7 @@ class Bounds:
         inherited: Inherited | None = None,
         corners: bool = False,
         joint: bool = False,
-        progress: Callable[[], None] = lambda: None,
+        deadline: float = math.inf,
     ) -> None:
         self.program = program
         self.region = region
@@ -66,7 +69,7 @@ class Bounds:
             inherited=inherited,
             corners=corners,
             joint=joint,
-            progress=progress,
+            deadline=deadline,
         )
         with torch.no_grad():
             variables = walk.run()

@@ -24,7 +24,7 @@ from verifier.cli.report import (
 )
 from verifier.cli.status import Status, say
 from verifier.network.coverage import caveat
-from verifier.problem.budget import Depth
+from verifier.problem.method import OLD_NAMES
 from verifier.robustness.dataset import load_dataset
 from verifier.robustness.outcome import Phase
 from verifier.robustness.parallel import decided
@@ -35,7 +35,7 @@ from verifier.robustness.task import Certify, Found, Question, Radius, Solver, T
 
 def run_certify(task: Samples, machine: Machine, eps: float) -> Status:
     """Certify every sample at radius `eps`."""
-    question = Certify(checks.radius(eps), checks.timeout(task.timeout), Depth[task.method.value])
+    question = Certify(checks.radius(eps), checks.timeout(task.timeout), OLD_NAMES[task.method.value])
     return _run(task, machine, question, lambda o: o.verdict.value, outcome_table, accuracy_lines)
 
 
@@ -46,7 +46,7 @@ def run_radius(task: Samples, machine: Machine, start: float, tolerance: float) 
     return _run(
         task,
         machine,
-        Radius(Search(start, tolerance, checks.timeout(task.timeout), Depth[task.method.value])),
+        Radius(Search(start, tolerance, checks.timeout(task.timeout), OLD_NAMES[task.method.value])),
         lambda d: "misclassified" if d.misclassified else "bounded",
         radius_table,
         radius_lines,

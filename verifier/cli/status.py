@@ -23,6 +23,7 @@ class Status(IntEnum):
     DONE = 0
     BUG = 1  # a traceback: never on purpose
     BAD_INPUT = 2
+    UNSOUND = 3  # recert contradicts itself: nothing that was proved in this run counts
     INTERRUPTED = 130  # 128 + SIGINT, as shells have it
     CLOSED_PIPE = 141  # 128 + SIGPIPE: whoever read the output has gone
 
@@ -44,7 +45,7 @@ def reports_errors(command: Callable[P, Status | None]) -> Callable[P, None]:
 
     @functools.wraps(command)
     def run(*arguments: P.args, **options: P.kwargs) -> None:
-        from parsers.errors import RecertError, UnsupportedModel
+        from parsers.errors import RecertError, UnsoundBound, UnsupportedModel
 
         try:
             status = command(*arguments, **options) or Status.DONE
@@ -54,7 +55,7 @@ def reports_errors(command: Callable[P, Status | None]) -> Callable[P, None]:
             status = Status.BAD_INPUT
         except RecertError as error:
             say(f"recert: error: {_one_line(error.worded(option))}")
-            status = Status.BAD_INPUT
+            status = Status.UNSOUND if isinstance(error, UnsoundBound) else Status.BAD_INPUT
         except KeyboardInterrupt:
             say("recert: interrupted")
             status = Status.INTERRUPTED

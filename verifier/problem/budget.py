@@ -1,4 +1,7 @@
-"""What the answer to one question may use."""
+"""What the answer to one question may use: time, methods, and a search for counterexamples.
+
+Nothing in the engine calls back to tell how far it is. What takes long is cut into parts by those who ask
+(`verifier.robustness`, `verifier.queries`), and what begins is told by events that they yield."""
 
 from __future__ import annotations
 
@@ -6,55 +9,55 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from enum import IntEnum
 from typing import TYPE_CHECKING
+
+from parsers.errors import OutOfTime
+from verifier.problem.method import Method
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-# (instance [k], the row of it that is open [k], points [k, n]) → which instances are settled [k]
+# (instance [k], the row of it that is undecided [k], points [k, n]) → which instances are settled [k]
 Refute = Callable[["Tensor", "Tensor", "Tensor"], "Tensor"]
 
 
-class Depth(IntEnum):
-    """The last method that may be tried."""
-
-    short = 1
-    backward = 2
-    corners = 3
-    slopes = 4
-    clipping = 5
-    joint = 6
-    branching = 7
+def check(deadline: float) -> None:
+    """Raises `OutOfTime` once `deadline` (time.monotonic) has come."""
+    if time.monotonic() >= deadline:
+        raise OutOfTime("the time was over")
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Methods up to `depth`, until the `deadline` (time.monotonic); `progress` is called between pieces of
-    work. Branching has no natural end and is used only where there is a deadline. Without `slopes`, deeper
-    methods are tried without climbing slopes first.
+    """Methods up to `method`, without those to `skip`, until the `deadline` (time.monotonic).
+
+    A method that makes bounds of a whole region ends with them, however late; with `strict` it gives up in
+    the middle (`OutOfTime` inside of the engine, never out of it).
 
     `refute` looks for counterexamples from points that an unfinished proof has found; an instance that it
     settles is not bounded any further, and stays unproved whatever `refute` says."""
 
     deadline: float = math.inf
-    progress: Callable[[], None] = lambda: None
-    depth: Depth = Depth.branching
-    slopes: bool = True
+    method: Method = Method.bab
+    skip: frozenset[Method] = frozenset()
+    strict: bool = False
     refute: Refute | None = None
 
     @property
     def over(self) -> bool:
         return time.monotonic() >= self.deadline
 
-    @property
-    def joint(self) -> bool:
-        """It takes seconds: where nobody asked for it, only where there is a deadline."""
-        return self.depth == Depth.joint or self.branching
+    def check(self) -> None:
+        """Raises `OutOfTime` if it is over."""
+        check(self.deadline)
 
-    @property
-    def branching(self) -> bool:
-        return self.depth >= Depth.branching and math.isfinite(self.deadline)
+    def allows(self, method: Method) -> bool:
+        """Whether `method` may be tried, if it applies."""
+        if method > self.method or method in self.skip:
+            return False
+        about = method.about
+        wanted = method is self.method and not about.endless
+        return wanted or not about.slow or math.isfinite(self.deadline)
 
     def share(self, part: float) -> Budget:
         """The same with this part of the time that is left."""

@@ -78,5 +78,5 @@ INLINE int32_t crossing(const int32_t *place, const int32_t *fall, ptrdiff_t n, 
         }                                                                                                        \
     }
 
-DEFINE_MULTIPLIERS(verifier_multipliers_double_1, double)
-DEFINE_MULTIPLIERS(verifier_multipliers_float_1, float)
+DEFINE_MULTIPLIERS(verifier_multipliers_double, double)
+DEFINE_MULTIPLIERS(verifier_multipliers_float, float)

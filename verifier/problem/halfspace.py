@@ -17,15 +17,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from verifier.compiled import POINTER, SIZE, functions
+from relaxations.kernels.kernel import POINTER, SIZE, Functions, Kernel, on_cpu
 
 ENTRIES = 1 << 21  # of rows whose multipliers are sought together by torch: sorting takes 30 bytes for each
-
-FUNCTIONS = functions(
-    "multipliers",
-    1,
-    [POINTER, SIZE, SIZE, SIZE, POINTER, POINTER, POINTER, POINTER, POINTER, POINTER],
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,12 +47,15 @@ def multipliers(rows: Tensor, normal: Tensor, constant: Tensor, centre: Tensor, 
     λ·b + min (a + λA)·x is concave in λ. Its slope at 0 is A·x* + b at the corner x* that is best for a, and
     falls by 2·radiusᵢ·|Aᵢ| where λ passes −aᵢ/Aᵢ and entry i changes sides: the best λ is where it reaches 0.
     """
-    A, r = normal.float(), radius.float()
     middle = ((normal * centre).sum(-1) + constant).float()
-    if rows.dtype in FUNCTIONS and rows.device.type == "cpu" and normal.dtype == rows.dtype:
-        return _compiled(rows, A, r, middle)
+    return MULTIPLIERS(rows, normal, radius.float(), middle)
+
+
+def _multipliers(rows: Tensor, normal: Tensor, radius: Tensor, middle: Tensor) -> Tensor:
+    """The reference in torch, for the half-space's values `middle` [B] at the boxes' centres."""
     size = max(1, ENTRIES // max(1, rows.shape[0] * rows.shape[2]))
-    return torch.cat([_sorted(part.float(), A, r, middle) for part in rows.split(size, 1)], 1).to(rows.dtype)
+    A, parts = normal.float(), rows.split(size, 1)
+    return torch.cat([_sorted(part.float(), A, radius, middle) for part in parts], 1).to(rows.dtype)
 
 
 def _sorted(a: Tensor, A: Tensor, r: Tensor, middle: Tensor) -> Tensor:
@@ -76,8 +73,13 @@ def _sorted(a: Tensor, A: Tensor, r: Tensor, middle: Tensor) -> Tensor:
     return torch.where((slope > 0) & torch.isfinite(best), best, 0.0)
 
 
-def _compiled(rows: Tensor, A: Tensor, r: Tensor, middle: Tensor) -> Tensor:
-    """The same by `c/halfspace.c`, with falls in units of 2⁻²⁹ of their sum."""
+def _multipliers_in_c(
+    functions: Functions, rows: Tensor, normal: Tensor, radius: Tensor, middle: Tensor
+) -> Tensor | None:
+    """The same by `halfspace.c`, with falls in units of 2⁻²⁹ of their sum."""
+    if rows.dtype not in TYPES or normal.dtype != rows.dtype or not on_cpu(rows):
+        return None
+    A, r = normal.float(), radius
     rows = rows if rows.stride(-1) == 1 else rows.contiguous()
     batch, count, n = rows.shape
     fall = 2 * r * A.abs()
@@ -86,7 +88,7 @@ def _compiled(rows: Tensor, A: Tensor, r: Tensor, middle: Tensor) -> Tensor:
     middle = (middle * units).clamp(-(2.0**29), 2.0**29).nan_to_num(0.0).int()
     inverse = torch.where(A == 0, 0.0, -1 / A)
     place, found = torch.empty_like(fall[0]), rows.new_empty(batch, count)
-    FUNCTIONS[rows.dtype](
+    functions[TYPES.index(rows.dtype)](
         rows.data_ptr(),
         batch,
         count,
@@ -99,3 +101,13 @@ def _compiled(rows: Tensor, A: Tensor, r: Tensor, middle: Tensor) -> Tensor:
         found.data_ptr(),
     )
     return found
+
+
+TYPES = (torch.float64, torch.float32)
+_ARGUMENTS = [POINTER, SIZE, SIZE, SIZE, *[POINTER] * 6]
+MULTIPLIERS = Kernel(
+    "multipliers",
+    _multipliers,
+    _multipliers_in_c,
+    {"verifier_multipliers_double": _ARGUMENTS, "verifier_multipliers_float": _ARGUMENTS},
+)

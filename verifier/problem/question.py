@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +20,11 @@ class Objective:
     inputs: Tensor | None = None
     uncertainty: Tensor | None = None
 
+    def each(self, change: Callable[[Tensor], Tensor]) -> Objective:
+        """With `change` made to the coefficients of outputs and of inputs."""
+        inputs = None if self.inputs is None else change(self.inputs)
+        return Objective(change(self.outputs), inputs, self.uncertainty)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Question:
@@ -28,29 +34,27 @@ class Question:
     goal: Tensor
     any_row: bool
 
-    def open(self, found: Tensor) -> Tensor:
-        """The instances that bounds [B, R] leave open."""
+    def undecided(self, found: Tensor) -> Tensor:
+        """The instances that bounds [B, R] leave undecided."""
         below = found <= self.goal
         return torch.nonzero(below.all(-1) if self.any_row else below.any(-1))[:, 0]
 
     def select(self, instances: Tensor) -> Question:
+        """The question about these instances; rows that all instances share stay shared."""
+
         def picked(rows: Tensor) -> Tensor:
             return rows[instances] if len(rows) == len(self.goal) else rows
 
-        o = self.objective
-        inputs = None if o.inputs is None else picked(o.inputs)
-        objective = Objective(picked(o.outputs), inputs, o.uncertainty)
-        return Question(objective, self.goal[instances], self.any_row)
+        return Question(self.objective.each(picked), self.goal[instances], self.any_row)
 
-    def open_rows(self, found: Tensor) -> tuple[tuple[Tensor, Tensor], Question]:
-        """What bounds [B, R] leave open, one by one: (instance [M, 1], row [M, r]) and the question of each.
-        All rows of an instance stay together where one of them is enough."""
+    def undecided_rows(self, found: Tensor) -> tuple[tuple[Tensor, Tensor], Question]:
+        """What bounds [B, R] leave undecided, one by one: (instance [M, 1], row [M, r]) and the question of
+        each. All rows of an instance stay together where one of them is enough."""
         if self.any_row:
-            instance = self.open(found)[:, None]
+            instance = self.undecided(found)[:, None]
             row = torch.arange(found.shape[1], device=found.device).expand(len(instance), -1)
         else:
             instance, row = (t[:, None] for t in torch.nonzero(found <= self.goal, as_tuple=True))
-        o, pick = self.objective, (instance, row)
-        inputs = None if o.inputs is None else o.inputs.expand(len(found), -1, -1)[pick]
-        outputs = o.outputs.expand(len(found), -1, -1)[pick]
-        return pick, Question(Objective(outputs, inputs, o.uncertainty), self.goal[pick], self.any_row)
+        pick = instance, row
+        objective = self.objective.each(lambda rows: rows.expand(len(found), -1, -1)[pick])
+        return pick, Question(objective, self.goal[pick], self.any_row)

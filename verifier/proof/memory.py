@@ -1,4 +1,4 @@
-"""How many instances can be bounded together within a memory budget.
+"""How many instances can be bounded together within a memory budget, and what is kept of the last ones.
 
 A model of the peak, not a measurement: a sweep holds ALIVE values of the size of its widest one for every
 row it carries, and every site keeps KEPT values of the size of its gate. Both counts lie above what was seen
@@ -7,14 +7,36 @@ in processes that bound LSTMs, GRUs and RNNs of 32 to 128 units; allocators diff
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
 import torch
 
 from verifier.network.program import Block, GateStep, ScanStep
+
+T = TypeVar("T")
 
 ALIVE, KEPT = 16, 48
 TRIED = 400  # values that a part in branch and bound holds for every entry of a gate: samples, gradients
 LEAF = 12  # values that an open part keeps for every entry of a gate: boxes, splits, multipliers, planes
 INPUT_COPIES = 8  # of the coefficients of all inputs: by frame, assembled, and what regions make of them
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """How many instances, parts of them in branch and bound, and undecided parts at rest fit `together`."""
+
+    together: int
+    parts: int
+    leaves: int
+
+
+def capacity(program: Block, dtype: torch.dtype, mebibytes: int) -> Capacity:
+    """What fits into so much memory: one of each at least."""
+    sizes = (size(program, dtype) for size in (instance_bytes, part_bytes, leaf_bytes))
+    return Capacity(*(max(1, (mebibytes << 20) // max(1, size)) for size in sizes))
 
 
 def instance_bytes(program: Block, dtype: torch.dtype) -> int:
@@ -62,3 +84,18 @@ def _widest(block: Block) -> int:
 
 def _gates(block: Block) -> int:
     return sum(step.size * len(step.operands) for step in block.steps if isinstance(step, GateStep))
+
+
+class Recent(Generic[T]):
+    """The last `size` values that were made, each for a key of objects that are compared by identity."""
+
+    def __init__(self, size: int) -> None:
+        self._entries: deque[tuple[tuple[object, ...], T]] = deque(maxlen=size)
+
+    def get(self, key: tuple[object, ...], make: Callable[[], T]) -> T:
+        """The value for `key`, made if it is not there."""
+        for held, value in self._entries:
+            if len(held) == len(key) and all(a is b for a, b in zip(held, key, strict=True)):
+                return value
+        self._entries.append((key, value := make()))
+        return value

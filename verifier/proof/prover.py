@@ -6,7 +6,7 @@ the result names the last one tried."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -16,18 +16,19 @@ from parsers.errors import BadInput
 from parsers.ir import Graph
 from parsers.specification import Case
 from verifier.bounds.on_demand import BoundsOnDemand
-from verifier.network.program import compile_program, gate_steps
+from verifier.network.program import compile_program
 from verifier.network.rounding import RoundingModel
-from verifier.problem.budget import Budget, Depth
+from verifier.problem.budget import Budget
 from verifier.problem.question import Objective, Question
 from verifier.problem.region import Region, box_region
 from verifier.problem.settings import DTYPES, Settings
-from verifier.proof.memory import instance_bytes, leaf_bytes, part_bytes
-from verifier.proof.methods import Methods
+from verifier.proof.attempt import Means
+from verifier.proof.memory import Recent, capacity
+from verifier.proof.methods import minimise
 from verifier.proof.results import MarginBounds, Minimum, ProofResult
 
 LONG, NEAR = 200, 16  # time grows as T² up to LONG iterations, from there on as T
-MANY, FEW = 64, 8  # beyond MANY iterations sweeps of FEW, which take a third of the time, are tried first
+MANY, FEW = 64, 8  # beyond MANY time steps passes of FEW, which take a third of the time, are tried first
 
 
 class Prover:
@@ -42,17 +43,10 @@ class Prover:
         self._arithmetic = RoundingModel(self._dtype, settings.deployed)
         longest = max((scan.length for scan in graph.scans()), default=0)
         self._lookback = settings.lookback or (NEAR if longest > LONG else None)
-        self._short = FEW if self._lookback is None and longest > MANY else None
-        self._held: tuple[list[np.ndarray], BoundsOnDemand] | None = None
-        fits = {
-            size: max(1, (settings.memory << 20) // max(1, size(self._program, self._dtype)))
-            for size in (instance_bytes, part_bytes, leaf_bytes)
-        }
-        self._together, parts, leaves = fits.values()
-        corners = any(step.gate.corners for step in gate_steps(self._program))
-        backward = "backward" if self._lookback is None else f"backward({self._lookback})"
-        names = _names(backward, corners)
-        self._methods = Methods(names, settings.slope_steps, self._together, parts, leaves)
+        self._means = Means(
+            capacity(self._program, self._dtype, settings.memory), settings.slope_steps, longest > MANY
+        )
+        self.cache: Recent[BoundsOnDemand] = Recent(1)
 
     def margins(
         self,
@@ -75,24 +69,24 @@ class Prover:
         )
         rows = eye[labels].unsqueeze(1) - eye[others[labels]]  # [B, K−1, K]
         found, methods, finished, why = [], [], True, ()
-        for part in torch.arange(len(labels)).split(self._together):
+        for part in torch.arange(len(labels)).split(self._means.capacity.together):
             share = budget.share(len(part) / (len(labels) - int(part[0])))
             here = part.to(self._device)
             share = share.renumbered(lambda k, row, here=here: (here[k], others[labels[here[k]], row]))
-            over = self._over(region.select(part.to(region.lower.device)), budget.progress)
+            over = self._over(region.select(part.to(region.lower.device)))
             result = self._minimise(over, Objective(rows[here]), share)
             found.append(result.lower)
             methods.append(result.method)
             finished = finished and result.finished
             why += result.why
         per_class = torch.full((len(labels), classes), math.inf, dtype=self._dtype, device=self._device)
-        furthest = max(methods, key=(*self._methods.names.values(),).index)
-        return MarginBounds(per_class.scatter(1, others[labels], torch.cat(found)), furthest, finished, why)
+        per_class = per_class.scatter(1, others[labels], torch.cat(found))
+        return MarginBounds(per_class, max(methods).value, finished, why)
 
     def least(self, region: Region, rows: Tensor, budget: Budget = Budget()) -> Minimum:
         """Lower bounds [B, R] of `rows` [R, m] of the outputs over `region`, by each method of the budget."""
         objective = Objective(rows.to(self._device, self._dtype).unsqueeze(0))
-        return self._minimise(self._over(region, budget.progress), objective, budget, math.inf)
+        return self._minimise(self._over(region), objective, budget, math.inf)
 
     def prove(self, case: Case, budget: Budget = Budget()) -> ProofResult:
         """Try to show that no input in the case's boxes satisfies all of its constraints.
@@ -114,29 +108,27 @@ class Prover:
         objective = Objective(
             rows_out, rows_in if bool(rows_in.any()) else None, digits if bool(digits.any()) else None
         )
-        result = self._minimise(
-            self._over_boxes(case, budget.progress), objective, budget, -constants, any_row=True
-        )
+        result = self._minimise(self._over_boxes(case), objective, budget, -constants, any_row=True)
         found = result.lower
         # the sum rounds once, the constants may have on their way to `dtype`
         left = (found + constants - 4 * torch.finfo(self._dtype).eps * (found.abs() + constants.abs()))[0]
         best = float(left.max())
-        return ProofResult(best > 0, best, result.method, result.finished, result.why[0])
+        return ProofResult(best > 0, best, result.method.value, result.finished, result.why[0])
 
-    def _over_boxes(self, case: Case, progress: Callable[[], None]) -> BoundsOnDemand:
+    def _over_boxes(self, case: Case) -> BoundsOnDemand:
         """The case's boxes, bounded; kept for the next case, which mostly has the same ones."""
-        arrays = [
-            array for v in self.graph.inputs for array in (case.boxes[v.name].lower, case.boxes[v.name].upper)
-        ]
-        if self._held is None or any(a is not b for a, b in zip(arrays, self._held[0], strict=True)):
-            flat = [torch.as_tensor(array.reshape(-1)) for array in arrays]
-            region = box_region(torch.cat(flat[0::2]), torch.cat(flat[1::2]))
-            self._held = arrays, self._over(region, progress)
-        return self._held[1]
+        boxes = [case.boxes[v.name] for v in self.graph.inputs]
+        lower, upper = [box.lower for box in boxes], [box.upper for box in boxes]
 
-    def _over(self, region: Region, progress: Callable[[], None]) -> BoundsOnDemand:
+        def made() -> BoundsOnDemand:
+            return self._over(box_region(_joined(lower), _joined(upper)))
+
+        return self.cache.get((*lower, *upper), made)
+
+    def _over(self, region: Region) -> BoundsOnDemand:
         region = region.to(self._device, self._dtype)
-        return BoundsOnDemand(self._program, region, self._arithmetic, self._lookback, self._short, progress)
+        few = FEW if self._lookback is None else None
+        return BoundsOnDemand(self._program, region, self._arithmetic, self._lookback, few)
 
     def _rows(self, case: Case, names: Sequence[str], shapes: Mapping[str, tuple[int, ...]]) -> Tensor:
         rows = [
@@ -166,19 +158,9 @@ class Prover:
         goal = torch.as_tensor(target, dtype=self._dtype, device=self._device)
         goal = goal.expand(len(over.region), objective.outputs.shape[1])
         ask = Question(objective, goal, any_row)
-        return self._methods.minimise(over, ask, budget)
+        return minimise(over, ask, budget, self._means)
 
 
-def _names(backward: str, corners: bool) -> dict[int, str]:
-    """What results call the methods, from the cheapest on."""
-    full = backward + "+corners" if corners else backward
-    return {
-        0: "interval",
-        Depth.short: f"backward({FEW})",
-        Depth.backward: backward,
-        Depth.corners: full,
-        Depth.slopes: full + "+slopes",
-        Depth.clipping: full + "+clipping",
-        Depth.joint: full + "+joint",
-        Depth.branching: full + "+branching",
-    }
+def _joined(arrays: Sequence[np.ndarray]) -> Tensor:
+    """All entries, input by input."""
+    return torch.cat([torch.as_tensor(array.reshape(-1)) for array in arrays])

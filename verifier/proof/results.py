@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from verifier.problem.method import Method
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MarginBounds:
@@ -42,15 +44,15 @@ class ProofResult:
 @dataclass(frozen=True, slots=True, eq=False)
 class Minimum:
     """`lower` [B, R] bounds of an objective's rows, the `method`, whether it ran to its end, and `why` every
-    instance is open, "" where it is not."""
+    instance is undecided, "" where it is not."""
 
     lower: Tensor
-    method: str
+    method: Method
     finished: bool
     why: tuple[str, ...]
 
     def among(self, found: Tensor, still: Tensor) -> Minimum:
-        """Of all instances with bounds `found`, this being the result for those that were `still` open."""
+        """Of all instances with bounds `found`, this being the result for those `still` undecided."""
         lower, why = found.clone(), [""] * len(found)
         lower[still] = self.lower
         for k, text in zip(still.tolist(), self.why, strict=True):

@@ -1,5 +1,5 @@
 /* One iteration of a cell, backwards: from coefficients of its outputs to those of what its gates read. The same
- * sums as `RelaxedGate.pull` and `Cotangents`, a row at a time, so that a row stays in the cache.
+ * sums as `RelaxedGate.pull` and `Coefficients`, a row at a time, so that a row stays in the cache.
  *
  * Rows `first` to `last` are walked, of batch * rows that are numbered through, so that a block of them stays in the
  * cache for the product, or so that threads can share them. Row i - first of `waiting`, `width` entries apart, receives
@@ -26,7 +26,7 @@
 
 enum { LANES = 8 };
 
-#define DEFINE_WALK(NAME, REAL, ABS)                                                                             \
+#define DEFINE_CELL(NAME, REAL, ABS)                                                                             \
     /* `pulls`, `adds` and whether there is a `scale` are constants wherever this is expanded */                 \
     INLINE void NAME##_add(REAL *restrict to, const REAL *a, int pulls, const REAL *middle, const REAL *radius,  \
                            const REAL *scale, ptrdiff_t n, int adds)                                             \
@@ -105,5 +105,5 @@ enum { LANES = 8 };
         }                                                                                                        \
     }
 
-DEFINE_WALK(verifier_walk_double_3, double, fabs)
-DEFINE_WALK(verifier_walk_float_3, float, fabsf)
+DEFINE_CELL(verifier_cell_double, double, fabs)
+DEFINE_CELL(verifier_cell_float, float, fabsf)

@@ -1,11 +1,11 @@
-"""The compiled walk through a cell, where the installation could build it and the cell is made for it.
+"""One step of a backward pass through a cell, compiled where the cell is made for it.
 
-Substituting through one iteration is a handful of elementwise passes over large arrays and one matrix
-product. `c/walk.c` does all the passes at once, row by row, and writes the operands' coefficients next to
+Substituting through one time step is a handful of elementwise passes over large arrays and one matrix
+product. `cell.c` does all the passes at once, row by row, and writes the operands' coefficients next to
 each other, where the product wants them. The numbers are those of `RelaxedGate.pull` and `Coefficients`, with
 fewer roundings or in another order, which every margin allows for. Nothing needs it: `BackwardPass` does the
-same with torch operations, and always does where gradients flow, coefficients are recorded, or on another
-device."""
+same with torch operations, and always does where gradients flow, coefficients are recorded, on another
+device, or without the library."""
 
 from __future__ import annotations
 
@@ -16,45 +16,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from verifier.compiled import POINTER, SIZE, functions
+from relaxations.kernels.kernel import POINTER, SIZE, Functions, Kernel
 from verifier.network.affine import AffineForm
 from verifier.network.linear_maps import Diagonal, Identity, LinearMap
 from verifier.network.program import Block, GateStep
 from verifier.propagation.coefficients import stacked_table
 from verifier.propagation.sites import RelaxedGate
 
-WAITING, DIRECT, SCRATCH = range(3)  # as in c/walk.c
+WAITING, DIRECT, SCRATCH = range(3)  # the arrays that the code of a cell names
 
 BLOCK = 1 << 20  # bytes of waiting coefficients between two products, so that they stay in the cache
 
-
-FUNCTIONS = functions(
-    "walk",
-    3,
-    [
-        POINTER,
-        SIZE,
-        SIZE,
-        SIZE,
-        POINTER,
-        POINTER,
-        POINTER,
-        POINTER,
-        POINTER,
-        POINTER,
-        SIZE,
-        POINTER,
-        POINTER,
-        SIZE,
-        POINTER,
-        SIZE,
-        POINTER,
-    ],
-)
+TYPES = (torch.float64, torch.float32)
 
 
 class Packed:
-    """The planes of the gates of a walk at one iteration, [B, 2k + 2, n] each, as `c/walk.c` reads them."""
+    """The planes of the gates of a cell at one time step, [B, 2k + 2, n] each, as `cell.c` reads them."""
 
     def __init__(self, relaxed: Sequence[RelaxedGate], dtype: torch.dtype) -> None:
         parts = [_rows(gate) for gate in relaxed]
@@ -63,7 +40,7 @@ class Packed:
         self.batch = max((t.shape[0] for t in parts), default=1)
         self.pointers = _pointers(parts)
         self.strides = _sizes([t[0].numel() if t.shape[0] > 1 else 0 for t in parts])
-        self._alive = parts
+        self.parts = parts
 
 
 def _rows(gate: RelaxedGate) -> Tensor:
@@ -103,7 +80,7 @@ class CompiledCell:
     scale_pointers: Any
 
     def takes(self, planes: Packed, given: Sequence[Tensor], constant: Tensor) -> bool:
-        """Whether the tensors are for `c/walk.c`: on the CPU, of one type, and no gradient is wanted."""
+        """Whether the tensors are for `cell.c`: on the CPU, of one type, and no gradient is wanted."""
         return (
             planes.usable
             and all(A.dtype == self.dtype and A.shape[1] == constant.shape[1] for A in given)
@@ -124,7 +101,6 @@ class CompiledCell:
         batch = max(planes.batch, constant.shape[0], *(A.shape[0] for A in given))
         rows, like = constant.shape[1], given[0]
         total = batch * rows
-        strides = _sizes([s for A in given for s in (A.stride(0) if A.shape[0] > 1 else 0, A.stride(1))])
         constant = constant.contiguous()
         after = constant.new_empty(batch, rows, 1)
         space.turn()
@@ -134,6 +110,8 @@ class CompiledCell:
         waiting = space.brief("waiting", block, self.waiting, like)
         direct = space.lasting("direct", total, self.span, like)
         scratch = space.brief("scratch", 1, self.scratch, like)
+        strides = [s for A in given for s in (A.stride(0) if A.shape[0] > 1 else 0, A.stride(1))]
+        arrays = Arrays(given, constant, after, waiting, direct, scratch, _pointers(given), _sizes(strides))
         found: list[Tensor | None] = [None] * self.inputs
 
         products = [
@@ -142,25 +120,7 @@ class CompiledCell:
         ]
         for first in range(0, total, block):
             last = min(first + block, total)
-            FUNCTIONS[self.dtype](
-                self.code,
-                rows,
-                first,
-                last,
-                _pointers(given),
-                strides,
-                planes.pointers,
-                planes.strides,
-                self.scale_pointers,
-                constant.data_ptr(),
-                rows if constant.shape[0] > 1 else 0,
-                after.data_ptr(),
-                waiting.data_ptr(),
-                waiting.stride(0),
-                direct.data_ptr(),
-                direct.stride(0),
-                scratch.data_ptr(),
-            )
+            CELL(self, planes, arrays, first, last)
             for product, into in zip(self.products, products, strict=True):
                 place, size = product.place, len(product.table)
                 torch.mm(waiting[: last - first, place : place + size], product.table, out=into[first:last])
@@ -180,21 +140,103 @@ class CompiledCell:
         ], after
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Arrays:
+    """What a cell reads and writes: the coefficients `given` [B or 1, R, n] and the constants [B or 1, R, 1]
+    before and `after`; and, a row each, of coefficients that wait for a product, of those that inputs get
+    directly, and of the gates' outputs, one row of `scratch`."""
+
+    given: list[Tensor]
+    constant: Tensor
+    after: Tensor
+    waiting: Tensor
+    direct: Tensor
+    scratch: Tensor
+    pointers: Any  # of the given ones, for C
+    strides: Any
+
+
+def _cell_in_c(
+    functions: Functions, cell: CompiledCell, planes: Packed, arrays: Arrays, first: int, last: int
+) -> bool:
+    """By `cell.c`."""
+    before, waiting, direct = arrays.constant, arrays.waiting, arrays.direct
+    rows = before.shape[1]
+    functions[TYPES.index(cell.dtype)](
+        cell.code,
+        rows,
+        first,
+        last,
+        arrays.pointers,
+        arrays.strides,
+        planes.pointers,
+        planes.strides,
+        cell.scale_pointers,
+        before.data_ptr(),
+        rows if before.shape[0] > 1 else 0,
+        arrays.after.data_ptr(),
+        waiting.data_ptr(),
+        waiting.stride(0),
+        direct.data_ptr(),
+        direct.stride(0),
+        arrays.scratch.data_ptr(),
+    )
+    return True
+
+
+def _cell(cell: CompiledCell, planes: Packed, arrays: Arrays, first: int, last: int) -> bool:
+    """The reference: rows `first` to `last` of B·R through the code of the cell."""
+    batch, count, _ = arrays.after.shape
+    instance, row = torch.arange(first, last) // count, torch.arange(first, last) % count
+    outputs = arrays.scratch.new_empty(last - first, cell.scratch)
+    places = {WAITING: arrays.waiting[: last - first], DIRECT: arrays.direct[first:last], SCRATCH: outputs}
+    code = iter(cell.code)
+
+    def send(value: Tensor) -> None:
+        for _ in range(next(code)):
+            where, place, scale, adds = (next(code) for _ in range(4))
+            into = places[where][:, place : place + value.shape[1]]
+            part = value if scale < 0 else value * cell.scales[scale]
+            into.copy_(into + part if adds else part)
+
+    for A in arrays.given[: next(code)]:
+        next(code)  # the size, which A has
+        send(A.expand(batch, -1, -1)[instance, row])
+    constant = arrays.constant.expand(batch, -1, -1)[instance, row, 0]
+    for part in planes.parts[: next(code)]:
+        plane = part.expand(batch, -1, -1)[instance]
+        size, arity, place = (next(code) for _ in range(3))
+        A = outputs[:, place : place + size]
+        for k in range(arity):
+            send(A * plane[:, 2 * k] + A.abs() * plane[:, 2 * k + 1])
+        constant = constant + (A * plane[:, -2] + A.abs() * plane[:, -1]).sum(-1)
+    arrays.after.view(-1)[first:last] = constant
+    return True
+
+
+_ARGUMENTS = [POINTER, SIZE, SIZE, SIZE, *[POINTER] * 6, SIZE, POINTER, POINTER, SIZE, POINTER, SIZE, POINTER]
+CELL = Kernel(
+    "cell", _cell, _cell_in_c, {"verifier_cell_double": _ARGUMENTS, "verifier_cell_float": _ARGUMENTS}
+)
+
+
 def compiled_cell(block: Block, given: tuple[bool, ...]) -> CompiledCell | None:
-    """The compiled walk through `block` from the outputs that are `given`, kept in the block; None where
-    there is no library, or the block has more than gates whose operands read its inputs by matrices and
-    everything else entry by entry."""
+    """The compiled cell of `block` from the outputs that are `given`, kept in the block; None where the
+    kernel is not in use (the plain pass is the better one in torch), or the block has more than gates whose
+    operands read its inputs by matrices and everything else entry by entry."""
+    if not any(given) or CELL.bound() is None:
+        return None
     key = ("walk", given)
     if key not in block.fused:
         try:
-            block.fused[key] = _Layout(block, given).walk() if FUNCTIONS and any(given) else None
+            block.fused[key] = _Layout(block, given).walk()
         except _Unsuited:
             block.fused[key] = None
     return block.fused[key]
 
 
 class _Unsuited(Exception):
-    """There are no words in `c/walk.c` for a form of the block."""
+    """There are no words in the code of a cell for a form of the block."""
 
 
 class _Layout:

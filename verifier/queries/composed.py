@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,7 +20,8 @@ from parsers.onnx.file.load import load
 from parsers.specification import Case, Network, Specification
 from verifier.attack.replay import Replay
 from verifier.attack.sampling import samples
-from verifier.problem.budget import Budget, Depth
+from verifier.problem.budget import Budget
+from verifier.problem.method import Method
 from verifier.queries.answer import satisfies
 from verifier.queries.binding import bindings
 from verifier.reductions.equalities import Equalities
@@ -149,18 +149,7 @@ class ComposedNetwork:
 
     def glance(self, case: Case, deadline: float) -> bool:
         """Whether one backward pass refutes the case before `deadline`; its bounds are kept for `prove`."""
-        running = True
-
-        def stop() -> None:
-            if running and time.monotonic() > deadline:
-                raise TimeoutError
-
-        try:
-            return self._prover.prove(case, Budget(progress=stop, depth=Depth.backward)).proved
-        except TimeoutError:
-            return False
-        finally:
-            running = False  # the bounds that are kept hold on to `stop`
+        return self._prover.prove(case, Budget(deadline, Method.crown, strict=True)).proved
 
     def prove(self, case: Case, budget: Budget = Budget()) -> ProofResult:
         """Try to refute a case; see `Prover.prove`. What the proof leaves open is attacked from where it is

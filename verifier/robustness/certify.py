@@ -16,7 +16,8 @@ from typing import Protocol
 
 import torch
 
-from verifier.problem.budget import Budget, Depth
+from verifier.problem.budget import Budget
+from verifier.problem.method import Method
 from verifier.problem.region import Region
 from verifier.robustness.classifier import Attacked, Proved
 from verifier.robustness.dataset import Sample
@@ -42,17 +43,17 @@ def certify(
     region: Region,
     *,
     timeout: float | None = None,
-    depth: Depth = Depth.branching,
+    method: Method = Method.bab,
 ) -> Iterator[Outcome | Phase]:
     """Outcomes of `samples` over their instances of `region`, in the order in which they are decided, and
     between them what is being done.
 
     `timeout` is in seconds a sample: samples that are decided together share the sum. Bounds go up to
-    `depth`.
+    `method`.
     """
     for part in torch.arange(len(samples)).split(TOGETHER):
         some = [samples[k] for k in part.tolist()]
-        yield from _together(network, some, region.select(part), timeout, depth)
+        yield from _together(network, some, region.select(part), timeout, method)
 
 
 def parts(samples: Sequence[Sample], size: int = TOGETHER) -> Iterator[Sequence[Sample]]:
@@ -66,7 +67,7 @@ def _together(
     samples: Sequence[Sample],
     region: Region,
     timeout: float | None,
-    depth: Depth,
+    method: Method,
 ) -> Iterator[Outcome | Phase]:
     begun = time.monotonic()
     outcomes = _timed(predicted(network, samples), begun)
@@ -77,7 +78,7 @@ def _together(
         return
     begun = time.monotonic()
     allowed = math.inf if timeout is None else timeout * len(outcomes)
-    budget = Budget(begun + allowed, depth=depth)
+    budget = Budget(begun + allowed, method)
     yield _phase("attack", outcomes, begun + ATTACK_SHARE * allowed)
     outcomes = _timed(_attacked(network, outcomes, region, begun + ATTACK_SHARE * allowed), begun)
     yield from (outcome for outcome in outcomes if outcome.verdict is Verdict.broken)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from parsers import read_onnx
-from parsers.errors import BadInput
+from parsers.errors import BadInput, UnsoundBound
 from parsers.onnx.file.dimensions import Bindings
 from verifier.attack.effort import effort, guided
 from verifier.attack.objectives import attack_margins, attack_margins_from
@@ -115,7 +115,7 @@ class Classifier:
         """Proved lower bounds of the margins; see `Prover.margins`. What the proof leaves open is attacked
         from where it is lost, and instances that this breaks are told.
 
-        Raises `AssertionError` where an instance is both proved and broken: a bound was wrong."""
+        Raises `UnsoundBound` where an instance is both proved and broken."""
         broken: dict[int, Counterexample] = {}
 
         def refute(instance: Tensor, wanted: Tensor, starts: Tensor) -> Tensor:
@@ -133,5 +133,5 @@ class Classifier:
         bounds = self._prover.margins(region, labels, replace(budget, refute=refute))
         wrong = [k for k in broken if float(bounds.lower[k]) > 0]
         if wrong:
-            raise AssertionError(f"instance {wrong[0]}: another class in a region that was proved")
+            raise UnsoundBound(f"instance {wrong[0]} has another class in a region that was proved")
         return Proved(bounds, broken)

@@ -17,7 +17,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from verifier.problem.budget import Budget, Depth
+from parsers.errors import UnsoundBound
+from verifier.problem.budget import Budget
+from verifier.problem.method import Method
 from verifier.problem.norms import norm
 from verifier.problem.region import Region
 from verifier.robustness.certify import Decider, parts, predicted
@@ -38,21 +40,24 @@ Ask = Callable[[list[int], Region, list[float]], list[Trial]]  # (instances, the
 @dataclass(frozen=True, slots=True)
 class Search:
     """How radii are looked for: from `start`, to a relative `tolerance`; `timeout` in seconds a sample;
-    methods up to `depth`."""
+    methods up to `method`."""
 
     start: float = 0.01
     tolerance: float = 1e-4
     timeout: float | None = None
-    depth: Depth = Depth.branching
+    method: Method = Method.bab
 
     @property
-    def stages(self) -> list[Depth]:
-        """The depths searched with, one after the other: deeper methods try the cheaper ones themselves."""
-        depth = self.depth if self.timeout is not None else min(self.depth, Depth.clipping)
-        return sorted({Depth.backward, min(Depth.corners, depth), max(Depth.backward, depth)})
+    def stages(self) -> list[Method]:
+        """The methods searched with, one after the other: deeper ones try the cheaper ones themselves, and
+        slow ones are for who has limited the time."""
+        last = self.method
+        if self.timeout is None:
+            last = max(method for method in Method if method <= last and not method.about.slow)
+        return sorted({min(stage, last) for stage in (Method.crown, Method.crown_octagon, last)})
 
-    def accuracy(self, stage: Depth) -> float:
-        exact = stage == Depth.backward and self.timeout is None
+    def accuracy(self, stage: Method) -> float:
+        exact = stage <= Method.crown and self.timeout is None
         return self.tolerance if exact else max(self.tolerance, COARSE)
 
 
@@ -62,7 +67,7 @@ def radii(
     """Bounds of the least perturbation in the `balls` around `samples` that changes their class.
 
     The lower bound is what backward passes prove, to a relative `tolerance`, raised by the methods up to
-    `depth`, to COARSE. With a `timeout` branching goes on until most of the time is spent; the attack takes
+    `method`, to COARSE. With a `timeout` branching goes on until most of the time is spent; the attack takes
     the rest.
     """
     first = 0
@@ -137,28 +142,29 @@ class Certified:
         self.radius = [0.0] * len(self.outcomes)
         self.method = ["none"] * len(self.outcomes)
 
-    def run(self, depth: Depth, start: float, tolerance: float) -> None:
-        """Search on from the radii known, with the methods up to `depth`."""
+    def run(self, method: Method, start: float, tolerance: float) -> None:
+        """Search on from the radii known, with the methods up to `method`."""
         # a radius that clipping cannot prove takes long, and often none beyond the known one can be: so the
         # next one that counts comes first, by itself
-        alone = depth in (Depth.slopes, Depth.clipping, Depth.joint)
+        alone = method.about.aims and not method.about.endless
         stride = 1 + tolerance if alone else 1.05
         searches = [
             Threshold(held or start, tolerance, holds=held, stride=stride if held else 4.0)
             for held in self.radius
         ]
+        # many radii are tried: slopes take long, and clipping proves what they do
+        skip = frozenset({Method.alpha_crown} if alone and method is not Method.alpha_crown else ())
+        budget = Budget(self.deadline, method, skip)
 
         def ask(chosen: list[int], region: Region, tried: list[float]) -> list[Trial]:
-            return self._try(depth, chosen, region, tried)
+            return self._try(budget, chosen, region, tried)
 
         most = 1 if alone else PROBES
         self.finished &= _rounds(searches, self.balls, ask, self.deadline, most)
 
-    def _try(self, depth: Depth, chosen: list[int], region: Region, tried: list[float]) -> list[Trial]:
-        # many radii are tried: slopes take long, and clipping proves what they do
-        slopes = depth not in (Depth.clipping, Depth.joint)
-        budget = Budget(self.deadline, depth=depth, slopes=slopes)
-        if depth == Depth.branching:  # a radius that cannot be proved must not take all of the time
+    def _try(self, budget: Budget, chosen: list[int], region: Region, tried: list[float]) -> list[Trial]:
+        about = budget.method.about
+        if about.endless:  # a radius that cannot be proved must not take all of the time
             budget = budget.share(ROUND_SHARE)
         found = self.network.margins(region, [self.outcomes[k].label for k in chosen], budget).bounds
         margins = found.lower.tolist()
@@ -166,8 +172,7 @@ class Certified:
             if margin > 0 and radius > self.radius[k]:
                 self.radius[k], self.method[k] = radius, found.method
         # deeper methods stop once a margin is positive: then it says nothing of where it would be 0
-        smooth = depth < Depth.slopes
-        return [Trial(r, m > 0, m if smooth else math.nan) for r, m in zip(tried, margins, strict=True)]
+        return [Trial(r, m > 0, math.nan if about.aims else m) for r, m in zip(tried, margins, strict=True)]
 
 
 @dataclass(slots=True)
@@ -175,8 +180,7 @@ class Falsified:
     """The least distance `radius` of a confirmed point of another class, +∞ where none was found, and the
     point, `inputs` by instance.
 
-    The balls of the radii `certified` are attacked too. Raises `AssertionError` where that succeeds: a bound
-    was wrong.
+    The balls of the radii `certified` are attacked too. Raises `UnsoundBound` where that succeeds.
     """
 
     network: Decider
@@ -207,7 +211,7 @@ class Falsified:
                 continue
             distance = distances[place]
             if min(radius, distance * (1 + 1e-9)) <= self.certified[k]:
-                raise AssertionError(f"sample {self.outcomes[k].index}: another class in the certified ball")
+                raise UnsoundBound(f"sample {self.outcomes[k].index} has another class in the certified ball")
             reach = min(distance, radius)
             if reach < self.radius[k]:
                 self.radius[k], self.inputs[k] = reach, broken.inputs

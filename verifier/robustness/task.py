@@ -14,7 +14,7 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 
 from verifier.attack.replay import Replay
-from verifier.problem.budget import Depth
+from verifier.problem.method import Method
 from verifier.problem.settings import Settings
 from verifier.robustness.certify import certify
 from verifier.robustness.classifier import Classifier
@@ -41,12 +41,12 @@ class Certify:
 
     eps: float
     timeout: float | None = None
-    depth: Depth = Depth.branching
+    method: Method = Method.bab
 
     def __call__(
         self, network: Classifier, samples: Sequence[Sample], balls: Balls
     ) -> Iterator[Outcome | Phase]:
-        return certify(network, samples, balls.of(self.eps), timeout=self.timeout, depth=self.depth)
+        return certify(network, samples, balls.of(self.eps), timeout=self.timeout, method=self.method)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from parsers import evaluate_numpy, read_onnx
 from parsers.errors import RecertError
 from parsers.ir import Graph, Scan, validate
 from parsers.primitives import PRIMITIVES
-from tests.support.onnx_corpus import EXPORTS, REFUSED, arrays, names, present, relative_error
+from tests.support.onnx_files.exports import EXPORTS, REFUSED, arrays, names, present, relative_error
 
 # One of every exporter and form; the others are marked slow.
 QUICK = {

@@ -21,7 +21,7 @@ from parsers.onnx.control.steps import Iteration
 from parsers.onnx.reading import registry
 from parsers.onnx.reading.call import Call
 from parsers.onnx.recurrent import gru, layer, lstm
-from tests.support.onnx_models import recurrent, save
+from tests.support.onnx_files.small_models import recurrent, save
 
 ops.load()
 BIDIRECTIONAL = {"direction": "bidirectional", "directions": 2}

@@ -13,7 +13,7 @@ from parsers.errors import BadQuery
 from parsers.query.formula import Comparison, Formula
 from parsers.query.normal_form import MAX_ALTERNATIVES, NormalForm, normal_form
 from parsers.vnnlib.read import specification
-from tests.support.query_formulas import bounded, check, formulas, points, version_1, version_2
+from tests.support.queries.formulas import bounded, check, formulas, points, version_1, version_2
 
 SETTINGS = settings(derandomize=True, deadline=None, max_examples=150)
 

@@ -13,8 +13,9 @@ import pytest
 from parsers.errors import BadQuery
 from parsers.specification import Specification
 from parsers.vnnlib import read_vnnlib
-from tests.support.query_formulas import arrays_of
-from tests.support.reference_reader import Reference
+from tests.support.queries.damage import mutated
+from tests.support.queries.formulas import arrays_of
+from tests.support.queries.reference_reader import Reference
 
 VERSION_1 = """; a small query
 (declare-const X_0 Real)
@@ -42,48 +43,6 @@ VERSION_2 = """(vnnlib-version <2.0>)
 (assert (or (<= (+ Y[0] (* 0.5 A[0,1])) Y[1]) (!= Y[0] 0.1) (== Y[1] (- 0.25))))
 """
 SEEDS = {"1": VERSION_1.encode(), "2": VERSION_2.encode()}
-WORDS = r"""( ) [ ] , ; " < <= == != * + - assert (assert and or not X_0 X_9 Y[0] Y[9] [0, 1 -1 1.5
-1e400 0.5.5
-float32 real Real declare-input declare-hidden declare-network equal-to <2.0> <9.9>
-(((((((((( ))))))))))"""
-TOKENS = [
-    *WORDS.encode().split(),
-    b" ",
-    b"\n",
-    b"\0",
-    b"\xff",
-    b'"a ; (b"',
-    b'a"b(c"',
-    b" 99999999999999999999999 ",
-]
-
-
-def mutated(data: bytes, chance: random.Random) -> bytes:
-    for _ in range(chance.choice((1, 1, 2, 4))):
-        kind = chance.randrange(7)
-        a, b = sorted(chance.randrange(len(data) + 1) for _ in range(2))
-        lines = data.split(b"\n")
-        at, other = chance.randrange(len(lines)), chance.randrange(len(lines))
-        if kind == 0:
-            data = data[:a] + data[min(b, a + chance.randrange(1, 30)) :]
-        elif kind == 1:
-            data = data[:a] + chance.choice(TOKENS) + data[a:]
-        elif kind == 2:
-            words = data.split(b" ")
-            words[chance.randrange(len(words))] = chance.choice(TOKENS)
-            data = b" ".join(words)
-        elif kind == 3:
-            data = data[:a]
-        elif kind == 4:
-            lines[at], lines[other] = lines[other], lines[at]
-            data = b"\n".join(lines)
-        elif kind == 5:
-            lines[at] = lines[at] + b" " + lines[other]
-            data = b"\n".join(lines)
-        elif a < len(data):
-            data = data[:a] + bytes([data[a] ^ (1 << chance.randrange(8))]) + data[a + 1 :]
-        data = data or b"("
-    return data
 
 
 def outcome(path: Path) -> Specification | str:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from parsers.errors import BadQuery
 from parsers.vnnlib.read import specification
 from parsers.vnnlib.translate import decimal, translate
-from tests.support.query_formulas import (
+from tests.support.queries.formulas import (
     HEADER_1,
     NAMES_1,
     bounded,

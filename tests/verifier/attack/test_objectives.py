@@ -14,7 +14,7 @@ from torch import Tensor
 from parsers.errors import BadInput
 from parsers.ir import Graph
 from parsers.specification import Box, Case, LinearConstraint
-from tests.support.handmade import Builder, lstm_classifier
+from tests.support.networks.handmade import Builder, lstm_classifier
 from verifier.attack.effort import Effort
 from verifier.attack.objectives import ALL_CLASSES, attack_cases, attack_margins, attack_margins_from
 from verifier.attack.pgd import Jobs

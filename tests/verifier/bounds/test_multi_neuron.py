@@ -12,16 +12,17 @@ import torch
 
 from parsers import read_onnx
 from parsers.ir import Graph
-from tests.support import networks
-from tests.support.breaking import smallest_found
-from tests.support.networks import NETWORKS, write_network
+from tests.support.bound_search import smallest_found
+from tests.support.networks import classifiers
+from tests.support.networks.classifiers import NETWORKS, write_network
 from verifier.bounds import multi_neuron as joint
 from verifier.bounds.region_bounds import Bounds
 from verifier.network.evaluator import Evaluator
 from verifier.network.program import Block, compile_program
 from verifier.network.rounding import RoundingModel
-from verifier.problem.budget import Budget, Depth
+from verifier.problem.budget import Budget
 from verifier.problem.halfspace import Halfspace
+from verifier.problem.method import Method
 from verifier.problem.question import Objective
 from verifier.problem.region import Region, ball_region
 from verifier.problem.settings import Settings
@@ -38,10 +39,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _posed(name: str, folder: Path, eps: float, count: int = 2) -> tuple[Graph, Block, Region, Objective]:
     graph = read_onnx(write_network(name, folder))
-    size = networks.FRAMES * networks.FEATURES
+    size = classifiers.FRAMES * classifiers.FEATURES
     data = np.random.default_rng(1).normal(size=(count, size)).astype(np.float32)
     region = ball_region(torch.as_tensor(data), eps, torch.inf)
-    rows = torch.cat([torch.eye(networks.CLASSES), -torch.eye(networks.CLASSES)]).double()
+    rows = torch.cat([torch.eye(classifiers.CLASSES), -torch.eye(classifiers.CLASSES)]).double()
     return graph, compile_program(graph), region, Objective(rows.expand(count, -1, -1))
 
 
@@ -58,7 +59,7 @@ def test_bounds_contain_what_search_finds(name: str, eps: float, folder: Path) -
 def wide(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Networks of many units and inputs."""
     for name, size in (("FRAMES", 3), ("FEATURES", 40), ("HIDDEN", 20)):
-        monkeypatch.setattr(networks, name, size)
+        monkeypatch.setattr(classifiers, name, size)
     (folder / "wide").mkdir(exist_ok=True)
     return folder / "wide"
 
@@ -100,7 +101,7 @@ def test_a_half_space_counts(name: str, cut: float, wide: Path) -> None:
 
 def test_gates_that_never_lose_anything_are_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One unit alone can well be where its planes touch: to forget that is wrong."""
-    monkeypatch.setattr(networks, "HIDDEN", 1)
+    monkeypatch.setattr(classifiers, "HIDDEN", 1)
     (folder / "one").mkdir()
     monkeypatch.setattr(joint, "least", lambda terms, *_: terms.value.sum(-1))
     graph, program, region, objective = _posed("rnn_tanh", folder / "one", 0.6)
@@ -120,7 +121,7 @@ def test_sites_beyond_the_limit_are_left_out(wide: Path, monkeypatch: pytest.Mon
 
 def _margins(folder: Path, eps: float, budget: Budget, **settings: Any) -> MarginBounds:
     graph = read_onnx(write_network("lstm", folder))
-    size = networks.FRAMES * networks.FEATURES
+    size = classifiers.FRAMES * classifiers.FEATURES
     data = torch.as_tensor(np.random.default_rng(1).normal(size=(6, size)).astype(np.float32))[[5]]
     region = ball_region(data, eps, torch.inf)
     labels = Evaluator(graph).flat(data.double()).argmax(-1)
@@ -128,12 +129,12 @@ def _margins(folder: Path, eps: float, budget: Budget, **settings: Any) -> Margi
 
 
 def test_what_clipping_leaves_open_is_proved(wide: Path) -> None:
-    clipped = _margins(wide, 0.11, Budget(depth=Depth.clipping))
-    joint = _margins(wide, 0.11, Budget(depth=Depth.joint))
+    clipped = _margins(wide, 0.11, Budget(method=Method.clip))
+    joint = _margins(wide, 0.11, Budget(method=Method.multi_neuron))
     assert float(clipped.lower[0]) < 0 < float(joint.lower[0])
-    assert joint.method.endswith("joint")
+    assert joint.method == "multi-neuron"
     assert joint.finished
-    late = _margins(wide, 0.11, Budget(depth=Depth.branching))  # without a time limit nobody waits for it
+    late = _margins(wide, 0.11, Budget(method=Method.bab))  # without a time limit nobody waits for it
     assert late.method == clipped.method
 
 
@@ -141,21 +142,21 @@ def test_branching_begins_in_its_boxes(wide: Path) -> None:
     """Just beyond of what it proves, and with the time for a few parts."""
     budget = Budget(deadline=time.monotonic() + 6)
     found = _margins(wide, 0.15, budget)
-    assert found.method.endswith("branching")
-    assert float(found.lower[0]) > float(_margins(wide, 0.15, Budget(depth=Depth.clipping)).lower[0])
+    assert found.method == "bab"
+    assert float(found.lower[0]) > float(_margins(wide, 0.15, Budget(method=Method.clip)).lower[0])
 
 
 def test_the_deadline_ends_it_between_gates(wide: Path) -> None:
-    plain = _margins(wide, 0.2, Budget(depth=Depth.clipping))
+    plain = _margins(wide, 0.2, Budget(method=Method.clip))
     begun = time.monotonic()
-    found = _margins(wide, 0.2, Budget(deadline=begun, depth=Depth.joint))
+    found = _margins(wide, 0.2, Budget(deadline=begun, method=Method.multi_neuron))
     assert time.monotonic() - begun < 5
     assert not found.finished
-    found = _margins(wide, 0.2, Budget(deadline=time.monotonic() + 0.5, depth=Depth.joint))
+    found = _margins(wide, 0.2, Budget(deadline=time.monotonic() + 0.5, method=Method.multi_neuron))
     assert bool((found.lower <= 0).all())
     assert bool((plain.lower <= 0).all())
 
 
 def test_float32_goes_without(wide: Path) -> None:
-    found = _margins(wide, 0.11, Budget(depth=Depth.joint), dtype="float32")
-    assert found.method.endswith("clipping")
+    found = _margins(wide, 0.11, Budget(method=Method.multi_neuron), dtype="float32")
+    assert found.method == "clip"

@@ -15,8 +15,8 @@ import pytest
 from parsers import read_onnx
 from parsers.ir import Value
 from parsers.vnnlib import read_vnnlib
+from tests.support.command_line import Recert
 from tests.support.paths import MODELS
-from tests.support.running import Recert
 
 BENCHMARK = MODELS / "benchmark"
 

@@ -14,9 +14,9 @@ import pytest
 from onnx.parser import parse_model
 
 from parsers.onnx.file.runtime import Runtime
-from tests.parsers.vnnlib.test_fuzzed import mutated
-from tests.support.reference_reader import Reference
-from tests.support.running import Recert
+from tests.support.command_line import Recert
+from tests.support.queries.damage import mutated
+from tests.support.queries.reference_reader import Reference
 
 MODEL = """<ir_version: 8, opset_import: ["" : 17]>
 net (float[1,2] a, float[] b) => (float[1,2] y) {

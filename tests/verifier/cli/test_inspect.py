@@ -10,9 +10,9 @@ import pytest
 
 from parsers import read_onnx
 from parsers.ir import Scan
-from tests.support.handmade import Builder, lstm_classifier
+from tests.support.command_line import Recert, Refused
+from tests.support.networks.handmade import Builder, lstm_classifier
 from tests.support.paths import MODELS
-from tests.support.running import Recert, Refused
 from verifier.inspection.equations import cell_equations, network_equations
 
 LSTM = [

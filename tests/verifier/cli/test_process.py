@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.command_line import Files
 from tests.support.paths import MODELS, ROOT
-from tests.support.running import Files
 from verifier.cli.deadline import Deadline
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

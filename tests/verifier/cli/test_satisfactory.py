@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from tests.support.running import Recert
+from tests.support.command_line import Recert
 
 satisfactory = pytest.importorskip("benchmarks.competition.satisfactory")
 pytest.importorskip("vnntest")

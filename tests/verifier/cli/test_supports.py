@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.support.running import Recert, Refused
+from tests.support.command_line import Recert, Refused
 from verifier.cli.supports import CAPABILITIES
 
 LINES = {

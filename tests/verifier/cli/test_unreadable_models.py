@@ -9,8 +9,8 @@ import onnx
 import onnx.parser
 import pytest
 
+from tests.support.command_line import Recert, Refused
 from tests.support.paths import MODELS
-from tests.support.running import Recert, Refused
 
 
 def save(path: Path, text: str) -> Path:

@@ -11,8 +11,8 @@ import pytest
 from onnx.parser import parse_model
 
 from parsers.onnx.file.runtime import Runtime
+from tests.support.command_line import FEATURES, FRAMES, Files, Recert, Refused
 from tests.support.paths import MODELS
-from tests.support.running import FEATURES, FRAMES, Files, Recert, Refused
 
 SIZE = FRAMES * FEATURES
 

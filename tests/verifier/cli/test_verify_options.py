@@ -10,8 +10,8 @@ import pytest
 from onnx.parser import parse_model
 
 from parsers.onnx.file.runtime import Runtime
+from tests.support.command_line import Recert, Refused
 from tests.support.paths import MODELS
-from tests.support.running import Recert, Refused
 
 MODEL = """<ir_version: 8, opset_import: ["" : 17]>
 net (float[1,2] x, int64[1] scale) => (float[1,2] y) {

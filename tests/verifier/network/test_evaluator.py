@@ -13,7 +13,7 @@ import verifier
 from parsers.errors import BadInput
 from parsers.ir import Graph
 from parsers.primitives import PRIMITIVES, apply
-from tests.support.handmade import Builder, lstm_cell, lstm_classifier
+from tests.support.networks.handmade import Builder, lstm_cell, lstm_classifier
 from verifier.network.evaluator import Evaluator, evaluate
 from verifier.network.operators import TORCH_OPS
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from parsers.ir import Graph
-from tests.support.breaking import smallest_found
-from tests.support.handmade import Builder
+from tests.support.bound_search import smallest_found
+from tests.support.networks.handmade import Builder
 from verifier.bounds.region_bounds import Bounds
 from verifier.network.evaluator import evaluate
 from verifier.network.lowering import lower

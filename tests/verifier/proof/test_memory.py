@@ -11,14 +11,15 @@ import pytest
 import torch
 
 import verifier.bounds.on_demand
-import verifier.proof.prover
+import verifier.proof.memory
 from parsers import read_onnx
 from parsers.ir import Graph
-from tests.support.networks import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
+from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
 from verifier.bounds.region_bounds import Bounds
 from verifier.network.evaluator import Evaluator
 from verifier.network.program import compile_program
-from verifier.problem.budget import Budget, Depth
+from verifier.problem.budget import Budget
+from verifier.problem.method import Method
 from verifier.problem.region import Region, ball_region
 from verifier.problem.settings import Settings
 from verifier.proof.memory import instance_bytes
@@ -46,14 +47,14 @@ def _labels(graph: Graph) -> list[int]:
     return Evaluator(graph).flat(_region().middle).argmax(-1).tolist()
 
 
-@pytest.mark.parametrize("depth", [Depth.backward, Depth.slopes])
+@pytest.mark.parametrize("method", [Method.crown, Method.alpha_crown])
 @pytest.mark.parametrize("name", ["lstm", "gru_two_layers_bidirectional"])
 def test_margins_do_not_depend_on_the_budget(
-    name: str, depth: Depth, folder: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, method: Method, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     graph = _graph(name, folder)
     labels = _labels(graph)
-    whole = Prover(graph, Settings(slope_steps=3)).margins(_region(), labels, Budget(depth=depth))
+    whole = Prover(graph, Settings(slope_steps=3)).margins(_region(), labels, Budget(method=method))
     made: list[int] = []
 
     class Counted(Bounds):
@@ -63,14 +64,14 @@ def test_margins_do_not_depend_on_the_budget(
 
     monkeypatch.setattr(verifier.bounds.on_demand, "Bounds", Counted)
     monkeypatch.setattr(
-        verifier.proof.prover, "instance_bytes", lambda _program, _dtype: 1 << 19
+        verifier.proof.memory, "instance_bytes", lambda _program, _dtype: 1 << 19
     )  # two a MiB
-    parts = Prover(graph, Settings(slope_steps=3, memory=1)).margins(_region(), labels, Budget(depth=depth))
+    parts = Prover(graph, Settings(slope_steps=3, memory=1)).margins(_region(), labels, Budget(method=method))
     assert set(made) == {2, 1}  # 2 + 2 + 1
     # what is decided stops being improved, and when that is depends on who goes together
     unknown = whole.lower <= 0
     assert 0 < int(unknown.sum()) < COUNT
-    if depth is Depth.backward:
+    if method is Method.crown:
         torch.testing.assert_close(parts.lower[unknown], whole.lower[unknown], rtol=0, atol=1e-9)
     assert (parts.lower > 0).tolist() == (whole.lower > 0).tolist()
     assert parts.method == whole.method
@@ -85,16 +86,16 @@ def test_the_estimate_counts_every_network(name: str, folder: Path) -> None:
 
 
 def test_one_instance_goes_whatever_the_budget(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verifier.proof.prover, "instance_bytes", lambda _program, _dtype: 1 << 60)
+    monkeypatch.setattr(verifier.proof.memory, "instance_bytes", lambda _program, _dtype: 1 << 60)
     graph = _graph("rnn_tanh", folder)
-    found = Prover(graph, Settings(memory=1)).margins(_region(), [0] * COUNT, Budget(depth=Depth.backward))
+    found = Prover(graph, Settings(memory=1)).margins(_region(), [0] * COUNT, Budget(method=Method.crown))
     assert found.per_class.shape == (COUNT, CLASSES)
 
 
 def test_instances_that_do_not_go_together_share_the_time(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verifier.proof.prover, "instance_bytes", lambda _program, _dtype: 1 << 20)
+    monkeypatch.setattr(verifier.proof.memory, "instance_bytes", lambda _program, _dtype: 1 << 20)
     graph = _graph("lstm", folder)
     deadlines: list[float] = []
     minimise = Prover._minimise

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from parsers import read_onnx
-from tests.support.networks import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
+from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
 from verifier.bounds.region_bounds import Bounds
 from verifier.network.program import compile_program
 from verifier.network.rounding import RoundingModel

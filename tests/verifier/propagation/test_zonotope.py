@@ -12,8 +12,8 @@ from torch import Tensor
 
 from parsers import read_onnx
 from relaxations.parallel import Parallel, parallel
-from tests.support import networks
-from tests.support.networks import NETWORKS, write_network
+from tests.support.networks import classifiers
+from tests.support.networks.classifiers import NETWORKS, write_network
 from verifier.bounds.region_bounds import Bounds
 from verifier.network.evaluator import Evaluator
 from verifier.network.program import compile_program
@@ -35,7 +35,7 @@ def _outside(name: str, folder: Path, eps: float, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(ZonotopePass, "__init__", kept)
     graph = read_onnx(write_network(name, folder))
-    size = networks.FRAMES * networks.FEATURES
+    size = classifiers.FRAMES * classifiers.FEATURES
     data = torch.as_tensor(np.random.default_rng(1).normal(size=(1, size)).astype(np.float32))
     region, program = ball_region(data, eps, torch.inf), compile_program(graph)
     generator = torch.Generator().manual_seed(0)

@@ -10,7 +10,7 @@ from parsers.compose import with_ties
 from parsers.ir import Value
 from parsers.specification import Case, Specification
 from parsers.vnnlib.read import specification
-from tests.support.handmade import Builder
+from tests.support.networks.handmade import Builder
 from verifier.reductions.equalities import Equalities
 from verifier.reductions.reduction import Problem
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 import torch
 
-from tests.support.known_margins import Line, balls, samples
+from tests.support.networks.known_margins import Line, balls, samples
 from verifier.problem.budget import Budget
 from verifier.problem.region import Region
 from verifier.proof.results import MarginBounds

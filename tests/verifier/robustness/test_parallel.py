@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from parsers.errors import BadInput, UnsupportedModel
-from tests.support.running import Files, Recert, Refused
+from tests.support.command_line import Files, Recert, Refused
 from verifier.attack.replay import Replay
 from verifier.problem.settings import Settings
 from verifier.robustness.certify import parts

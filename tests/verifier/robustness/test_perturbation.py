@@ -8,7 +8,7 @@ import torch
 
 from parsers.errors import BadInput
 from parsers.ir import Graph
-from tests.support.handmade import Builder, lstm_cell, lstm_classifier
+from tests.support.networks.handmade import Builder, lstm_cell, lstm_classifier
 from verifier.robustness.perturbation import StepChoice, movable_groups, parse_choice, step_of_entries
 
 

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from tests.support.known_margins import Line, balls, samples
-from verifier.problem.budget import Budget, Depth
+from parsers.errors import UnsoundBound
+from tests.support.networks.known_margins import Line, balls, samples
+from verifier.problem.budget import Budget
+from verifier.problem.method import Method
 from verifier.problem.region import Region
 from verifier.proof.results import MarginBounds
 from verifier.robustness.certify import Decider
@@ -91,71 +93,71 @@ def test_a_reported_radius_was_itself_proved() -> None:
 
 
 def test_a_counterexample_inside_a_certified_ball_is_an_alarm() -> None:
-    with pytest.raises(AssertionError, match="certified ball"):
+    with pytest.raises(UnsoundBound, match="certified ball"):
         list(bounded(Line(slack=-0.1), samples(1.0)))
 
 
 class Deep(Line):
     """Loses the less the deeper it may go; margins of deeper methods end just above 0."""
 
-    def __init__(self, loss: dict[Depth, float]) -> None:
+    def __init__(self, loss: dict[Method, float]) -> None:
         super().__init__()
         self.loss = loss
-        self.depths: list[Depth] = []
+        self.tried: list[Method] = []
 
     def margins(self, region: Region, labels: Sequence[int], budget: Budget) -> Proved:
-        self.depths.append(budget.depth)
-        assert budget.slopes == (budget.depth != Depth.clipping)
+        self.tried.append(budget.method)
+        assert (Method.alpha_crown in budget.skip) == (budget.method == Method.clip)
         found = super().margins(region, labels, budget).bounds
-        margins = found.per_class - self.loss[budget.depth]
-        if budget.depth >= Depth.slopes:
+        margins = found.per_class - self.loss[budget.method]
+        if budget.method >= Method.alpha_crown:
             margins = margins.clamp(max=1e-5)
-        return Proved(MarginBounds(margins, budget.depth.name, True, found.why))
+        return Proved(MarginBounds(margins, budget.method.value, True, found.why))
 
 
 LOSS = {
-    Depth.backward: 0.2,
-    Depth.corners: 0.16,
-    Depth.slopes: 0.12,
-    Depth.clipping: 0.1,
-    Depth.branching: 0.0,
+    Method.crown: 0.2,
+    Method.crown_octagon: 0.16,
+    Method.alpha_crown: 0.12,
+    Method.clip: 0.1,
+    Method.bab: 0.0,
 }
 
 
 @pytest.mark.parametrize(
-    ("depth", "radius", "tolerance"),
+    ("method", "radius", "tolerance"),
     [
-        (Depth.backward, 0.90, 2e-4),
-        (Depth.corners, 0.92, 0.011),
-        (Depth.slopes, 0.94, 0.011),
-        (Depth.clipping, 0.95, 0.011),
-        (Depth.branching, 0.95, 0.011),  # which needs a time limit
+        (Method.crown, 0.90, 2e-4),
+        (Method.crown_octagon, 0.92, 0.011),
+        (Method.alpha_crown, 0.94, 0.011),
+        (Method.clip, 0.95, 0.011),
+        (Method.bab, 0.95, 0.011),  # which needs a time limit
     ],
 )
-def test_radii_go_as_deep_as_they_may(depth: Depth, radius: float, tolerance: float) -> None:
+def test_radii_go_as_deep_as_they_may(method: Method, radius: float, tolerance: float) -> None:
     network = Deep(LOSS)
-    (found,) = bounded(network, samples(1.0), depth=depth)
-    last = min(depth, Depth.clipping)
+    (found,) = bounded(network, samples(1.0), method=method)
+    last = min(method, Method.clip)
     assert found.lower is not None
     assert radius * (1 - tolerance) <= found.lower <= radius
-    assert found.method == last.name
-    assert network.depths == sorted(network.depths)
-    assert set(network.depths) == {d for d in (Depth.backward, Depth.corners, last) if d <= last}
-    if depth == last:  # and no deeper with a time limit
-        (found,) = bounded(network, samples(1.0), depth=depth, timeout=30)
-        assert found.method == last.name
+    assert found.method == last.value
+    assert network.tried == sorted(network.tried)
+    assert set(network.tried) == {d for d in (Method.crown, Method.crown_octagon, last) if d <= last}
+    if method == last:  # and no deeper with a time limit
+        (found,) = bounded(network, samples(1.0), method=method, timeout=30)
+        assert found.method == last.value
 
 
 def test_cheap_bounds_go_first_where_time_is_limited() -> None:
     network = Deep(LOSS)
     (found,) = bounded(network, samples(1.0), timeout=30)
     assert found.lower == pytest.approx(1.0, rel=2e-2)
-    assert found.method == "branching"
-    assert network.depths == sorted(network.depths)
+    assert found.method == "bab"
+    assert network.tried == sorted(network.tried)
 
 
 def test_a_deeper_method_never_lowers_a_radius() -> None:
-    poor = dict.fromkeys(LOSS, 1.0) | {Depth.backward: 0.1}
+    poor = dict.fromkeys(LOSS, 1.0) | {Method.crown: 0.1}
     (found,) = bounded(Deep(poor), samples(1.0))
     assert found.lower == pytest.approx(0.95, rel=2e-4)
-    assert found.method == "backward"
+    assert found.method == "crown"

@@ -31,6 +31,7 @@ from verifier.proof.branching.guided_attack import GuidedAttack
 from verifier.proof.branching.leaves import Leaves, worth_splitting
 from verifier.proof.branching.trees import Trees
 from verifier.proof.branching.trend import Trend
+from verifier.proof.memory import Capacity
 from verifier.proof.refinement.ascent import ascend
 from verifier.proof.refinement.clipping import above, clips
 from verifier.proof.refinement.multipliers import multipliers
@@ -61,6 +62,15 @@ class Effort:
     rate: float = 0.15
     nodes: int = 10_000_000
     leaves: int = 50_000
+
+    def within(self, capacity: Capacity) -> Effort:
+        """No more than fits."""
+        return replace(
+            self,
+            parts=min(self.parts, capacity.parts),
+            leaves=min(self.leaves, capacity.leaves),
+            together=min(self.together, capacity.together),
+        )
 
     @property
     def batch(self) -> int:
@@ -111,7 +121,6 @@ def branch_and_bound(
         children = search.children(leaves.select(chosen))
         nodes += len(children.tree)
         leaves = leaves.select(torch.nonzero(rest)[:, 0]).join(children)
-        budget.progress()
     return proved.scatter_reduce(0, leaves.tree, leaves.above, "amin")
 
 

@@ -99,7 +99,6 @@ def divide(
         halves = _bounded(trees, cut.tree.repeat(2), cut.above.repeat(2), region, make)
         nodes += len(halves.tree)
         parts = parts.select(torch.nonzero(rest)[:, 0]).join(halves)
-        budget.progress()
     return proved.scatter_reduce(0, parts.tree, parts.above, "amin")
 
 

@@ -27,12 +27,7 @@ class Trees:
 
     def of(self, tree: Tensor) -> Objective:
         """The objective of leaves of these trees."""
-        inputs = self.objective.inputs
-        return Objective(
-            self.objective.outputs[tree],
-            None if inputs is None else inputs[tree],
-            self.objective.uncertainty,
-        )
+        return self.objective.each(lambda rows: rows[tree])
 
 
 def next_leaves(trees: Trees, tree: Tensor, above: Tensor, ready: Tensor, count: int) -> Tensor:

@@ -10,7 +10,7 @@ them, offsets over samples may only show the way.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -47,7 +47,6 @@ def optimise_slopes(
     target: Tensor | float = 0.0,
     any_row: bool = False,
     deadline: float = float("inf"),
-    progress: Callable[[], None] = lambda: None,
 ) -> Tensor:
     """Lower bounds [B, R] of the rows, at least those of `bounds.minimum(objective)`; see `ascend`."""
     known = bounds.minimum(objective)
@@ -60,7 +59,6 @@ def optimise_slopes(
         any_row=any_row,
         deadline=deadline,
         known=known,
-        progress=progress,
     ).best
 
 
@@ -76,7 +74,6 @@ def ascend(
     known: Tensor | float = -torch.inf,
     beta: Mapping[OperandKey, Tensor] | None = None,
     minor: float = 0.0,
-    progress: Callable[[], None] = lambda: None,
 ) -> Ascent:
     """Raise the objective's rows from the planes of `bounds` and from multipliers `beta`.
 
@@ -133,7 +130,6 @@ def ascend(
         if left and not late:
             adam.step(torch.autograd.grad(worth.sum(), parameters, allow_unused=True))
             betas.project()
-        progress()
     return Ascent(
         best,
         {key: detached(found) for key, found in planes.items()},

@@ -1,4 +1,4 @@
-"""Bounds once more, over the part of the region where a counterexample could be.
+"""Clip-and-Verify (Zhou et al., NeurIPS 2025): bounds once more, where a counterexample could be.
 
 A sweep leaves a linear function A·x + b below every row that is open. Points at which the row is at most τ
 above its goal lie in the half-space A·x + b ≤ goal + τ (`verifier.problem.halfspace`), so that boxes and
@@ -15,8 +15,8 @@ counterexample must violate, with the half-space of any one of them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -95,24 +95,53 @@ def clips(
     return Clips(A, below, depth)
 
 
-def clipped(
-    over: BoundsOnDemand,
-    instance: Tensor,
-    ask: Question,
-    known: Tensor,
-    halfspace: Halfspace,
-    depth: Tensor,
-    *,
-    deadline: float,
-    together: int,
-    progress: Callable[[], None],
-) -> tuple[Tensor, Halfspace]:
-    """`known` bounds [M, r] of M questions `ask` about the regions of `instance` [M], raised over what
-    `halfspace` leaves of them, where the middle of the region lies at `depth` [M]; and the last half-space of
-    each. Rounds go on while they pay, until the `deadline` (time.monotonic); `together` regions at most are
-    bounded at once."""
-    best, normal, constant = known.clone(), halfspace.normal.clone(), halfspace.constant.clone()
-    # first the regions all of whose questions are likely answered: one that stays open makes the others vain
+@dataclass(frozen=True, slots=True, eq=False)
+class RowQuestions:
+    """What is undecided of a question, one row by itself, or all rows of an instance where one is enough.
+
+    M questions `ask` about the rows `row` [M, r] of `instance` [M]: the bounds `known` [M, r], the
+    `halfspace` that holds all counterexamples, and `depth` [M], how deep the region's middle was in the first
+    one that did."""
+
+    instance: Tensor
+    row: Tensor
+    ask: Question
+    known: Tensor
+    halfspace: Halfspace
+    depth: Tensor
+
+    @staticmethod
+    def of(bounds: Bounds, ask: Question, known: Tensor) -> RowQuestions:
+        """What bounds `known` [B, R] leave undecided, with half-spaces from the planes of `bounds`."""
+        rows, single = ask.undecided_rows(known)
+        halfspace, depth = clips(bounds, ask).pick(rows).deepest()
+        return RowQuestions(rows[0][:, 0], rows[1], single, known[rows], halfspace, depth)
+
+    def select(self, places: Tensor) -> RowQuestions:
+        return RowQuestions(
+            self.instance[places],
+            self.row[places],
+            self.ask.select(places),
+            self.known[places],
+            self.halfspace.select(places),
+            self.depth[places],
+        )
+
+    @property
+    def undecided(self) -> Tensor:
+        """The places of those that what is known leaves undecided."""
+        return self.ask.undecided(self.known)
+
+
+def clipped(over: BoundsOnDemand, rows: RowQuestions, *, deadline: float, together: int) -> RowQuestions:
+    """What is known of `rows` raised over what their half-spaces leave of the regions, with the last
+    half-space of each. Rounds go on while they pay, until the `deadline` (time.monotonic); `together` regions
+    at most are bounded at once."""
+    instance, ask, depth = rows.instance, rows.ask, rows.depth
+    best, halfspace = rows.known.clone(), rows.halfspace
+    normal, constant = halfspace.normal.clone(), halfspace.constant.clone()
+    found = replace(rows, known=best, halfspace=Halfspace(normal, constant))  # written to in place
+    # first the regions all of whose questions are likely answered: one left undecided makes the others vain
     least = depth.new_full((int(instance.max()) + 1,), torch.inf).scatter_reduce(0, instance, depth, "amin")
     order = least[instance].argsort(descending=True, stable=True)
     active = order[depth[order] > DEPTH]
@@ -122,20 +151,19 @@ def clipped(
         again = []
         for part in active.split(min(together, TOGETHER)):
             if time.monotonic() >= deadline:
-                return best, Halfspace(normal, constant)
+                return found
             some = ask.select(part)
-            bounds = over.cut_by(instance[part], Halfspace(normal[part], constant[part])).deepest
+            bounds = over.cut_by(instance[part], found.halfspace.select(part)).deepest
             with torch.no_grad():
-                found = bounds.minimum(some.objective)
+                lower = bounds.minimum(some.objective)
             missing = (some.goal - best[part]).amin(-1)
-            best[part] = torch.maximum(best[part], some.goal + above(found, some.goal).unsqueeze(-1))
+            best[part] = torch.maximum(best[part], some.goal + above(lower, some.goal).unsqueeze(-1))
             rose = missing - (some.goal - best[part]).amin(-1)
-            left = some.open(best[part])
+            left = some.undecided(best[part])
             if len(left):
                 there, deep = clips(bounds, some).deepest()
                 pick = left[(deep > DEPTH)[left]]
                 normal[part[pick]], constant[part[pick]] = there.normal[pick], there.constant[pick]
                 again.append(part[pick[(rose > GAIN * missing)[pick]]])
-            progress()
         active = torch.cat(again) if again else active[:0]
-    return best, Halfspace(normal, constant)
+    return found

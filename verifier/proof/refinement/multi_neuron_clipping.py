@@ -1,88 +1,65 @@
-"""Questions that clipping leaves open, once more with what gates cannot lose together.
+"""Clip-and-Verify (Zhou et al., NeurIPS 2025) with multi-neuron bounds, for what clipping leaves undecided.
 
 Bounds with a `verifier.bounds.multi_neuron` take up to seconds and not hundredths of one, so instances come
-one by one, those nearest to being answered first, and each row is clipped by itself. What stays open has
-smaller boxes then, inside of which branch and bound begins."""
+one by one, those nearest to being answered first, and each row is clipped by itself. What stays undecided
+has smaller boxes then, inside of which branch and bound begins."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from parsers.errors import OutOfTime
 from verifier.bounds.inheritance import Inherited
 from verifier.bounds.on_demand import BoundsOnDemand
 from verifier.bounds.region_bounds import Bounds
 from verifier.network.keys import OperandKey
 from verifier.problem.halfspace import Halfspace
 from verifier.problem.question import Question
-from verifier.proof.refinement.clipping import DEPTH, GAIN, ROUNDS, above, clips
+from verifier.proof.refinement.clipping import DEPTH, GAIN, ROUNDS, RowQuestions, above, clips
 
 
-class _Late(Exception):
-    """The deadline came while bounds were being made."""
-
-
-def jointly(
-    over: BoundsOnDemand,
-    instance: Tensor,
-    ask: Question,
-    known: Tensor,
-    halfspace: Halfspace,
-    *,
-    deadline: float,
-    progress: Callable[[], None],
-) -> tuple[Tensor, Halfspace, Inherited]:
-    """`known` bounds [M, r] of M questions `ask` about the regions of `instance` [M], cut by `halfspace`,
-    raised until the `deadline` (time.monotonic); the last half-space of each; and the boxes of all operands
-    where its counterexamples are."""
+def jointly(over: BoundsOnDemand, rows: RowQuestions, deadline: float) -> tuple[RowQuestions, Inherited]:
+    """What is known of `rows` raised until the `deadline` (time.monotonic), with the last half-space of each;
+    and the boxes of all operands where its counterexamples are."""
+    instance, ask = rows.instance, rows.ask
     found = _Raised(
-        known.clone(),
-        halfspace.normal.clone(),
-        halfspace.constant.clone(),
-        torch.zeros_like(halfspace.constant),
+        rows.known.clone(),
+        Halfspace(rows.halfspace.normal.clone(), rows.halfspace.constant.clone()),
+        torch.zeros_like(rows.depth),
         {
             key: (interval.lower[instance], interval.upper[instance])
             for key, (interval, _) in over.deepest.operands.items()
         },
     )
-
-    def watched() -> None:
-        progress()
-        if time.monotonic() >= deadline:
-            raise _Late
-
-    still = ask.open(known)
-    short = (ask.goal - known).amin(-1)[still]
-    short = short.new_zeros(len(over.region)).scatter_reduce(0, instance[still], short, "amax")
-    held = instance[still].unique()
-    try:
-        for k in held[short[held].argsort()]:
-            found.all_of(
-                still[instance[still] == k].tolist(), over.select(k.unsqueeze(0)).jointly(watched), ask
-            )
-    except _Late:
-        pass
-    return found.best, Halfspace(found.normal, found.constant), Inherited(found.boxes)
+    left = rows.undecided
+    missing = (ask.goal - rows.known).amin(-1)[left]
+    missing = missing.new_zeros(len(over.region)).scatter_reduce(0, instance[left], missing, "amax")
+    waiting = instance[left].unique()
+    with suppress(OutOfTime):
+        for k in waiting[missing[waiting].argsort()]:
+            one = over.select(k.unsqueeze(0)).jointly(deadline)
+            found.all_of(left[instance[left] == k].tolist(), one, ask)
+    return replace(rows, known=found.best, halfspace=found.halfspace), Inherited(found.boxes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Raised:
-    """What is known of M questions, row by row replaced by better; `depth` [M] of the middle of the region in
-    what the half-spaces take away, where they are from here."""
+    """What is known of M questions, row by row replaced by better in place; `depth` [M] of the middle of the
+    region in what the half-spaces take away, where they are from here."""
 
     best: Tensor
-    normal: Tensor
-    constant: Tensor
+    halfspace: Halfspace
     depth: Tensor
     boxes: dict[OperandKey, tuple[Tensor, Tensor]]
 
     def all_of(self, rows: Sequence[int], one: BoundsOnDemand, ask: Question) -> None:
         """The questions at `rows`, all about the region of `one`, the one that is farthest from its answer
-        first. If that stays open the others would be answered in vain."""
+        first. If that stays undecided the others would be answered in vain."""
         questions = {row: ask.select(self.depth.new_tensor([row], dtype=torch.long)) for row in rows}
         for row, question in questions.items():
             self._note(row, one.deepest, question, cut=False)
@@ -97,11 +74,11 @@ class _Raised:
         first = torch.zeros_like(self.depth[:1], dtype=torch.long)
         for anew in (False, True):
             for _ in range(ROUNDS):
-                if not len(ask.open(self.best[[row]])):
+                if not len(ask.undecided(self.best[[row]])):
                     return True
                 if float(self.depth[row]) <= DEPTH:
                     return False
-                there = Halfspace(self.normal[[row]], self.constant[[row]])
+                there = Halfspace(self.halfspace.normal[[row]], self.halfspace.constant[[row]])
                 if anew:
                     bounds = one.cut_by(first, there).deepest
                 else:
@@ -109,7 +86,7 @@ class _Raised:
                     bounds = one.part(first, {}, Inherited(boxes), there)
                 if not self._note(row, bounds, ask, cut=True):
                     break
-        return not len(ask.open(self.best[[row]]))
+        return not len(ask.undecided(self.best[[row]]))
 
     def _note(self, row: int, bounds: Bounds, ask: Question, *, cut: bool) -> bool:
         """Keep what `bounds` say of the question at `row`; whether that pays."""
@@ -125,9 +102,7 @@ class _Raised:
             high[row] = torch.minimum(high[row], interval.upper[0])
         there, depth = clips(bounds, ask).deepest()
         if depth[0] > self.depth[row]:
-            self.normal[row], self.constant[row], self.depth[row] = (
-                there.normal[0],
-                there.constant[0],
-                depth[0],
-            )
+            self.halfspace.normal[row] = there.normal[0]
+            self.halfspace.constant[row] = there.constant[0]
+            self.depth[row] = depth[0]
         return missing - float((ask.goal - self.best[row]).amin()) > GAIN * missing

@@ -1,4 +1,7 @@
-"""Why a question stayed open: what costs the bound most, and what time would likely decide it."""
+"""Why a question is undecided: where the relaxation error is, and what time would likely decide it.
+
+The score of a gate is that of a branching heuristic for general nonlinearities (GenBaB, Shi et al. 2024):
+what its planes cost the bound, here all units of a gate at one time step together."""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ from torch import Tensor
 
 from verifier.bounds.region_bounds import Bounds
 from verifier.network.keys import SiteKey
+from verifier.network.program import Block, ScanStep
 from verifier.problem.question import Objective, Question
+from verifier.propagation.sites import Site
 
 MUCH = 1e4  # times the time: nobody waits for it
 
@@ -33,10 +38,18 @@ def obstacles(bounds: Bounds, objective: Objective, row: Tensor) -> list[str]:
     total = torch.stack(costs)  # [sites, B]
     share, worst = (total / total.sum(0).clamp_min(1e-300)).max(0)
     return [
-        f"most of it, {100 * s:.0f} %, is lost in {sites[k].step.gate.name} of {sites[k].step.origin} "
-        f"at iteration {sites[k].time}"
+        f"{100 * s:.0f} % of the relaxation error is in {_named(bounds.program, sites[k])}"
         for s, k in zip(share.tolist(), worst.tolist(), strict=True)
     ]
+
+
+def _named(program: Block, site: Site) -> str:
+    """The gate, its node of the file, and the time step of the sequence if it is in a scan."""
+    name = f"{site.step.gate.name} of {site.step.origin}"
+    for scan in program.steps:
+        if isinstance(scan, ScanStep) and site.step in scan.body.steps:
+            return f"{name} at time step {scan.position(site.time)}"
+    return name
 
 
 def advice(factor: float | None) -> str:
@@ -49,20 +62,21 @@ def advice(factor: float | None) -> str:
 
 
 def why(
-    ask: Question, bounds: Bounds, found: Tensor, outlook: Mapping[int, float] | None = None
+    ask: Question, bounds: Bounds | None, found: Tensor, outlook: Mapping[int, float] | None = None
 ) -> tuple[str, ...]:
-    """What keeps instances open: how far their row is from being proved, the gate that costs it most, and
-    what time would help."""
+    """What keeps every instance undecided, "" where nothing does: the bound `found` of its row, above its
+    goal; the gate with most of the relaxation error, if `found` comes from planes of `bounds`; what time
+    would help."""
     texts = [""] * len(found)
-    held = ask.open(found).tolist()
-    if not held:
+    undecided = ask.undecided(found).tolist()
+    if not undecided:
         return tuple(texts)
     distance = found - ask.goal
     # one row is enough, or all are needed: the nearest counts, or the farthest
     row = distance.argmax(-1) if ask.any_row else distance.argmin(-1)
-    gates = obstacles(bounds, ask.objective, row)
-    for k in held:
-        short = f"the bound is {-float(distance[k, row[k]]):.3g} short"
-        parts = (short, gates[k], advice((outlook or {}).get(k)))
+    gates = [""] * len(found) if bounds is None else obstacles(bounds, ask.objective, row)
+    for k in undecided:
+        bound = f"the bound is {float(distance[k, row[k]]):.3g}"
+        parts = (bound, gates[k], advice((outlook or {}).get(k)))
         texts[k] = "; ".join(part for part in parts if part)
     return tuple(texts)

@@ -19,8 +19,8 @@ from parsers.errors import (
     UnreadableModel,
     UnsupportedModel,
 )
-from tests.support.onnx_corpus import EXPORTS, present
-from tests.support.onnx_models import save
+from tests.support.onnx_files.exports import EXPORTS, present
+from tests.support.onnx_files.small_models import save
 
 RELU = helper.make_node("Relu", ["x"], ["y"], name="act")
 

@@ -16,7 +16,7 @@ from parsers.errors import RecertError, SelfCheckFailed
 from parsers.ir import validate
 from parsers.onnx import ops
 from parsers.onnx.reading import registry
-from tests.support.onnx_op_cases import CASES, Case
+from tests.support.onnx_files.op_cases import CASES, Case
 
 ops.load()
 # Read from other sources: lifted loops, recurrent operators and onnxruntime's own operators have their tests.

@@ -10,8 +10,8 @@ import pytest
 
 from parsers import evaluate_numpy, read_onnx
 from parsers.errors import UnsupportedModel
-from tests.support import recurrent_oracle as oracle
-from tests.support.onnx_models import recurrent
+from tests.support.onnx_files import recurrent_oracle as oracle
+from tests.support.onnx_files.small_models import recurrent
 
 OPS = ("LSTM", "GRU", "RNN")
 BIDIRECTIONAL = {"direction": "bidirectional", "directions": 2}

@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 from parsers import read_onnx
+from parsers.errors import UnsoundBound
 from parsers.vnnlib.read import specification
-from tests.support.breaking import smallest_found
-from tests.support.known_margins import Line, balls, samples
-from tests.support.networks import CLASSES, FEATURES, FRAMES, write_network
-from tests.support.planted_locks import KEY, NETWORKS
+from tests.support.bound_search import smallest_found
+from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, write_network
+from tests.support.networks.combination_locks import KEY, NETWORKS
+from tests.support.networks.known_margins import Line, balls, samples
 from verifier.attack.replay import Replay
 from verifier.bounds.inheritance import Inherited
 from verifier.bounds.region_bounds import Bounds
@@ -186,7 +187,7 @@ def test_what_is_proved_and_broken_is_an_alarm(tmp_path: Path, monkeypatch: pyte
         return MarginBounds(torch.ones(len(region), 2), "wrong", True, ("",) * len(labels))
 
     monkeypatch.setattr(Prover, "margins", wrong)
-    with pytest.raises(AssertionError, match="another class in a region that was proved"):
+    with pytest.raises(UnsoundBound, match="another class in a region that was proved"):
         lock.margins(region, [0, 0, 0])
 
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from parsers import read_onnx
-from tests.support.breaking import smallest_found
-from tests.support.networks import CLASSES, FEATURES, FRAMES, write_network
+from tests.support.bound_search import smallest_found
+from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, write_network
 from verifier.bounds.region_bounds import Bounds
 from verifier.network.program import compile_program
 from verifier.network.rounding import RoundingModel

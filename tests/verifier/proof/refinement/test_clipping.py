@@ -4,6 +4,7 @@ against the truth."""
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ import torch
 from torch import Tensor
 
 from parsers import read_onnx
-from tests.support.breaking import smallest_found
-from tests.support.networks import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
+from tests.support.bound_search import smallest_found
+from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
 from verifier.bounds.on_demand import BoundsOnDemand
 from verifier.bounds.region_bounds import Bounds
 from verifier.network.evaluator import Evaluator
@@ -24,7 +25,7 @@ from verifier.problem.halfspace import Halfspace
 from verifier.problem.question import Objective, Question
 from verifier.problem.region import Region, ball_region, box_region
 from verifier.proof.refinement import clipping
-from verifier.proof.refinement.clipping import above, clipped, clips
+from verifier.proof.refinement.clipping import RowQuestions, above, clipped
 
 REAL = RoundingModel(deployed=False)
 ENTRIES = 12
@@ -148,21 +149,10 @@ def test_bounds_hold_in_what_the_half_space_leaves(name: str, corners: bool, fol
     assert bool((values >= found[0] - 1e-9).all())
 
 
-def _clipped(bounds_of: BoundsOnDemand, ask: Question, known: Tensor) -> Tensor:
-    rows, single = ask.open_rows(known)
-    halfspace, depth = clips(bounds_of.deepest, ask).pick(rows).deepest()
-    found, _ = clipped(
-        bounds_of,
-        rows[0][:, 0],
-        single,
-        known[rows],
-        halfspace,
-        depth,
-        deadline=math.inf,
-        together=8,
-        progress=lambda: None,
-    )
-    return known.index_put(rows, found)
+def _clipped(over: BoundsOnDemand, ask: Question, known: Tensor) -> Tensor:
+    rows = RowQuestions.of(over.deepest, ask, known)
+    found = clipped(over, rows, deadline=math.inf, together=8)
+    return known.index_put((found.instance[:, None], found.row), found.known)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -172,7 +162,7 @@ def test_goals_before_the_truth_are_reached_and_none_beyond(
     monkeypatch.setattr(clipping, "DEPTH", 0.0)
     graph = read_onnx(write_network(name, folder))
     over = BoundsOnDemand(
-        compile_program(graph), ball_region(_centre(), 0.3, math.inf), REAL, None, None, lambda: None
+        compile_program(graph), ball_region(_centre(), 0.3, math.inf), REAL, None, None
     )
     objective = Objective(torch.cat([torch.eye(CLASSES), -torch.eye(CLASSES)]).double().unsqueeze(0))
     known = over.deepest.minimum(objective)
@@ -197,26 +187,16 @@ def test_a_half_space_that_takes_counterexamples_away_is_caught(
     monkeypatch.setattr(clipping, "DEPTH", 0.0)
     graph = read_onnx(write_network("lstm", folder))
     over = BoundsOnDemand(
-        compile_program(graph), ball_region(_centre(), 0.3, math.inf), REAL, None, None, lambda: None
+        compile_program(graph), ball_region(_centre(), 0.3, math.inf), REAL, None, None
     )
     objective = Objective(torch.eye(CLASSES).double().unsqueeze(0))
     known = over.deepest.minimum(objective)
     truth = smallest_found(graph, over.region, objective.outputs)
     beyond = Question(objective, truth + 1e-9, False)
-    rows, single = beyond.open_rows(known)
-    halfspace, depth = clips(over.deepest, beyond).pick(rows).deepest()
-    moved = Halfspace(halfspace.normal, halfspace.constant + 0.6 * (truth - known)[0] + 0.05)
-    found, _ = clipped(
-        over,
-        rows[0][:, 0],
-        single,
-        known[rows],
-        moved,
-        depth + 1,
-        deadline=math.inf,
-        together=8,
-        progress=lambda: None,
-    )
+    rows = RowQuestions.of(over.deepest, beyond, known)
+    constant = rows.halfspace.constant + 0.6 * (truth - known)[0] + 0.05
+    moved = replace(rows, halfspace=Halfspace(rows.halfspace.normal, constant), depth=rows.depth + 1)
+    found = clipped(over, moved, deadline=math.inf, together=8).known
     assert bool((found[:, 0] > beyond.goal[0]).any())
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from parsers import read_onnx
-from tests.support.networks import CLASSES, FEATURES, FRAMES, write_network
+from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, write_network
 from verifier.bounds.region_bounds import Bounds
 from verifier.network.evaluator import Evaluator
 from verifier.network.program import compile_program

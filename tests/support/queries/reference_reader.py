@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.support.query_formulas import OPERATORS
+from tests.support.queries.formulas import OPERATORS
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 

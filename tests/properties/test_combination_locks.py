@@ -24,7 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
 from parsers import read_onnx
-from tests.support.planted_locks import KEY, NETWORKS
+from tests.support.networks.combination_locks import KEY, NETWORKS
 from verifier.attack.effort import Effort
 from verifier.attack.objectives import attack_margins
 from verifier.bounds.inheritance import Inherited

@@ -9,7 +9,7 @@ import torch
 from parsers import read_onnx
 from parsers.errors import RecertError, UnsupportedModel
 from parsers.ir import Graph
-from tests.support.breaking import smallest_found
+from tests.support.bound_search import smallest_found
 from tests.support.paths import EXPORTS
 from verifier.bounds.region_bounds import Bounds
 from verifier.network.program import compile_program

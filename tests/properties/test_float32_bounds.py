@@ -12,8 +12,8 @@ from torch import Tensor
 import verifier.network.rounding
 from parsers import read_onnx
 from parsers.ir import Graph
-from tests.support.breaking import smallest_found
-from tests.support.networks import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
+from tests.support.bound_search import smallest_found
+from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
 from verifier.bounds.region_bounds import Bounds
 from verifier.network.program import compile_program
 from verifier.network.rounding import RoundingModel
