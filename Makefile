@@ -1,19 +1,28 @@
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 # one process a core, one thread a process
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
 
 .PHONY: setup demo test test-all lint bench docs clean
 
-setup: .venv/.ready
-
-.venv/.ready: pyproject.toml constraints.txt
+# recert with all that it needs to run
+.venv/.runs: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("recert needs Python 3.11 or later: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	@echo "Installing recert into .venv: a few minutes at the first time, as torch is large."
+	@$(PYTHON) -m venv .venv
+	@$(PIP) --editable .
 	@touch $@
 
-demo: setup
+# and with the tools of tests and linters
+setup: .venv/.develops
+
+.venv/.develops: .venv/.runs
+	@echo "Installing the tools for tests and linters into .venv."
+	@$(PIP) --editable '.[test]'
+	@touch $@
+
+demo: .venv/.runs
 	@$(BIN)/recert certify models/vowels_lstm.onnx models/vowels_test.npz --eps 0.04 --limit 12
 
 lint: setup
@@ -35,8 +44,9 @@ docs: .venv/.docs
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -c docs/site . build/docs
 	@echo build/docs/index.html
 
-.venv/.docs: .venv/.ready
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+.venv/.docs: .venv/.runs
+	@echo "Installing the generator of the site into .venv."
+	@$(PIP) --editable '.[docs]'
 	@touch $@
 
 clean:

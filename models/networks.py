@@ -56,42 +56,18 @@ class Recipe:
     seed: int = 0
 
 
+def _vowels(name: str, architecture: str, make: Callable[[], Classifier]) -> Recipe:
+    return Recipe(f"vowels_{name}", f"{architecture}, linear → 9", "vowels", make, 60, noise=0.2, attack=0.1)
+
+
 RECIPES = (
-    Recipe(
-        "vowels_lstm",
-        "LSTM 12 → 32, linear → 9",
-        "vowels",
-        lambda: Classifier(nn.LSTM(12, 32, batch_first=True), 9, by_output=True),
-        epochs=60,
-        noise=0.2,
-        attack=0.1,
-    ),
-    Recipe(
-        "vowels_gru",
-        "GRU 12 → 32, linear → 9",
-        "vowels",
-        lambda: Classifier(nn.GRU(12, 32), 9),
-        epochs=60,
-        noise=0.2,
-        attack=0.1,
-    ),
-    Recipe(
-        "vowels_rnn",
-        "tanh RNN 12 → 32, linear → 9",
-        "vowels",
-        lambda: Classifier(nn.RNN(12, 32, batch_first=True), 9),
-        epochs=60,
-        noise=0.2,
-        attack=0.1,
-    ),
-    Recipe(
-        "vowels_bilstm2",
-        "two bidirectional LSTM layers 12 → 2·16 → 2·16, linear → 9",
-        "vowels",
+    _vowels("lstm", "LSTM 12 → 32", lambda: Classifier(nn.LSTM(12, 32, batch_first=True), 9, by_output=True)),
+    _vowels("gru", "GRU 12 → 32", lambda: Classifier(nn.GRU(12, 32), 9)),
+    _vowels("rnn", "tanh RNN 12 → 32", lambda: Classifier(nn.RNN(12, 32, batch_first=True), 9)),
+    _vowels(
+        "bilstm2",
+        "two bidirectional LSTM layers 12 → 2·16 → 2·16",
         lambda: Classifier(nn.LSTM(12, 16, num_layers=2, bidirectional=True), 9),
-        epochs=60,
-        noise=0.2,
-        attack=0.1,
     ),
     Recipe(
         "mnist_rows_lstm",

@@ -1,7 +1,7 @@
 """From files to values: ONNX models to a `Graph`, VNN-LIB queries to a `Specification`.
 
-What stands here is imported when it is first asked for: whoever wants `parsers.errors` alone does not wait for
-onnx and onnxruntime.
+What stands here is imported when it is first asked for: whoever wants `parsers.errors` alone does not wait
+for onnx and onnxruntime.
 """
 
 from __future__ import annotations

@@ -132,10 +132,10 @@ class _Writer:
         return self("take", flat, indices=np.array(places, np.int64), axis=0)
 
 
-def with_ties(graph: Graph, leader: Mapping[int, int]) -> Graph:
+def with_equal_inputs(graph: Graph, leader: Mapping[int, int]) -> Graph:
     """`graph` where input element e is read from element leader[e]; elements are numbered row-major through
-    all inputs. The inputs stay as they are, but nothing reads the tied elements any more. A graph that hands
-    an input through as an output stays as it is.
+    all inputs. The inputs stay as they are, but nothing reads the elements that are equal to others any
+    more. A graph that hands an input through as an output stays as it is.
     """
     if not leader or {v.name for v in graph.inputs} & set(graph.outputs):
         return graph
@@ -144,7 +144,7 @@ def with_ties(graph: Graph, leader: Mapping[int, int]) -> Graph:
     flat = [write("reshape", v.name, shape=(math.prod(v.shape),)) for v in graph.inputs]
     elements = write("concat", *flat, axis=0)
     moved: dict[str, str] = {}
-    for value, start, stop in zip(graph.inputs, starts, starts[1:], strict=False):
+    for value, start, stop in zip(graph.inputs, starts[:-1], starts[1:], strict=True):
         places = [leader.get(e, e) for e in range(start, stop)]
         if places != list(range(start, stop)):
             taken = write.take(elements, places)

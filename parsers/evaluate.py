@@ -36,16 +36,16 @@ def trace_numpy(graph: Graph, inputs: Mapping[str, np.ndarray]) -> dict[str, np.
 
 
 def _run_scan(scan: Scan, values: dict[str, np.ndarray]) -> None:
-    """sᵗ⁺¹, yᵗ = body(sᵗ, xᵗ); with `reverse` from the last frame to the first, each yᵗ in its place."""
+    """sᵗ⁺¹, yᵗ = body(sᵗ, xᵗ); with `reverse` from the last position to the first, each yᵗ in its place."""
     states = [values[n] for n in scan.initial]
     stacked: list[list[np.ndarray]] = [[] for _ in scan.stacked]
     steps = range(scan.length)
     for t in reversed(steps) if scan.reverse else steps:
-        frames = [values[n][t] for n in scan.sequences]
-        fed = dict(zip((v.name for v in scan.body.inputs), [*states, *frames], strict=True))
+        read = [values[n][t] for n in scan.sequences]
+        fed = dict(zip((v.name for v in scan.body.inputs), [*states, *read], strict=True))
         inside = trace_numpy(scan.body, fed)
         states = [inside[n] for n in scan.states_out]
-        for column, name in zip(stacked, scan.frames_out, strict=True):
+        for column, name in zip(stacked, scan.step_outputs, strict=True):
             column.append(inside[name])
     values.update(zip(scan.finals, states, strict=True))
     for name, column in zip(scan.stacked, stacked, strict=True):

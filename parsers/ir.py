@@ -1,8 +1,9 @@
 """The intermediate representation: what every ONNX file becomes, whichever framework wrote it.
 
 A `Graph` is a list of nodes in topological order over named values. A `Node` applies one primitive of
-the closed set in `parsers.primitives`; a `Scan` repeats a `Graph`, its *cell*, over the frames of its
-sequences. LSTM, GRU, RNN, ONNX Scan, Loop and unrolled graphs all become `Scan` with a body of primitives.
+the closed set in `parsers.primitives`; a `Scan` repeats a `Graph`, its *cell*, over the time steps of
+its sequences. LSTM, GRU, RNN, ONNX Scan, Loop and unrolled graphs all become `Scan` with a body of
+primitives.
 
 Everything here is frozen. Shapes are concrete and contain the network's own batch axis; a further
 leading axis (many inputs at once) is the evaluator's business and appears nowhere in the graph.
@@ -53,9 +54,9 @@ class Scan:
 
         s⁰ = initial,   (sᵗ⁺¹, yᵗ) = body(sᵗ, xᵗ),   finals = s^length,   stacked = [y⁰, y¹, …]
 
-    `body.inputs` are the states, then one frame of every sequence; `body.outputs` are the next states,
-    then one frame of every stacked output. Frames have no time axis. With `reverse` the frames are
-    taken from the last to the first and yᵗ is stored at the place of the xᵗ it was made from.
+    `body.inputs` are the states, then what one time step reads of every sequence; `body.outputs` are the next
+    states, then what one time step adds to every stacked output. These have no time axis. With `reverse` the
+    steps go from the last position to the first and yᵗ is stored at the position of the xᵗ it was made from.
     """
 
     body: Graph
@@ -81,7 +82,7 @@ class Scan:
         return tuple(v.name for v in self.body.inputs[: len(self.initial)])
 
     @property
-    def frames_in(self) -> tuple[str, ...]:
+    def step_inputs(self) -> tuple[str, ...]:
         return tuple(v.name for v in self.body.inputs[len(self.initial) :])
 
     @property
@@ -89,7 +90,7 @@ class Scan:
         return self.body.outputs[: len(self.initial)]
 
     @property
-    def frames_out(self) -> tuple[str, ...]:
+    def step_outputs(self) -> tuple[str, ...]:
         return self.body.outputs[len(self.initial) :]
 
 
@@ -185,9 +186,9 @@ def _validate_scan(graph: Graph, scan: Scan, where: str) -> None:
     over_time = (scan.length,)
     wanted = [
         *zip(scan.initial, scan.states_in, [()] * len(scan.initial), strict=True),
-        *zip(scan.sequences, scan.frames_in, [over_time] * len(scan.sequences), strict=True),
+        *zip(scan.sequences, scan.step_inputs, [over_time] * len(scan.sequences), strict=True),
         *zip(scan.finals, scan.states_out, [()] * len(scan.finals), strict=True),
-        *zip(scan.stacked, scan.frames_out, [over_time] * len(scan.stacked), strict=True),
+        *zip(scan.stacked, scan.step_outputs, [over_time] * len(scan.stacked), strict=True),
     ]
     for outer, inner, time in wanted:
         if graph.shape(outer) != time + body.shape(inner):

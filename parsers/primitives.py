@@ -3,7 +3,7 @@
 One entry a primitive: the function *is* the definition. From it derive shape inference (`infer_shape`),
 constant folding and the reader's self-check. `kind` says what a bound needs to know:
 
-    linear       linear in its inputs jointly, coefficients 0 or 1: moves, copies and sums entries
+    linear       linear in its inputs together, coefficients 0 or 1: moves, copies and sums entries
     additive     linear in both inputs (add, sub, neg)
     bilinear     linear in each input by itself (mul, matmul); affine when all inputs but one are constant
     quotient     linear in the first input
@@ -39,6 +39,7 @@ class Primitive:
     `attributes`   the names that the function takes, all of them needed.
     `moves`        every entry of the result is an entry of an input, or 0, whatever the entries are.
     `commutative`  op(x, y) = op(y, x).
+    `neutral`      the number n with op(x, n) = x, where there is one.
     `keeps_order`  along the attribute `axis` a larger entry stays the larger one.
     `symbol`       how equations write it.
     """
@@ -49,6 +50,7 @@ class Primitive:
     attributes: tuple[str, ...] = ()
     moves: bool = False
     commutative: bool = False
+    neutral: float | None = None
     keeps_order: bool = False
     symbol: str = ""
 
@@ -155,12 +157,12 @@ def sum_(x: Array, axes: Shape) -> Array:
 
 # --- additive, bilinear, quotient -------------------------------------------------------------------
 
-row("add", "additive", np.add, commutative=True, symbol="+")
-row("sub", "additive", np.subtract, symbol="−")
+row("add", "additive", np.add, commutative=True, neutral=0.0, symbol="+")
+row("sub", "additive", np.subtract, neutral=0.0, symbol="−")
 row("neg", "additive", np.negative, symbol="−")
-row("mul", "bilinear", np.multiply, commutative=True, symbol="⊙")
+row("mul", "bilinear", np.multiply, commutative=True, neutral=1.0, symbol="⊙")
 row("matmul", "bilinear", np.matmul, symbol="·")
-row("div", "quotient", np.divide, symbol="/")
+row("div", "quotient", np.divide, neutral=1.0, symbol="/")
 
 
 # --- gates: elementwise ----------------------------------------------------------------------------

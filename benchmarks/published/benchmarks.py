@@ -20,6 +20,7 @@ from verifier.robustness.dataset import Sample
 
 SHORT, LONG = (0.005, 0.010, 0.015, 0.020, 0.025), (0.0025, 0.005, 0.0075, 0.010, 0.0125)
 PROVER = (0.008, 0.011, 0.014, 0.020)
+Counts = tuple[int, ...]  # of images, at each radius
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class Benchmark:
 
     name: str
     radii: tuple[float, ...]
-    published: dict[str, tuple[int, ...]]
-    unbroken: tuple[int, ...] | None
+    published: dict[str, Counts]
+    unbroken: Counts | None
 
     @cached_property
     def entry(self) -> dict:  # type: ignore[type-arg]
@@ -57,31 +58,15 @@ class Benchmark:
         return ball_region(torch.as_tensor(images), radius, math.inf, clip=clip)
 
 
+def _starv(cell: str, radii: tuple[float, ...], starv: Counts, peer: Counts, unbroken: Counts) -> Benchmark:
+    return Benchmark(f"starv_mnist_{cell}", radii, {"StarV": starv, "auto_LiRPA": peer}, unbroken)
+
+
 BENCHMARKS = (
-    Benchmark(
-        "starv_mnist_lstm15",
-        SHORT,
-        {"StarV": (94, 72, 26, 10, 3), "auto_LiRPA": (94, 66, 19, 4, 1)},
-        (98, 93, 88, 75, 53),
-    ),
-    Benchmark(
-        "starv_mnist_gru15",
-        SHORT,
-        {"StarV": (92, 73, 31, 8, 0), "auto_LiRPA": (93, 71, 22, 3, 0)},
-        (96, 93, 89, 81, 65),
-    ),
-    Benchmark(
-        "starv_mnist_lstm30",
-        LONG,
-        {"StarV": (100, 94, 88, 73, 44), "auto_LiRPA": (100, 95, 89, 73, 43)},
-        (100, 100, 95, 95, 93),
-    ),
-    Benchmark(
-        "starv_mnist_gru30",
-        LONG,
-        {"StarV": (98, 95, 87, 65, 42), "auto_LiRPA": (100, 96, 87, 67, 41)},
-        (100, 98, 97, 97, 93),
-    ),
+    _starv("lstm15", SHORT, (94, 72, 26, 10, 3), (94, 66, 19, 4, 1), (98, 93, 88, 75, 53)),
+    _starv("gru15", SHORT, (92, 73, 31, 8, 0), (93, 71, 22, 3, 0), (96, 93, 89, 81, 65)),
+    _starv("lstm30", LONG, (100, 94, 88, 73, 44), (100, 95, 89, 73, 43), (100, 100, 95, 95, 93)),
+    _starv("gru30", LONG, (98, 95, 87, 65, 42), (100, 96, 87, 67, 41), (100, 98, 97, 97, 93)),
     Benchmark("prover_mnist_04f_032h_1l", PROVER, {"DeepPrism": (98, 89, 72, 23)}, (98, 98, 98, 91)),
     Benchmark("prover_mnist_04f_064h_1l", PROVER, {"DeepPrism": (98, 92, 81, 38)}, (99, 99, 99, 95)),
     Benchmark("prover_mnist_04f_128h_1l", PROVER, {"DeepPrism": (99, 95, 88, 38)}, (100, 100, 100, 97)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Unsupported(Exception):
-    """Raised while reading one node; the walk collects it as one line of `UnsupportedModel`."""
+    """Raised while reading one node; whoever reads them all makes one line of `UnsupportedModel` of it."""
 
     def __init__(self, reason: str, remedy: str = "") -> None:
         self.reason = reason

@@ -101,7 +101,7 @@ def cases_of(normal: NormalForm, layout: Layout) -> tuple[Case, ...]:
             region = _region(layout, own)
         if region is not None:
             comparisons = (*base.comparisons, *clause.comparisons)
-            rows = tuple(constraints[id(c)] for c in comparisons)
+            rows = tuple(constraints[c] for c in comparisons)
             cases.append(Case(region.boxes, rows, region.witnesses, missing))
     return tuple(cases)
 
@@ -161,7 +161,8 @@ def _region(layout: Layout, ends: Array) -> Region | None:
 
 def _by_tensor(layout: Layout, lower: Array, upper: Array) -> dict[str, Box]:
     boxes: dict[str, Box] = {}
-    for tensor, start, end in zip(layout.inputs, layout.starts, layout.starts[1:], strict=False):
+    inputs = layout.starts[: len(layout.inputs) + 1]
+    for tensor, start, end in zip(layout.inputs, inputs[:-1], inputs[1:], strict=True):
         ends = (table[start:end].reshape(tensor.shape) for table in (lower, upper))
         boxes[tensor.name] = Box(*ends)
     return boxes
@@ -237,14 +238,14 @@ def _whole_ends(
 # --- constraints -------------------------------------------------------------------------------------
 
 
-def _constraints(layout: Layout, comparisons: Sequence[Comparison]) -> dict[int, LinearConstraint]:
-    """Each of `comparisons` (`<=` or `<`) in float64, by its identity.
+def _constraints(layout: Layout, comparisons: Sequence[Comparison]) -> dict[Comparison, LinearConstraint]:
+    """Each of `comparisons` (`<=` or `<`) in float64; equal ones that stand in two places are two.
 
     Coefficients that are no float64 become whole numbers where a common denominator is small enough: a
     positive factor changes nothing. The constant is rounded downward, below the exact one and below its
     roundings to the float types, so that the constraint is implied by both readings of its decimals.
     """
-    distinct = list({id(c): c for c in comparisons}.values())
+    distinct = list(dict.fromkeys(comparisons))
     scales = [_scale(c) for c in distinct]
     low = [c.constant for c in distinct]
     for dtype in layout.floats:
@@ -252,7 +253,7 @@ def _constraints(layout: Layout, comparisons: Sequence[Comparison]) -> dict[int,
         low = [min(q, Fraction(r)) if math.isfinite(r) else q for q, r in zip(low, rounded, strict=True)]
     constants = downward([q * scale for q, scale in zip(low, scales, strict=True)], DOUBLE)[0].tolist()
     return {
-        id(c): _constraint(layout, c, scale, constant)
+        c: _constraint(layout, c, scale, constant)
         for c, scale, constant in zip(distinct, scales, constants, strict=True)
     }
 

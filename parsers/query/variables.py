@@ -30,8 +30,8 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A declared network. `equal_to` names the network whose file it shares, `isomorphic_to` one that has the
-    same structure and a file of its own; empty where nothing is said."""
+    """A declared network. `equal_to` names the network whose file it shares, `isomorphic_to` one whose file
+    has the same operators and other weights; empty where nothing is said."""
 
     name: str
     inputs: tuple[Variable, ...]

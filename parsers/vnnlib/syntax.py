@@ -1,7 +1,7 @@
 """The parser's syntax tree to a formula: declarations get their elements numbered, assertions are conjoined.
 
-The tree is walked here node by node. Of the `vnnlib` package only the parser is used: its own reduction to
-boxes and polytopes (`vnnlib.compat`) does not keep conjunctions of disjunctions apart.
+Of the `vnnlib` package only the parser is used: its own reduction to boxes and polytopes (`vnnlib.compat`)
+does not keep conjunctions of disjunctions apart.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ def parse(text: str) -> Query:
         raise BadQuery(_diagnosis(str(error), text)) from None
     except (IndexError, ValueError, RuntimeError) as error:  # the parser's own conversions of numbers
         raise BadQuery(f"a number is out of range ({error}); write it within float64's") from None
-    return _Walk(tree).query()
+    return _Translation(tree).query()
 
 
-class _Walk:
+class _Translation:
     def __init__(self, tree: vnnlib.Query) -> None:
         self.problems: list[str] = []
         self.networks = tuple(self._network(network) for network in tree.networks)
@@ -65,7 +65,7 @@ class _Walk:
                 start += variable.size
         self.elements = start
         self.products: dict[Monomial, int] = {}
-        self.formula = And(tuple(self.walk(assertion.expr) for assertion in tree.assertions))
+        self.formula = And(tuple(self._formula(assertion.expr) for assertion in tree.assertions))
 
     def _network(self, network: vnnlib.Network) -> Network:
         def variables(nodes: Sequence[_Definition]) -> tuple[Variable, ...]:
@@ -102,13 +102,13 @@ class _Walk:
 
     # --- formulas ------------------------------------------------------------------------------------
 
-    def walk(self, node: vnnlib.BoolExpr) -> Formula:
+    def _formula(self, node: vnnlib.BoolExpr) -> Formula:
         if isinstance(node, vnnlib.Comparison):
             return self._comparison(node)
         if isinstance(node, vnnlib.And):
-            return And(tuple(self.walk(part) for part in node.args))
+            return And(tuple(self._formula(part) for part in node.args))
         if isinstance(node, vnnlib.Or):
-            return Or(tuple(self.walk(part) for part in node.args))
+            return Or(tuple(self._formula(part) for part in node.args))
         raise BadQuery(f"{type(node).__name__} is not supported; use and, or and comparisons")
 
     def _comparison(self, node: vnnlib.Comparison) -> Comparison:

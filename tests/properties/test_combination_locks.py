@@ -20,10 +20,11 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 from torch import Tensor
 
 from parsers import read_onnx
+from tests.support.bounding import repeated
 from tests.support.networks.combination_locks import KEY, NETWORKS
 from verifier.attack.effort import Effort
 from verifier.attack.objectives import attack_margins
@@ -49,51 +50,38 @@ def _lock(frames: int, features: int, delta: float, direction: str, path: Path) 
 
     |x − key| = relu(x − key) + relu(key − x); the recurrence is an RNN op with ReLU and weights of 1.
     """
-    one = np.ones((features, features), np.float32)
-    eye = np.eye(features, dtype=np.float32)
+    one = np.ones((1, 1, 1), np.float32)
     arrays = {
-        "eye": eye,
         "key": np.full(features, KEY, np.float32),
         "delta": np.array(delta, np.float32),
         "features": np.array(features, np.float32),
-        "column": one[:, :1],
-        "W": np.ones((1, 1, 1), np.float32),
-        "R": np.ones((1, 1, 1), np.float32),
-        "h0": np.ones((1, 1, 1), np.float32),
+        "column": np.ones((features, 1), np.float32),
+        "W": one,
+        "R": one,
+        "h0": one,
         "head": np.array([[0.0, 1.0]], np.float32),
         "offset": np.array([0.5, 0.0], np.float32),
         "flat": np.array([1, 1], np.int64),
     }
-    nodes = [
-        helper.make_node("Sub", ["x", "key"], ["up"]),
-        helper.make_node("Sub", ["key", "x"], ["down"]),
-        helper.make_node("Relu", ["up"], ["above"]),
-        helper.make_node("Relu", ["down"], ["below"]),
-        helper.make_node("Add", ["above", "below"], ["distance"]),
-        helper.make_node("Sub", ["delta", "distance"], ["room"]),
-        helper.make_node("Relu", ["room"], ["near"]),
-        helper.make_node("Div", ["near", "delta"], ["match"]),
-        helper.make_node("MatMul", ["match", "column"], ["matches"]),
-        helper.make_node("Sub", ["matches", "features"], ["missing"]),
-        helper.make_node(
-            "RNN",
-            ["missing", "W", "R", "", "", "h0"],
-            ["", "last"],
-            hidden_size=1,
-            activations=["Relu"],
-            direction=direction,
-        ),
-        helper.make_node("Reshape", ["last", "flat"], ["state"]),
-        helper.make_node("MatMul", ["state", "head"], ["raw"]),
-        helper.make_node("Add", ["raw", "offset"], ["scores"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "lock",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [frames, 1, features])],
-        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 2])],
-        [numpy_helper.from_array(array, name) for name, array in arrays.items()],
-    )
+    graph = onnx.parser.parse_graph(f"""
+        lock (float[{frames}, 1, {features}] x) => (float[1, 2] scores) {{
+            up = Sub(x, key)
+            down = Sub(key, x)
+            above = Relu(up)
+            below = Relu(down)
+            distance = Add(above, below)
+            room = Sub(delta, distance)
+            near = Relu(room)
+            match = Div(near, delta)
+            matches = MatMul(match, column)
+            missing = Sub(matches, features)
+            , last = RNN <hidden_size = 1, activations = ["Relu"], direction = "{direction}">
+                (missing, W, R, , , h0)
+            state = Reshape(last, flat)
+            raw = MatMul(state, head)
+            scores = Add(raw, offset)
+        }}""")
+    graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in arrays.items())
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.checker.check_model(model)
     onnx.save(model, path)
@@ -236,7 +224,7 @@ def _few_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_plant_is_hidden_from_samples_and_gradients(locked: Locked) -> None:
     plants, region = _boxes_with_plants(locked, ALL)
-    near = points.sample(region.repeat(40), torch.Generator().manual_seed(4))
+    near = points.sample(repeated(region, 40), torch.Generator().manual_seed(4))
     assert min(locked.margin(x.numpy()) for x in near) > 0.4
     labels = torch.zeros(len(plants), dtype=torch.int64)
     attacked = attack_margins(Evaluator(locked.verifier.graph), region, labels, Effort(restarts=2, steps=20))

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
 from verifier import __version__
-from verifier.cli import options
-from verifier.cli.groups import grouped
-from verifier.cli.machine import Machine
-from verifier.cli.status import Status, reports_errors
+from verifier.cli import checks, options
+from verifier.cli.checks import Checked
+from verifier.cli.options import Machine, Samples, grouped
+from verifier.cli.process import (
+    Deadline,
+    Status,
+    heed_termination,
+    leave,
+    process_start,
+    reports_errors,
+    say,
+)
 from verifier.cli.supports import CAPABILITIES, entries
+
+# click's, which some versions of typer carry inside; its subclasses are all that parsing raises
+UsageError = cast("type[Exception]", typer.BadParameter.__base__)
 
 app = typer.Typer(
     name="recert",
     help="Certify recurrent neural networks straight from their ONNX files.",
-    add_completion=False,
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -30,16 +37,28 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """The command. It leaves without taking its libraries apart: a verdict is worth no wait."""
-    from verifier.cli.deadline import process_start
-
+    """The command."""
+    heed_termination()
     try:
-        app(obj=process_start)
-    except SystemExit as end:
-        with contextlib.suppress(BrokenPipeError):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(end.code if isinstance(end.code, int) else int(Status.DONE))
+        arguments = sys.argv[1:] or ["--help"]
+        status = app(arguments, prog_name="recert", standalone_mode=False, obj=process_start)
+    except UsageError as error:
+        say(f"recert: error: {usage_line(error)}")
+        status = Status.BAD_INPUT
+    leave(status if isinstance(status, int) else Status.DONE)
+
+
+def usage_line(error: Any) -> str:
+    """What click says at length, in one line; of several missing arguments all are named at once."""
+    text = " ".join(error.format_message().split()).removesuffix(".")
+    if error.ctx is None:
+        return text
+    required = [p for p in error.ctx.command.params if p.required]
+    if "Missing" in text and any(p.name not in error.ctx.params for p in required):
+        inputs = [p.metavar for p in required if p.param_type_name == "argument"]
+        options = [f"{p.opts[0]} {p.metavar}" for p in required if p.param_type_name != "argument"]
+        return f"{text}; write {' '.join([error.ctx.command_path, *inputs, *options])}"
+    return f"{text}; {error.ctx.command_path} --help shows what there is"
 
 
 def _print_and_exit(text: str, wanted: bool) -> None:
@@ -49,6 +68,11 @@ def _print_and_exit(text: str, wanted: bool) -> None:
 
 
 def _version(wanted: bool) -> None:
+    """The version alone on standard output, as the VNN-LIB interface wants it."""
+    if wanted:
+        from relaxations.kernels.status import kernel_status
+
+        say(str(kernel_status()))
     _print_and_exit(__version__, wanted)
 
 
@@ -59,7 +83,10 @@ def _name(wanted: bool) -> None:
 @app.callback()
 def recert(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version, and the kernels in use."
+        ),
     ] = False,
     name: Annotated[
         bool, typer.Option("--name", callback=_name, is_eager=True, help="Print the name.")
@@ -78,9 +105,13 @@ def inspect(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
 ) -> None:
     """Show what the file was read as: cells as equations, states, lengths, gate patterns, parameters."""
+    checked = Checked()
+    checked(checks.model, model)
+    bound, fixed = checked(checks.bindings, bind or ()), checked(checks.fixed, fix or ())
+    checked.end()
     from verifier.cli.inspect import run
 
-    print(run(model, bind or (), fix or (), json))
+    print(run(model, bound, fixed, json))
 
 
 @app.command()
@@ -115,38 +146,53 @@ def verify(
     ] = None,
 ) -> None:
     """Answer a VNN-LIB query: unsat, sat (with the assignment), unknown or timed-out."""
-    from verifier.cli.deadline import Deadline
-
+    checked = Checked()
+    checked(checks.query, query)
+    for text in network:
+        checked(checks.network, text)
+    bound, fixed = checked(checks.bindings, bind or ()), checked(checks.fixed, fix or ())
+    checked(checks.timeout, timeout)
+    checked(checks.folder, assignments)
+    checks.machine(machine, checked)
+    checked.end()
     with Deadline(timeout, (context.obj or time.monotonic)()) as deadline:
         from verifier.cli.verify import Task, run
 
-        task = Task(query, network, bind or (), fix or (), timeout, assignments)
-        run(task, deadline, machine.check().settings)
+        run(Task(query, network, bound, fixed, assignments), deadline, machine)
 
 
 @app.command()
 @grouped
 @reports_errors
-def certify(eps: options.Eps, samples: options.Samples, machine: Machine) -> Status:
+def certify(eps: options.Eps, samples: Samples, machine: Machine) -> Status:
     """Prove that no input within EPS of a sample changes its class, sample after sample."""
+    checked = Checked()
+    radius = checked(checks.radius, eps)
+    asked = checks.asked(samples, machine, checked)
+    checked.end()
     from verifier.cli.certify import run_certify
 
-    return run_certify(samples, machine, eps)
+    return run_certify(asked, machine, radius, eps)
 
 
 @app.command()
 @grouped
 @reports_errors
 def radius(
-    samples: options.Samples,
+    samples: Samples,
     machine: Machine,
-    start: options.Start = 0.01,
-    tolerance: options.Tolerance = 1e-4,
+    start: options.Start = "0.01",
+    tolerance: options.Tolerance = "1e-4",
 ) -> Status:
-    """Bound the least perturbation that changes a sample's class: proved from below, attacked from above."""
+    """Bound the minimum adversarial perturbation of samples: a proved lower bound, an upper bound by PGD."""
+    checked = Checked()
+    first = checked(checks.radius, start, "--start", zero=False)
+    accuracy = checked(checks.radius, tolerance, "--tolerance", zero=False)
+    asked = checks.asked(samples, machine, checked)
+    checked.end()
     from verifier.cli.certify import run_radius
 
-    return run_radius(samples, machine, start, tolerance)
+    return run_radius(asked, machine, first, accuracy)
 
 
 @app.command(

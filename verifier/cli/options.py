@@ -1,35 +1,28 @@
-"""Arguments and options that several commands share, each declared once."""
+"""Arguments and options that several commands share, each declared once; a command takes them in groups.
+
+Numbers with a grammar of their own (8/255, L2) come as text: `verifier.cli.checks` reads them.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_type_hints
 
 import typer
 
+from verifier.cli.checks import DEVICES, METHODS, PRECISIONS, mistake
 
-class Method(StrEnum):
-    """`verifier.problem.budget.Depth`, as far as there is something to choose."""
-
-    backward = "backward"
-    corners = "corners"
-    slopes = "slopes"
-    clipping = "clipping"
-    joint = "joint"
-    branching = "branching"
+if TYPE_CHECKING:
+    from verifier.problem.settings import Settings
 
 
-class Device(StrEnum):
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-
-
-class Precision(StrEnum):
-    float64 = "float64"
-    float32 = "float32"
+def _one_of(names: tuple[str, ...]) -> Callable[[], list[str]]:
+    """Shell completion of an option with these values."""
+    return lambda: list(names)
 
 
 Model = Annotated[Path, typer.Argument(help="An ONNX file.", metavar="MODEL", show_default=False)]
@@ -42,34 +35,44 @@ Data = Annotated[
     ),
 ]
 Eps = Annotated[
-    float,
-    typer.Option("--eps", help="Radius of the balls around the samples.", metavar="E", show_default=False),
-]
-Start = Annotated[float, typer.Option("--start", help="The first radius that is tried.", metavar="E")]
-Tolerance = Annotated[
-    float,
+    str,
     typer.Option(
-        "--tolerance",
-        help="Relative accuracy of the radius; 0.01 at best beyond backward sweeps.",
-        metavar="R",
+        "--eps", help="Radius of the balls around the samples: 0.03, 8/255.", metavar="E", show_default=False
+    ),
+]
+Start = Annotated[str, typer.Option("--start", help="The first radius that is tried.", metavar="E")]
+Tolerance = Annotated[
+    str,
+    typer.Option(
+        "--tolerance", help="Relative accuracy of the radius; 0.01 at best beyond crown.", metavar="R"
     ),
 ]
 Norm = Annotated[
-    str, typer.Option("--norm", help="The norm: inf, 2, 1 or any number from 1 up.", metavar="inf|2|1|P")
+    str,
+    typer.Option("--norm", help="The norm: inf (or Linf), 2 (L2), 1 (L1), any P ≥ 1.", metavar="inf|2|1|P"),
 ]
 Clip = Annotated[
-    tuple[float, float] | None,
+    tuple[str, str] | None,
     typer.Option("--clip", help="Inputs stay in the range LO … HI.", metavar="LO HI", show_default=False),
 ]
-Frames = Annotated[
+Steps = Annotated[
+    str | None,
+    typer.Option("--steps", help="Only these time steps move: 0-4,-1.", metavar="STEPS", show_default=False),
+]
+Features = Annotated[
     str | None,
     typer.Option(
-        "--frames",
-        help="What may change: 0-4,-1 (frames), :0,1 (features), each (a ball per frame), each,0-4:0.",
-        metavar="SPEC",
+        "--features",
+        help="Only these features of a time step move: 0,3-5.",
+        metavar="FEATURES",
         show_default=False,
     ),
 ]
+PerStep = Annotated[
+    bool,
+    typer.Option("--per-step", help="A ball of radius E for each time step, all at once."),
+]
+Frames = Annotated[str | None, typer.Option("--frames", hidden=True)]
 Limit = Annotated[
     int | None,
     typer.Option("--limit", help="Take only the first N samples.", metavar="N", show_default=False),
@@ -90,20 +93,34 @@ QueryTimeout = Annotated[
     float | None,
     typer.Option("--timeout", help="Seconds for the query, with start-up.", metavar="S", show_default=False),
 ]
-MethodName = Annotated[
-    Method,
-    typer.Option("--method", help="Bounds that go no further than this; branching needs a --timeout."),
+Method = Annotated[
+    str,
+    typer.Option(
+        "--method",
+        help=f"The strongest method that is tried, of {', '.join(METHODS)}; bab needs a --timeout.",
+        metavar="METHOD",
+        autocompletion=_one_of(METHODS),
+    ),
 ]
-DeviceName = Annotated[
-    Device, typer.Option("--device", help="Where to compute bounds; auto takes CUDA if there is some.")
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        help="Where bounds are computed; auto means the CPU.",
+        metavar="|".join(DEVICES),
+        autocompletion=_one_of(DEVICES),
+    ),
 ]
-DtypeName = Annotated[
-    Precision, typer.Option("--dtype", help="RoundingModel of the bounds; sound in both, tighter in float64.")
+Precision = Annotated[
+    str,
+    typer.Option(
+        "--dtype",
+        help="Arithmetic of the bounds: sound in both, tighter in float64.",
+        metavar="|".join(PRECISIONS),
+        autocompletion=_one_of(PRECISIONS),
+    ),
 ]
-Threads = Annotated[
-    int,
-    typer.Option("--threads", help="CPU threads.", metavar="N"),
-]
+Threads = Annotated[int, typer.Option("--threads", help="CPU threads.", metavar="N")]
 Jobs = Annotated[
     int,
     typer.Option(
@@ -112,9 +129,7 @@ Jobs = Annotated[
 ]
 Memory = Annotated[
     int,
-    typer.Option(
-        "--memory", help="Memory (MiB) for the bounds: decides how many go together.", metavar="MIB"
-    ),
+    typer.Option("--memory", help="MiB for the bounds: decides how many go together.", metavar="MIB"),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of the attack's random starts.", metavar="N")]
 Output = Annotated[
@@ -147,6 +162,17 @@ Fix = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
+class Machine:
+    """Where and how bounds are computed."""
+
+    device: Device = "auto"
+    dtype: Precision = "float64"
+    threads: Threads = 1
+    memory: Memory = 2048
+    seed: Seed = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Samples:
     """What `certify` and `radius` are asked about: a model, samples, what may move, how long, how deep."""
 
@@ -154,11 +180,69 @@ class Samples:
     data: Data
     norm: Norm = "inf"
     clip: Clip = None
+    steps: Steps = None
+    features: Features = None
+    per_step: PerStep = False
     frames: Frames = None
     output: Output = None
     fix: Fix = None
     limit: Limit = None
     json: Json = None
     timeout: Timeout = None
-    method: MethodName = Method.branching
+    method: Method = "bab"
     jobs: Jobs = 1
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """Replace every parameter of `command` that is a dataclass by one option for each of its fields.
+
+    A field is annotated like an option of a command is, and its default is the option's. The command gets
+    the dataclass made.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    parameters: list[inspect.Parameter] = []
+    groups: dict[str, tuple[type[Any], list[str]]] = {}
+    for parameter in inspect.signature(command).parameters.values():
+        hint = hints[parameter.name]
+        if not is_dataclass(hint):
+            parameters.append(parameter.replace(annotation=hint, kind=inspect.Parameter.KEYWORD_ONLY))
+            continue
+        own = get_type_hints(hint, include_extras=True)
+        groups[parameter.name] = cast("type[Any]", hint), [field.name for field in fields(hint)]
+        for field in fields(hint):
+            default = inspect.Parameter.empty if field.default is MISSING else field.default
+            parameters.append(
+                inspect.Parameter(
+                    field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=own[field.name]
+                )
+            )
+
+    @functools.wraps(command)
+    def run(**values: Any) -> None:
+        made = {name: group(**{f: values.pop(f) for f in own}) for name, (group, own) in groups.items()}
+        command(**values, **made)
+
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    return run
+
+
+def settings(machine: Machine) -> Settings:
+    """Prepare torch; return the settings of this run. `Machine`'s fields are called as those of `Settings`.
+
+    Raises `Mistakes` where there is no such device.
+    """
+    import torch
+
+    from verifier.problem.settings import Settings
+
+    torch.set_num_threads(machine.threads)
+    if machine.device == "cuda" and not torch.cuda.is_available():
+        raise mistake(
+            f"--device cuda: torch {torch.__version__} sees no CUDA device; use --device cpu, or install"
+            " a CUDA build of torch on a machine with a GPU"
+        )
+    names = {field.name for field in fields(Settings)}
+    given: dict[str, Any] = {f.name: getattr(machine, f.name) for f in fields(machine) if f.name in names}
+    given["device"] = "cuda" if machine.device == "cuda" else "cpu"
+    return Settings(**given)

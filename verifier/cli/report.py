@@ -1,21 +1,22 @@
-"""Results for people (tables) and for programs (JSON lines)."""
+"""Results for people (a title, a table, a summary) and for programs (JSON lines)."""
 
 from __future__ import annotations
 
 import json
+import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Self, TextIO
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from parsers.errors import BadInput
+from verifier.cli.checks import Asked, Ranges, mistake
+from verifier.problem.method import Method
 from verifier.robustness.outcome import Accuracies, Outcome, RadiusBounds, Verdict, median
 
 STYLES: Mapping[Verdict, str] = {
@@ -25,64 +26,45 @@ STYLES: Mapping[Verdict, str] = {
     Verdict.misclassified: "magenta",
 }
 PIPE_WIDTH = 110  # a table in a pipe must not depend on a terminal
-ROOMY = 100  # columns from which there is room between those of a table
-REASONS = 3  # open samples whose reason is printed; JSON has them all
+ROOMY = 96  # columns from which there is more room between those of a table
+REASONS = 3  # undecided samples whose reason is printed; JSON has them all
+NINETY_FIVE = 1.959964  # quantile of the normal distribution for intervals of 95 %
 
 
 class JsonLines:
     """One object a line, written and flushed as it comes; the file is opened by the first of them.
 
-    So a run that is refused leaves an earlier file as it was. `-` is standard output.
+    So a run that is refused leaves an earlier file as it was. `-` is standard output. Every object gets the
+    fields `common` as well. Raises `Mistakes` where the disk is full.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, common: Mapping[str, object]) -> None:
         self.to_stdout = str(path) == "-"
-        self._path = path
+        self._path, self._common = path, common
         self._file: TextIO | None = sys.stdout if self.to_stdout else None
-        if not self.to_stdout and (path.is_dir() or not path.parent.is_dir()):
-            raise BadInput(f"--json {path}: it cannot be written; name a file in a folder that exists")
 
     def write(self, entry: Mapping[str, object]) -> None:
-        if self._file is None:
-            try:
+        line = json.dumps({**entry, **self._common}, allow_nan=False) + "\n"
+        try:
+            if self._file is None:
                 self._file = self._path.open("w", encoding="utf-8")
-            except OSError as error:
-                raise BadInput(f"--json {self._path}: {error.strerror}; name another file") from error
-        self._file.write(json.dumps(entry, allow_nan=False) + "\n")
-        self._file.flush()
+            self._file.write(line)
+            self._file.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise mistake(
+                f"--json {self._path}: it cannot be written on ({error.strerror}); make room, or name a file"
+                " on another disk"
+            ) from error
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *reason: object) -> None:
         if self._file is not None and not self.to_stdout:
-            self._file.close()
-
-
-class ProgressBar:
-    """A bar on standard error where that is a terminal, nothing elsewhere."""
-
-    def __init__(self, total: int, what: str) -> None:
-        console = Console(stderr=True)
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[tally]}"),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self._task = self._bar.add_task(what, total=total, tally="")
-
-    def advance(self, tally: str) -> None:
-        self._bar.update(self._task, advance=1, tally=tally)
-
-    @contextmanager
-    def shown(self) -> Iterator[Self]:
-        with self._bar:
-            yield self
+            with suppress(OSError):  # told by `write` already
+                self._file.close()
 
 
 def results_console(json: JsonLines | None) -> Console:
@@ -92,20 +74,44 @@ def results_console(json: JsonLines | None) -> Console:
     return terminal if terminal.is_terminal else Console(stderr=stderr, width=PIPE_WIDTH)
 
 
+# ---- the title: what was asked
+
+
+def title(asked: Asked, count: int, question: str) -> str:
+    """`vowels_lstm.onnx, 12 samples: L∞, ε = 0.04; all inputs may move`."""
+    clipped = "" if asked.clip is None else f" within [{asked.clip[0]:g}, {asked.clip[1]:g}]"
+    return f"{asked.model.name}, {count} sample{'s' * (count != 1)}: {question}; {_moving(asked)}{clipped}"
+
+
+def norm_name(p: float) -> str:
+    return "L∞" if math.isinf(p) else f"L{p:g}"
+
+
+def _moving(asked: Asked) -> str:
+    each = ", a ball for each time step" if asked.per_step else ""
+    if asked.steps is None and asked.features is None:
+        return f"all inputs may move{each}"
+    features = "" if asked.features is None else f"features {_written(asked.features)} of "
+    steps = "every time step" if asked.steps is None else f"time steps {_written(asked.steps)}"
+    return f"{features}{steps} may move{each}"
+
+
+def _written(ranges: Ranges) -> str:
+    return ", ".join(f"{first}" if first == last else f"{first} to {last}" for first, last in ranges)
+
+
+# ---- the table: a line for each sample
+
+
 def outcome_table(outcomes: Sequence[Outcome], width: int = PIPE_WIDTH) -> Table:
     table = _table(
         width, "sample", "label", "predicted", "<verdict", "margin ≥", "margin ≤", "seconds", "<method"
     )
     for o in sorted(outcomes, key=lambda o: o.index):
+        verdict = Text(o.verdict.value, style=STYLES[o.verdict])
+        bounds = _number(o.lower), _number(o.upper)
         table.add_row(
-            str(o.index),
-            str(o.label),
-            str(o.predicted),
-            Text(o.verdict.value, style=STYLES[o.verdict]),
-            _number(o.lower),
-            _number(o.upper),
-            f"{o.seconds:.2f}",
-            o.method,
+            str(o.index), str(o.label), str(o.predicted), verdict, *bounds, f"{o.seconds:.2f}", o.method
         )
     return table
 
@@ -119,18 +125,84 @@ def radius_table(found: Sequence[RadiusBounds], width: int = PIPE_WIDTH) -> Tabl
     return table
 
 
+def _table(width: int, *columns: str) -> Table:
+    """A table for a console of `width` columns; names that start with < are aligned to the left."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1 if width >= ROOMY else 0))
+    for column in columns:
+        name = column.removeprefix("<")
+        table.add_column(name, justify="left" if name != column else "right", no_wrap=True)
+    return table
+
+
+def _number(value: float | None) -> str:
+    """Four digits, in eight columns wherever they fit."""
+    if value is None:
+        return "–"
+    short = f"{value:.4g}"
+    return short if len(short) <= 8 else f"{value:.2g}"
+
+
+# ---- the summary: over all samples
+
+
 def accuracy_lines(outcomes: Sequence[Outcome]) -> list[str]:
-    """Clean accuracy, accuracy under attack, certified accuracy; over the samples that were decided. And of
-    the first few that stayed open, why."""
+    """Clean, robust and certified accuracy over the samples that were decided, and why the first few others
+    were not."""
     if not outcomes:
         return ["no sample was decided"]
     a = Accuracies.of(outcomes)
-    rows = [("clean accuracy", a.correct), ("under attack", a.robust), ("certified", a.certified)]
-    lines = [f"{name:<16}{100 * n / a.total:5.1f} %  {n} of {a.total}" for name, n in rows]
-    lines.append(f"{'time':<16}{a.seconds:5.1f} s  {a.seconds / a.total:.2f} s a sample")
-    reasons = [f"sample {o.index} is open: {o.reason}" for o in outcomes if o.reason]
-    more = [f"{len(reasons) - REASONS} more are open"] if len(reasons) > REASONS else []
-    return [*lines, *([""] if reasons else []), *reasons[:REASONS], *more]
+    rows = [
+        ("clean accuracy", a.correct),
+        ("robust accuracy (PGD)", a.robust),
+        ("certified accuracy", a.certified),
+    ]
+    lines = [
+        f"{name:<23}{100 * n / a.total:5.1f} %  {f'{n} of {a.total}':<{len(f'{a.total} of {a.total}')}}"
+        f"  {_interval(n, a.total)}"
+        for name, n in rows
+    ]
+    lines[0] += "  (95 % confidence, Wilson)"
+    return [*lines, _time(a.seconds, a.total), *_undecided(outcomes)]
+
+
+def _interval(count: int, total: int) -> str:
+    low, high = wilson(count, total)
+    return f"{100 * low:5.1f} – {100 * high:5.1f} %"
+
+
+def wilson(count: int, total: int) -> tuple[float, float]:
+    """The 95 % confidence interval of a share, from `count` of `total` samples drawn at random (Wilson 1927):
+
+    (s + z²/2n ± z √(s(1−s)/n + z²/4n²)) / (1 + z²/n),   s = count/n
+    """
+    z, share = NINETY_FIVE, count / total
+    middle = share + z * z / (2 * total)
+    spread = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
+    scale = 1 + z * z / total
+    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
+
+
+def _undecided(outcomes: Sequence[Outcome]) -> list[str]:
+    unknown = sorted((o for o in outcomes if o.verdict is Verdict.unknown), key=lambda o: o.index)
+    if not unknown:
+        return []
+    many = len(unknown) > 1
+    lines = [
+        "",
+        f"{len(unknown)} sample{'s' * many} {'are' if many else 'is'} undecided (unknown): the bound proves"
+        " nothing, and no counterexample was found",
+        *(f"  sample {o.index}: {o.reason}" for o in unknown[:REASONS] if o.reason),
+    ]
+    return [*lines, *([f"  and {len(unknown) - REASONS} more"] if len(unknown) > REASONS else [])]
+
+
+def remedy(asked: Asked, unknown: int) -> str:
+    """What would help with undecided samples, if an option would."""
+    if not unknown or asked.timeout is not None:
+        return ""
+    if asked.method is not Method.bab:
+        return "stronger methods may decide more: leave --method out and give --timeout 60"
+    return "--timeout 60 lets branch and bound work on each of them for a minute"
 
 
 def radius_lines(found: Sequence[RadiusBounds]) -> list[str]:
@@ -138,22 +210,40 @@ def radius_lines(found: Sequence[RadiusBounds]) -> list[str]:
     if not right:
         return ["no sample was decided" if not found else "every sample is misclassified"]
     lower = median(d.lower or 0.0 for d in right)
-    upper = median(float("inf") if d.upper is None else d.upper for d in right)
+    upper = median(math.inf if d.upper is None else d.upper for d in right)
+    total = len(found)
+    share = f"{len(right)} of {total}"
     return [
-        f"median radius    certified {lower:.4g}, attacked {upper:.4g}",
-        f"samples          {len(right)} of {len(found)} classified correctly",
-        f"time             {sum(d.seconds for d in found):.1f} s",
+        f"{'median radius':<23}certified ≥ {lower:.4g}, PGD upper bound ≤ {upper:.4g}",
+        f"{'clean accuracy':<23}{100 * len(right) / total:5.1f} %  {share}"
+        f"  {_interval(len(right), total)}  (95 % confidence, Wilson)",
+        _time(math.fsum(d.seconds for d in found), total),
     ]
 
 
-def _table(width: int, *columns: str) -> Table:
-    """A table for a console of `width` columns; names that start with < are aligned to the left."""
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1 if width >= ROOMY else 0))
-    for column in columns:
-        left = column.startswith("<")
-        table.add_column(column.removeprefix("<"), justify="left" if left else "right", no_wrap=True)
-    return table
+def _time(seconds: float, samples: int) -> str:
+    return f"{'time':<23}{seconds:5.1f} s  {seconds / samples:.2f} s a sample"
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"
+# ---- a hint before anything is decided
+
+RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
+
+
+def clip_hint(asked: Asked, least: float, greatest: float, eps: float) -> str:
+    """Where all values lie in a range that data often have, which a ball of radius `eps` leaves."""
+    for low, high in RANGES:
+        if asked.clip is None and low <= least < greatest <= high and greatest - least > (high - low) / 2:
+            if least - eps >= low and greatest + eps <= high:
+                return ""
+            return (
+                f"all values lie in [{low:g}, {high:g}], but the balls reach beyond; if no input ever does,"
+                f" --clip {low:g} {high:g} says so and proves more"
+            )
+    return ""
+
+
+def printed(console: Console, lines: Iterable[str]) -> None:
+    """Lines of text, broken between words on a terminal and not at all elsewhere."""
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=not console.is_terminal)

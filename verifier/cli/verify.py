@@ -2,56 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx.numpy_helper
 
 from parsers.assignment import assignment, format_assignment
 from parsers.errors import BadInput, BadQuery
+from parsers.onnx.file.dimensions import Bindings
 from parsers.specification import Specification
 from parsers.vnnlib import read_vnnlib
-from verifier.cli import checks
-from verifier.cli.deadline import Deadline
-from verifier.cli.status import say
+from verifier.cli.checks import Values
+from verifier.cli.options import Machine, settings
+from verifier.cli.process import Deadline, say
 from verifier.network.coverage import caveat
 from verifier.problem.budget import Budget
 from verifier.queries.answer import Answer, answer
 from verifier.queries.binding import check_types
 from verifier.queries.composed import ComposedNetwork
 
-if TYPE_CHECKING:
-    from verifier.problem.settings import Settings
-
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is asked: the query, its networks as `NAME=MODEL`, free dimensions and fixed inputs as `NAME=…`,
-    and the folder that an assignment goes to instead of standard output."""
+    """What is asked: the query, its networks as `NAME=MODEL`, sizes of free dimensions, values of fixed
+    inputs, and the folder that an assignment goes to instead of standard output."""
 
     query: Path
     networks: Sequence[str]
-    bind: Sequence[str] = ()
-    fix: Sequence[str] = ()
-    timeout: float | None = None
+    bound: Bindings
+    fixed: Mapping[str, Values]
     assignments: Path | None = None
 
 
-def run(task: Task, deadline: Deadline, settings: Callable[[], Settings]) -> None:
-    """Write the verdict to standard output, and after `sat` the assignment. Torch is imported and `settings`
-    are asked for only where samples do not decide."""
-    checks.timeout(task.timeout)
-    if task.assignments is not None:
-        _make(task.assignments)
+def run(task: Task, deadline: Deadline, machine: Machine) -> None:
+    """Write the verdict to standard output, and after `sat` the assignment. Torch is imported only where
+    samples do not decide."""
     specification = read_vnnlib(task.query)
     check_types(specification)
     models = _models(specification, task.networks)
-    network = ComposedNetwork(
-        specification, models, settings, checks.bindings(task.bind), checks.fixed(task.fix)
-    )
+    fixed = {name: np.array(values) for name, values in task.fixed.items()}
+    network = ComposedNetwork(specification, models, partial(settings, machine), task.bound, fixed)
     note = caveat(network.graph)
     if note is not None:
         say(f"recert: {note}")
@@ -64,13 +57,6 @@ def run(task: Task, deadline: Deadline, settings: Callable[[], Settings]) -> Non
     else:
         _serialise(network.spec, *result.witness, task.assignments)
         deadline.write(Answer.sat.value)
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"--serialise-assignments {folder}: cannot be made ({error.strerror})") from error
 
 
 def _serialise(

@@ -34,7 +34,7 @@ def cell_equations(scan: Scan) -> list[str]:
     for state, following in zip(scan.states_in, scan.states_out, strict=True):
         if following != state:  # a value that never changes needs no equation
             outputs.setdefault(following, f"{names[state]}'")
-    for k, stacked in enumerate(scan.frames_out):
+    for k, stacked in enumerate(scan.step_outputs):
         outputs.setdefault(stacked, "y" if k == 0 else f"y{k + 1}")
     return _Writer(scan.body, names, outputs).write()
 

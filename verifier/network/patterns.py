@@ -9,13 +9,16 @@ pattern, the semantics and the test oracle of a gate are one piece of code and c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
 from parsers.ir import Node
 from parsers.primitives import PRIMITIVES
 from relaxations import GATES
+
+
+class NumberInside(Exception):
+    """A gate's function computes with a number, which a file holds rounded: it is no pattern."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +29,26 @@ class Symbol:
     children: tuple[Symbol, ...] = ()
     operand: int = -1
 
+    def __post_init__(self) -> None:
+        if not all(isinstance(child, Symbol) for child in self.children):
+            raise NumberInside
+
     def __add__(self, other: Symbol) -> Symbol:
         return Symbol("add", (self, other))
+
+    def __radd__(self, other: float) -> Symbol:
+        raise NumberInside
 
     def __sub__(self, other: Symbol) -> Symbol:
         return Symbol("sub", (self, other))
 
     def __mul__(self, other: Symbol) -> Symbol:
         return Symbol("mul", (self, other))
+
+    __rsub__ = __rmul__ = __radd__
+
+    def __truediv__(self, other: Symbol) -> Symbol:
+        return Symbol("div", (self, other))
 
     def __neg__(self) -> Symbol:
         return Symbol("neg", (self,))
@@ -75,8 +90,10 @@ def patterns() -> tuple[tuple[str, Symbol], ...]:
         if name in PRIMITIVES or gate.parameters:
             continue
         operands = [Symbol("operand", operand=k) for k in range(gate.arity)]
-        with suppress(TypeError):  # what Symbol raises for a number and for a function that is no primitive
+        try:
             traced.append((name, gate.function(*operands)))
+        except NumberInside:
+            continue
     return tuple(sorted(traced, key=lambda item: -item[1].size()))
 
 

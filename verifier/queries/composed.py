@@ -13,10 +13,11 @@ import numpy as np
 
 from parsers import read_onnx
 from parsers.compose import qualified
-from parsers.errors import BadInput
+from parsers.errors import BadInput, BadQuery
 from parsers.ir import Graph, Value
 from parsers.onnx.file.dimensions import Bindings, declared
 from parsers.onnx.file.load import load
+from parsers.onnx.file.structure import difference
 from parsers.specification import Case, Network, Specification
 from verifier.attack.replay import Replay
 from verifier.attack.sampling import samples
@@ -152,8 +153,8 @@ class ComposedNetwork:
         return self._prover.prove(case, Budget(deadline, Method.crown, strict=True)).proved
 
     def prove(self, case: Case, budget: Budget = Budget()) -> ProofResult:
-        """Try to refute a case; see `Prover.prove`. What the proof leaves undecided is attacked from where it is
-        lost; an input found there is told if it satisfies the query exactly."""
+        """Try to refute a case; see `Prover.prove`. What the proof leaves undecided is attacked from where it
+        is lost; an input found there is told if it satisfies the query exactly."""
         from verifier.attack.effort import guided
         from verifier.attack.objectives import attack_cases
 
@@ -199,6 +200,15 @@ def _members(
     unknown = sorted({*shapes, *fixed} - known)
     if unknown:
         raise BadInput(f"nothing in the model is called '{unknown[0]}'; it has {', '.join(sorted(known))}")
+    for network in spec.networks:
+        if network.isomorphic_to:
+            other = by_name[network.isomorphic_to]
+            files = [load(models[_source(n, by_name).name]) for n in (network, other)]
+            if differs := difference(*files):
+                raise BadQuery(
+                    f"network {network.name} is declared isomorphic to {other.name}, but their files have"
+                    f" different operators ({differs}); give the files that the query means"
+                )
     return members
 
 

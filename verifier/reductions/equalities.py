@@ -16,7 +16,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from parsers.compose import with_ties
+from parsers.compose import with_equal_inputs
 from parsers.ir import Value
 from parsers.query.formula import Comparison
 from parsers.query.normal_form import conjuncts
@@ -71,7 +71,7 @@ class Equalities:
             return known[-1][1]
 
         made = (self._case(case, cut) for case in problem.cases)
-        graph = with_ties(problem.graph, self.leader)
+        graph = with_equal_inputs(problem.graph, self.leader)
         return Problem({"": graph}, tuple(case for case in made if case is not None))
 
     def back(self, inputs: Arrays) -> Arrays:

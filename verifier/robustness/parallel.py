@@ -6,10 +6,13 @@ One sample keeps one core busy: most operations on a single recurrent network ar
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
 from typing import Any
 
 from parsers.errors import BadInput, Parameter
@@ -52,8 +55,17 @@ def _begin(task: Task[Any], threads: int) -> None:
 
     global _solver
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one is told, and stops it
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     _solver = Solver(task)
+
+
+def _end_with_parent() -> None:
+    """A process that was killed tells its workers nothing: they would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def _decide(samples: Sequence[Sample]) -> list[Any]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from parsers.onnx.building.builder import Attributes, Builder
+from parsers.onnx.building.builder import Attributes, Builder, Rule
 from parsers.onnx.building.rules import RuleTable
 from parsers.onnx.building.values import Const, Val, constant
+from parsers.primitives import PRIMITIVES
 
 ALGEBRA = RuleTable()
 rule = ALGEBRA.rule
@@ -29,34 +30,29 @@ def _kept(x: Val, *others: Val) -> Val | None:
 # --- neutral elements -------------------------------------------------------------------------------
 
 
-@rule("add")
-def add_zero(_b: Builder, inputs: tuple[Val, ...], _attributes: Attributes) -> Val | None:
-    x, y = inputs
-    if is_all(y, 0):
-        return _kept(x, y)
-    return _kept(y, x) if is_all(x, 0) else None
+def without_neutral(op: str, neutral: float, commutative: bool) -> Rule:
+    """x + 0 = x − 0 = x · 1 = x / 1 = x"""
+
+    def simpler(_b: Builder, inputs: tuple[Val, ...], _attributes: Attributes) -> Val | None:
+        x, y = inputs
+        if is_all(y, neutral):
+            return _kept(x, y)
+        return _kept(y, x) if commutative and is_all(x, neutral) else None
+
+    return rule(op)(simpler)
 
 
-@rule("sub")
-def sub_zero(_b: Builder, inputs: tuple[Val, ...], _attributes: Attributes) -> Val | None:
-    x, y = inputs
-    return _kept(x, y) if is_all(y, 0) else None
+for _op, _row in PRIMITIVES.items():
+    if _row.neutral is not None:
+        without_neutral(_op, _row.neutral, _row.commutative)
 
 
 @rule("mul")
-def mul_one_or_zero(_b: Builder, inputs: tuple[Val, ...], _attributes: Attributes) -> Val | None:
-    for x, y in (inputs, inputs[::-1]):
-        if is_all(y, 1):
-            return _kept(x, y)
-        if is_all(y, 0):  # values are finite reals
-            return constant(np.zeros(np.broadcast_shapes(x.shape, y.shape)), x.dtype)
-    return None
-
-
-@rule("div")
-def div_one(_b: Builder, inputs: tuple[Val, ...], _attributes: Attributes) -> Val | None:
-    x, y = inputs
-    return _kept(x, y) if is_all(y, 1) else None
+def mul_zero(_b: Builder, inputs: tuple[Val, ...], _attributes: Attributes) -> Val | None:
+    """x · 0 = 0: values are finite reals."""
+    if not any(is_all(x, 0) for x in inputs):
+        return None
+    return constant(np.zeros(np.broadcast_shapes(*(x.shape for x in inputs))), inputs[0].dtype)
 
 
 @rule("matmul")

@@ -138,9 +138,9 @@ class Builder:
         form: str = "Scan",
     ) -> tuple[list[Val], list[Val]]:
         """Repeat `body`; returns the final states and the stacked outputs."""
-        states, frames = body.outputs[: len(initial)], body.outputs[len(initial) :]
+        states, emitted = body.outputs[: len(initial)], body.outputs[len(initial) :]
         finals = [self._new(body.shape(n), body.values[n].dtype) for n in states]
-        stacked = [self._new((length, *body.shape(n)), body.values[n].dtype) for n in frames]
+        stacked = [self._new((length, *body.shape(n)), body.values[n].dtype) for n in emitted]
         outer = [self._operand(self.local(v) if isinstance(v, Sym) else v) for v in (*initial, *sequences)]
         self.nodes.append(
             Scan(

@@ -35,20 +35,20 @@ def _prune_scan(scan: Scan, live: set[str]) -> Scan:
     """Drop stacked outputs and states that nothing reads, and sequences that the rest does not use."""
     body = scan.body
     states = len(scan.initial)
-    frames_out = [k for k, name in enumerate(scan.stacked) if name in live]
+    step_outputs = [k for k, name in enumerate(scan.stacked) if name in live]
     needed = {k for k, name in enumerate(scan.finals) if name in live}
     while True:  # a state is needed if it is read outside, or by what is needed inside
-        wanted = [scan.states_out[k] for k in sorted(needed)] + [scan.frames_out[k] for k in frames_out]
+        wanted = [scan.states_out[k] for k in sorted(needed)] + [scan.step_outputs[k] for k in step_outputs]
         used = _ancestors(body, wanted)
         grown = needed | {k for k, name in enumerate(scan.states_in) if name in used}
         if grown == needed:
             break
         needed = grown
     chosen = sorted(needed)
-    frames_in = [k for k, name in enumerate(scan.frames_in) if name in used]
+    step_inputs = [k for k, name in enumerate(scan.step_inputs) if name in used]
     smaller = replace(
         body,
-        inputs=tuple(body.inputs[k] for k in chosen) + tuple(body.inputs[states + k] for k in frames_in),
+        inputs=tuple(body.inputs[k] for k in chosen) + tuple(body.inputs[states + k] for k in step_inputs),
         outputs=tuple(wanted),
     )
     return replace(
@@ -56,8 +56,8 @@ def _prune_scan(scan: Scan, live: set[str]) -> Scan:
         body=prune(smaller),
         initial=tuple(scan.initial[k] for k in chosen),
         finals=tuple(scan.finals[k] for k in chosen),
-        sequences=tuple(scan.sequences[k] for k in frames_in),
-        stacked=tuple(scan.stacked[k] for k in frames_out),
+        sequences=tuple(scan.sequences[k] for k in step_inputs),
+        stacked=tuple(scan.stacked[k] for k in step_outputs),
     )
 
 

@@ -1,4 +1,4 @@
-"""Stack per-step values into a sequence, seeing through the picking of frames."""
+"""Stack values of single time steps into a sequence, seeing through how they were picked from one."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ STACKING = RuleTable()
 def stack(b: Builder, values: Sequence[Val]) -> Val:
     """(len(values), …): the values along a new leading axis.
 
-    Frames picked one by one from the same tensor become one `take` of it, which is the tensor itself when all
-    frames are picked in order.
+    Slices picked one by one from the same tensor become one `take` of it, which is the tensor itself when all
+    are picked in order.
     """
     if all(isinstance(v, Const) for v in values):
         return constant(np.stack([v.array for v in values if isinstance(v, Const)]), values[0].dtype)
@@ -31,8 +31,8 @@ def stack(b: Builder, values: Sequence[Val]) -> Val:
 
 
 @STACKING.rule("concat")
-def concat_of_frames(b: Builder, inputs: tuple[Val, ...], attributes: Attributes) -> Val | None:
-    """Frames joined along an axis of size one are a stack, which may be the tensor they came from."""
+def concat_of_slices(b: Builder, inputs: tuple[Val, ...], attributes: Attributes) -> Val | None:
+    """Slices joined along an axis of size one are a stack, which may be the tensor they came from."""
     axis = attributes["axis"]
     if len(inputs) < 2 or any(x.shape[axis] != 1 for x in inputs) or _all_picked(b, inputs) is None:
         return None
@@ -42,7 +42,7 @@ def concat_of_frames(b: Builder, inputs: tuple[Val, ...], attributes: Attributes
 
 
 def _all_picked(b: Builder, values: Sequence[Val]) -> tuple[str, int, list[int]] | None:
-    """(tensor, axis, positions) where all values are frames of one tensor."""
+    """(tensor, axis, positions) where all values are slices of one tensor."""
     picked = [_picked(b, v) for v in values]
     first = picked[0]
     if first is None or not all(p is not None and p[:2] == first[:2] for p in picked):
@@ -51,7 +51,7 @@ def _all_picked(b: Builder, values: Sequence[Val]) -> tuple[str, int, list[int]]
 
 
 def _picked(b: Builder, value: Val) -> tuple[str, int, int] | None:
-    """(tensor, axis, position) where `value` is one frame of a tensor, up to a reshape."""
+    """(tensor, axis, position) where `value` is one slice of a tensor, up to a reshape."""
     node = b.producer(value)
     if node is not None and node.op == "reshape":
         node = b.producer(b.operands(node)[0])

@@ -154,8 +154,8 @@ def pad(op: Call) -> Val:
         padded = op.b.pad(x, pads)
         if value == 0.0 or padded is x:
             return padded
-        frame = np.pad(np.zeros(x.shape), pads, constant_values=value)
-        return op.b.add(padded, constant(frame, x.dtype))
+        border = np.pad(np.zeros(x.shape), pads, constant_values=value)
+        return op.b.add(padded, constant(border, x.dtype))
     if mode not in ("edge", "reflect", "wrap"):
         raise Unsupported(f"mode '{mode}'", "use constant, edge, reflect or wrap")
     for axis, amount in enumerate(pads):
@@ -166,13 +166,13 @@ def pad(op: Call) -> Val:
 
 @onnx_op("ReverseSequence", newest=28)
 def reverse_sequence(op: Call) -> Val:
-    """The first `sequence_lens[i]` frames of batch element i, backwards; the rest stays."""
+    """The first `sequence_lens[i]` time steps of batch element i, backwards; the rest stays."""
     x, lens = op[0], op.integers(1, "sequence_lens")
     time, batch = op.get_attr("time_axis", 0), op.get_attr("batch_axis", 1)
-    frames = x.shape[time]
-    if len(lens) != x.shape[batch] or any(not 0 <= n <= frames for n in lens):
-        raise Unsupported(f"sequence_lens {lens} for {x.shape}", "give 0 … frames for each batch element")
-    orders = [np.concatenate([np.arange(n)[::-1], np.arange(n, frames)]) for n in lens]
+    steps = x.shape[time]
+    if len(lens) != x.shape[batch] or any(not 0 <= n <= steps for n in lens):
+        raise Unsupported(f"sequence_lens {lens} for {x.shape}", "give 0 … time steps for each batch element")
+    orders = [np.concatenate([np.arange(n)[::-1], np.arange(n, steps)]) for n in lens]
     if len(set(lens)) == 1:
         return op.b.take(x, orders[0], time)
     lanes = [op.b.take(op.b.slice(x, batch, k, k + 1), order, time) for k, order in enumerate(orders)]

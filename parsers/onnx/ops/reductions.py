@@ -87,14 +87,16 @@ def reduce_prod(op: Call) -> Val:
     return keep(op, constant(np.prod(array, axis=tuple(axes)), op[0].dtype), op[0].shape, axes)
 
 
-def arg_extreme(op: Call, function: str) -> Val:
+@onnx_op("ArgMax", newest=13)
+@onnx_op("ArgMin", newest=13)
+def arg_extreme(op: Call) -> Val:
     x = op[0]
     if not isinstance(x, Const):
         raise Unsupported(
             "the index of an extreme is not a real function", "take the scores before it as output"
         )
     axis = op.axis(op.get_attr("axis", 0), len(x.shape))
-    array = x.array if function == "max" else -x.array
+    array = x.array if op.node.op_type == "ArgMax" else -x.array
     if op.get_attr("select_last_index", 0):
         found = array.shape[axis] - 1 - np.flip(array, axis).argmax(axis)
     else:
@@ -102,19 +104,12 @@ def arg_extreme(op: Call, function: str) -> Val:
     return keep(op, constant(found, "int64"), x.shape, [axis])
 
 
-@onnx_op("ArgMax", newest=13)
-def arg_max(op: Call) -> Val:
-    return arg_extreme(op, "max")
-
-
-@onnx_op("ArgMin", newest=13)
-def arg_min(op: Call) -> Val:
-    return arg_extreme(op, "min")
-
-
-def softmax_like(op: Call, primitive: str) -> Val:
+@onnx_op("Softmax", newest=13)
+@onnx_op("LogSoftmax", newest=13)
+def softmax(op: Call) -> Val:
     """Over one axis from opset 13 on; before, over all axes from `axis` on, flattened together."""
     x = op[0]
+    primitive = "softmax" if op.node.op_type == "Softmax" else "log_softmax"
     rank = len(x.shape)
     if not is_float(x.dtype):
         raise Unsupported(f"of {x.dtype}", "")
@@ -126,13 +121,3 @@ def softmax_like(op: Call, primitive: str) -> Val:
     rows, columns = int(np.prod(x.shape[:axis])), int(np.prod(x.shape[axis:]))
     flat = op.b.emit(primitive, op.b.reshape(x, (rows, columns)), axis=1)
     return op.b.reshape(flat, x.shape)
-
-
-@onnx_op("Softmax", newest=13)
-def softmax(op: Call) -> Val:
-    return softmax_like(op, "softmax")
-
-
-@onnx_op("LogSoftmax", newest=13)
-def log_softmax(op: Call) -> Val:
-    return softmax_like(op, "log_softmax")

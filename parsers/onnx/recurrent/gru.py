@@ -17,7 +17,7 @@ def gru(op: Call) -> tuple[Val, ...]:
 
 
 def cell(b: Builder, Xt: Val, states: Sequence[Val], w: Weights) -> tuple[Val]:
-    """One step. The blend is written σ(−a)·ht + σ(a)·Ht-1, the form whose planes are taken jointly."""
+    """One step. The blend is written σ(−a)·ht + σ(a)·Ht-1, the form that is bounded as one gate."""
     (Ht_1,) = states
     f, g = w.functions
     H = w.H

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from parsers.query.layout import PRODUCTS
 from parsers.specification import Case, Specification
+from tests.support.independent_replay import RELATIONS
 
 INPUTS, OUTPUTS = 2, 2
 HEADER_2 = """(vnnlib-version <2.0>)
@@ -22,14 +23,7 @@ HEADER_2 = """(vnnlib-version <2.0>)
 HEADER_1 = "".join(f"(declare-const {v} Real)\n" for v in ("X_0", "X_1", "Y_0", "Y_1"))
 NAMES_2 = ("A[0,0]", "B", "Y[0]", "Y[1]")
 NAMES_1 = ("X_0", "X_1", "Y_0", "Y_1")
-OPERATORS = {
-    "<=": lambda a, b: a <= b,
-    "<": lambda a, b: a < b,
-    ">=": lambda a, b: a >= b,
-    ">": lambda a, b: a > b,
-    "==": lambda a, b: a == b,
-    "!=": lambda a, b: a != b,
-}
+OPERATORS = {sign: holds for sign, holds in RELATIONS.items() if sign != "="}
 
 eighths = st.integers(-16, 16).map(lambda n: Fraction(n, 8))
 elements = st.integers(0, INPUTS + OUTPUTS - 1)

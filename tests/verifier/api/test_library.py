@@ -23,7 +23,7 @@ import verifier
 import verifier.api
 from parsers.errors import Parameter, RecertError, UnsupportedModel
 from tests.support.command_line import FEATURES, FRAMES, tiny_lstm
-from verifier.cli.status import option
+from verifier.cli.process import option
 
 MODULES = [
     importlib.import_module(f"verifier.api.{m.name}") for m in pkgutil.iter_modules(verifier.api.__path__)

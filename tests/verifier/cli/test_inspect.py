@@ -110,10 +110,30 @@ def _weights(path: Path) -> list[np.ndarray]:
     return [array for part in (graph, *bodies) for array in part.constants.values()]
 
 
-def test_free_dimensions_are_filled_with_a_note(recert: Recert) -> None:
+def test_no_size_that_nobody_gave_is_shown_as_the_files(recert: Recert) -> None:
     result = recert("inspect", MODELS / "vowels_lstm.onnx")
     assert result.exit_code == 0
-    assert "shown at time=8; --bind time=N sets it" in result.stdout
+    lines = result.stdout.splitlines()
+    assert "  inputs      x [batch, time, 12] float32" in lines
+    assert "  outputs     logits [batch, 9] float32" in lines
+    assert "  time steps  time of shape [1, 12], first to last" in lines
+    assert "  assumed     time = 8, only to show the structure; --bind time=N sets it" in lines
+    assert "network at time = 8" in lines
+    assert "time steps, first to last" in result.stdout
+    found = json.loads(recert("inspect", MODELS / "vowels_lstm.onnx", "--json").stdout)
+    assert found["assumed"] == {"time": 8}
+    assert found["dimensions"]["x"] == ["batch", "time", 12]
+
+
+def test_a_size_that_is_given_is_shown(recert: Recert) -> None:
+    result = recert("inspect", MODELS / "vowels_lstm.onnx", "--bind", "time=8")
+    assert "x [batch, 8, 12] float32" in result.stdout
+    assert "  time steps  8 of shape [1, 12], first to last" in result.stdout.splitlines()
+    assert "assumed" not in result.stdout
+
+
+def test_inspect_says_which_kernels_run(recert: Recert) -> None:
+    assert "compiled kernels: " in recert("inspect", MODELS / "vowels_rnn.onnx").stdout
 
 
 def test_a_binding_must_make_sense(refused: Refused) -> None:

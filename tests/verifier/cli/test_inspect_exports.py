@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(not FILES, reason="the corpus of exports is not 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_shown_or_refused(path: Path) -> None:
     try:
-        text = run(path, (), (), False)
+        text = run(path, {}, {}, False)
     except RecertError:
         return
     assert "network\n" in text

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.command_line import Files
 from tests.support.paths import MODELS, ROOT
-from verifier.cli.deadline import Deadline
+from verifier.cli.process import Deadline
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 COMMAND = [sys.executable, "-c", "from verifier.cli import main; main()"]
@@ -77,34 +77,123 @@ def test_usage_errors_have_status_2() -> None:
     assert recert("certify", "model.onnx", "data.npz", "--eps", "many").returncode == 2
 
 
-def test_interrupted_by_a_signal() -> None:
-    """SIGINT once work has begun: results so far, status 130, no traceback."""
-    arguments = [
-        "certify",
-        MODELS / "vowels_lstm.onnx",
-        MODELS / "vowels_test.npz",
-        "--eps",
-        "0.02",
-        "--json",
-        "-",
-    ]
+@pytest.mark.parametrize(
+    ("sent", "status", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_ended_by_a_signal(sent: signal.Signals, status: int, word: str, jobs: int) -> None:
+    """A signal once work has begun: results so far, a status, no traceback, no process left."""
+    arguments = ["certify", MODELS / "vowels_lstm.onnx", MODELS / "vowels_test.npz"]
+    options = ["--eps", 0.02, "--json", "-", "--jobs", jobs]
     with subprocess.Popen(
-        [*COMMAND, *map(str, arguments)],
+        [*COMMAND, *map(str, arguments), *map(str, options)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=ENVIRONMENT,
         # a shell's background jobs ignore SIGINT, and hand that on to tests that run in one
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+        start_new_session=True,
     ) as process:
         assert process.stdout is not None
         first = process.stdout.readline()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(sent)
         rest, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == status
     assert "Traceback" not in errors
     count = len([first, *rest.splitlines()])
-    assert f"recert: interrupted after {count} of 370 samples" in errors
+    assert f"recert: {word} after {count} of 370 samples" in errors
+    assert f"of {count}" in errors  # the summary of what was found
+    assert not left(process.pid)
+
+
+def left(session: int) -> list[int]:
+    """Processes of a session that still run after a moment; resource trackers need one to see the end."""
+    found: list[int] = []
+    for _ in range(50):
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = stat.read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[3]) == session and fields[0] != "Z":
+                found.append(int(stat.parent.name))
+        if not found:
+            break
+        time.sleep(0.1)
+    return found
+
+
+def test_workers_do_not_outlive_the_command() -> None:
+    """Even where it is killed and can tell them nothing."""
+    arguments = ["certify", MODELS / "vowels_lstm.onnx", MODELS / "vowels_test.npz"]
+    with subprocess.Popen(
+        [*COMMAND, *map(str, arguments), "--eps", "0.02", "--json", "-", "--jobs", "2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=ENVIRONMENT,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.kill()
+    assert not left(process.pid)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
+def test_a_full_disk(tiny: Files) -> None:
+    """One line, after what was found."""
+    result = recert("certify", tiny.model, tiny.data, "--eps", "0.01", "--json", "/dev/full")
+    assert result.returncode == 2
+    assert "No space left on device" in result.stderr
+    assert result.stderr.count("recert: ") == 1
+    assert "Traceback" not in result.stderr
+
+
+def test_a_full_disk_under_standard_output(tiny: Files) -> None:
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [*COMMAND, "certify", str(tiny.model), str(tiny.data), "--eps", "0.01"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=ENVIRONMENT,
+            timeout=120,
+            check=False,
+        )
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert "No space left on device" in line
+
+
+def test_mistakes_are_told_before_anything_heavy_is_imported(tmp_path: Path) -> None:
+    program = (
+        "import sys\nfrom verifier.cli.app import app\n"
+        f"try: app(['certify', {str(tmp_path / 'no.onnx')!r}, 'x.npz', '--eps', '1'])\n"
+        f"except SystemExit: pass\nprint([m for m in {HEAVY!r} if m in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        timeout=60,
+        check=True,
+    )
+    assert result.stdout == "[]\n"
+    assert result.stderr.count("no such file") == 2
+
+
+def test_usage_in_one_line() -> None:
+    result = recert("certify", "--norm", "2")
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert line.endswith("certify MODEL DATA.npz --eps E")
+    result = recert("certify", "--epps", "2")
+    assert result.stderr.startswith("recert: error: No such option: --epps")
+    assert result.stderr.count("\n") == 1
 
 
 def test_reader_that_goes_away(tiny: Files) -> None:
@@ -120,7 +209,7 @@ def test_reader_that_goes_away(tiny: Files) -> None:
         assert process.stderr is not None
         errors = process.stderr.read()
         process.wait(timeout=60)
-    assert "Traceback" not in errors
+    assert errors == "recert: whoever read the output has gone\n"
     assert process.returncode == 141
 
 

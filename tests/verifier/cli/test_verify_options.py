@@ -137,6 +137,14 @@ def test_files_must_match_the_declarations(
     assert message in refused("verify", query, *arguments)
 
 
+def test_isomorphic_networks_have_the_same_operators(refused: Refused, plain: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.onnx"
+    onnx.save(parse_model(PLAIN.replace("Tanh", "Sigmoid")), other)
+    query = written(tmp_path, PAIR.format("isomorphic-to") + "(assert (<= Y[0,0] B[0,0]))")
+    files = ["--network", f"N={plain}", "--network", f"M={other}"]
+    assert "M is declared isomorphic to N, but" in refused("verify", query, *files)
+
+
 @pytest.mark.parametrize(
     ("violation", "verdict"),
     [

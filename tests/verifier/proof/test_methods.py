@@ -29,7 +29,16 @@ def test_every_method_has_one_row_in_order() -> None:
 
 def test_names_are_words_and_old_ones_are_taken() -> None:
     assert [m.value for m in Method] == [
-        *("interval", "truncated-crown", "crown", "crown-octagon", "alpha-crown", "clip", "multi-neuron", "bab")
+        *(
+            "interval",
+            "truncated-crown",
+            "crown",
+            "crown-octagon",
+            "alpha-crown",
+            "clip",
+            "multi-neuron",
+            "bab",
+        )
     ]
     assert list(OLD_NAMES) == ["backward", "corners", "slopes", "clipping", "joint", "branching"]
     assert all(0 < len(m.about.help) <= 72 for m in Method)
@@ -87,7 +96,9 @@ def test_late_bounds_are_cheap_ones_and_say_so(tmp_path: Path) -> None:
 def test_strict_budgets_give_up_in_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prover, region, labels = _prover(tmp_path)
     monkeypatch.setattr(Budget, "over", property(lambda _: False))
-    monkeypatch.setattr(Budget, "check", lambda _: None)  # what is left are the bounds' own looks at the clock
+    monkeypatch.setattr(
+        Budget, "check", lambda _: None
+    )  # what is left are the bounds' own looks at the clock
     past = time.monotonic() - 1
     strict = prover.margins(region, labels, Budget(past, Method.crown, strict=True))
     assert (strict.method, strict.finished) == (Method.interval.value, False)

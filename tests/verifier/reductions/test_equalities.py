@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from parsers import evaluate_numpy
-from parsers.compose import with_ties
+from parsers.compose import with_equal_inputs
 from parsers.ir import Value
 from parsers.specification import Case, Specification
 from parsers.vnnlib.read import specification
@@ -105,7 +105,7 @@ def test_boxes_that_cases_share_stay_shared() -> None:
 def test_a_graph_reads_the_leaders() -> None:
     net = Builder("pair", {"x": (2,), "a": (1, 2)})
     graph = net.graph(net.node("tanh", "x"), net.node("relu", "a"))
-    reading = with_ties(graph, {2: 0, 3: 1})
+    reading = with_equal_inputs(graph, {2: 0, 3: 1})
     rng = np.random.default_rng(1)
     x, a = rng.normal(size=2), rng.normal(size=(1, 2))
     got = evaluate_numpy(reading, {"x": x, "a": a})

@@ -12,7 +12,8 @@ from torch import Tensor
 from parsers import read_onnx
 from tests.support.bound_search import smallest_found
 from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, write_network
-from verifier.bounds.region_bounds import Bounds
+from tests.support.subproblems import tree_of_each
+from verifier.bounds.region_bounds import bound_region
 from verifier.network.program import compile_program
 from verifier.network.rounding import RoundingModel
 from verifier.problem.budget import Budget
@@ -21,7 +22,6 @@ from verifier.problem.question import Objective
 from verifier.problem.region import Region, ball_region, box_region
 from verifier.proof.branching import input_splitting as divide_module
 from verifier.proof.branching.input_splitting import FEW, _shrunk, divide, divisible
-from verifier.proof.branching.trees import Trees
 
 REAL = RoundingModel(deployed=False)
 ROWS = torch.eye(CLASSES).double().unsqueeze(0)
@@ -36,23 +36,15 @@ def test_goals_short_of_the_truth_are_reached_and_none_beyond(name: str, tmp_pat
     reach = torch.zeros_like(centre)
     reach[0, [0, FEATURES + 1, 2 * FEATURES]] = 1.0
     region = box_region(centre - reach, centre + reach)
-    known = Bounds(program, region, REAL).minimum(Objective(ROWS))[0]
+    known = bound_region(program, region, REAL).minimum(Objective(ROWS))[0]
     truth = smallest_found(graph, region, ROWS)[0]
 
     def gained(goal: Tensor, seconds: float) -> Tensor:
-        first = torch.zeros(CLASSES, dtype=torch.int64)
-        trees = Trees(
-            first,
-            first,
-            first,
-            Objective(ROWS[0].unsqueeze(1)),
-            goal[:, None],
-            known[:, None],
-        )
+        trees = tree_of_each(ROWS[0], goal, known)
         return divide(
             trees,
             region,
-            lambda part: Bounds(program, part, REAL),
+            lambda part: bound_region(program, part, REAL),
             Budget(time.monotonic() + seconds),
             together=64,
         )
@@ -81,15 +73,14 @@ def test_a_point_is_not_cut() -> None:
         def minimum(self, _: Objective) -> Tensor:
             return torch.full((1, 1), -1.0, dtype=torch.float64)
 
-        def swept_rows(self, *_: object) -> tuple[Tensor, Tensor]:
+        def backward_rows(self, *_: object) -> tuple[Tensor, Tensor]:
             return torch.ones(1, 1, 2, dtype=torch.float64), torch.zeros(1, 1)
 
         def uncertainty(self, _: Objective) -> float:
             return 0.0
 
-    one = torch.ones(1, 1, 1, dtype=torch.float64)
-    first = torch.zeros(1, dtype=torch.int64)
-    trees = Trees(first, first, first, Objective(one), 0 * one[0], -one[0])
+    one = torch.ones(1, dtype=torch.float64)
+    trees = tree_of_each(one[None], 0 * one, -one)
     found = divide(trees, point, lambda _: Nothing(), Budget(time.monotonic() + 60), together=4)  # type: ignore[arg-type, return-value]
     assert float(found) == -1.0
 
