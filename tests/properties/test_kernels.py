@@ -27,7 +27,7 @@ from relaxations.kernels import library as loader
 from relaxations.kernels.kernel import KERNELS, Kernel, references
 from relaxations.kernels.status import kernel_status
 from relaxations.slopes.simplex import start
-from tests.support.networks import FEATURES, FRAMES, write_network
+from tests.support.networks.classifiers import FEATURES, FRAMES, write_network
 from tests.support.paths import ROOT
 from tests.support.plane_checks import boxes, built
 from tests.support.polygons import cuts

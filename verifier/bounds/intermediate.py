@@ -26,7 +26,7 @@ from verifier.bounds.rows import RowBounds
 from verifier.network.affine import AffineForm
 from verifier.network.keys import OperandKey, SiteKey
 from verifier.network.program import Block, GateStep, ScanStep, Stage
-from verifier.network.rounding import RoundingModel, never_negative
+from verifier.network.rounding import RoundingModel
 from verifier.problem.budget import check
 from verifier.problem.region import Region
 from verifier.propagation.backward import Prepared
@@ -229,7 +229,7 @@ class IntermediateBounds:
             self.sites[site.key] = site
             self.rows.put(site)
         low, high = low - gate_error, high + gate_error
-        if never_negative(step):
+        if step.gate.never_negative(**step.parameters):
             low = low.clamp_min(0.0)
         return Interval(low, high, torch.zeros_like(low))
 

@@ -24,8 +24,6 @@ from verifier.network.keys import SiteKey
 from verifier.proof.branching.flat import Offsets
 from verifier.propagation.sites import Site
 
-_KINK_AT_ZERO = frozenset({"relu", "leaky_relu", "elu", "selu", "celu", "abs", "max", "min"})
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
@@ -84,7 +82,7 @@ def _curvature(site: Site) -> list[Tensor]:
 def _point(site: Site, k: int) -> Tensor:
     """The kink, where the gate has one inside; else the middle."""
     middle = (site.lower[k] + site.upper[k]) / 2
-    if site.step.gate.name in _KINK_AT_ZERO and site.step.gate.arity == 1:
+    if site.step.gate.kink_at_zero:
         inside = (site.lower[k] < 0) & (site.upper[k] > 0)
         return torch.where(inside, torch.zeros_like(middle), middle)
     return middle
