@@ -99,7 +99,7 @@ def _clip(attempt: Attempt) -> None:
 
 def _relaxes_together(attempt: Attempt) -> bool:
     over = attempt.over
-    return over.has_gates and over.can_join and not divisible(over.region)
+    return over.has_gates and over.allows_multi_neuron and not divisible(over.region)
 
 
 def _multi_neuron(attempt: Attempt) -> None:

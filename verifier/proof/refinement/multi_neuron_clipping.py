@@ -44,7 +44,7 @@ def multi_neuron_clipped(
     waiting = instance[left].unique()
     with suppress(OutOfTime):
         for k in waiting[missing[waiting].argsort()]:
-            one = over.select(k.unsqueeze(0)).jointly(deadline)
+            one = over.select(k.unsqueeze(0)).with_multi_neuron(deadline)
             found.all_of(left[instance[left] == k].tolist(), one, ask)
     return replace(rows, known=found.best, halfspace=found.halfspace), Inherited(found.boxes)
 
