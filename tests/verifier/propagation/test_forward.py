@@ -317,10 +317,10 @@ def test_short_sweeps_come_first(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     swept: list[int] = []
 
     def counted(
-        program: Block, region: Region, arithmetic: RoundingModel, options: BoundOptions, **rest: Any
+        program: Block, region: Region, rounding: RoundingModel, options: BoundOptions, **rest: Any
     ) -> Bounds:
-        swept.extend([len(region)] * (options.lookback is None and options.backward))
-        return bound_region(program, region, arithmetic, options, **rest)
+        swept.extend([len(region)] * (options.backward and options.lookback is None))
+        return bound_region(program, region, rounding, options, **rest)
 
     monkeypatch.setattr(verifier.bounds.on_demand, "bound_region", counted)
     short = Prover(graph).margins(region, labels, Budget(method=Method.truncated_crown))
