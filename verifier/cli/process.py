@@ -97,8 +97,10 @@ def reports_errors(command: Callable[P, Status | None]) -> Callable[P, None]:
 
             if not isinstance(error, RecertError | KernelsRequired):
                 raise
-            several = isinstance(error, UnsupportedModel)
-            status = _refuse(error.problems if several else [error.worded(option)])
+            if isinstance(error, UnsupportedModel):
+                status = _refuse(list(error.problems))
+            else:
+                status = _refuse([error.worded(option) if isinstance(error, RecertError) else str(error)])
             if isinstance(error, UnsoundBound):
                 status = Status.UNSOUND
         raise typer.Exit(int(status))
