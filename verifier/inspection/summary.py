@@ -45,7 +45,7 @@ class Cell:
     gates: tuple[Gates, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Inspection:
     """`refusals` are the nodes without a bound: empty if the network can be certified."""
 
@@ -60,6 +60,14 @@ class Inspection:
 
     def as_json(self) -> dict[str, object]:
         return asdict(self)
+
+    def __repr__(self) -> str:
+        """`Inspection(2 LSTM of 15 time steps, 4,512 parameters, can be certified)`"""
+        cells = Counter(f"{cell.form} of {cell.length} time steps" for cell in self.cells)
+        words = [f"{count} {cell}" for cell, count in cells.items()] or ["no recurrent cell"]
+        words.append(f"{self.parameters:,} parameters")
+        words.append("cannot be certified" if self.refusals else "can be certified")
+        return f"Inspection({', '.join(words)})"
 
 
 def inspect(graph: Graph) -> Inspection:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.running import FEATURES, FRAMES, Files, Recert
 
 from parsers.errors import UnsoundBound
 from tests.support.paths import ROOT
-from tests.support.running import FEATURES, FRAMES, Files, Recert
 from verifier.problem.region import Region
 
 UNSOUND = 3
