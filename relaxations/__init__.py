@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from relaxations.bounding_planes import Planes, image, offset, offsets, planes
     from relaxations.gate import Gate
     from relaxations.gates import GATES
-    from relaxations.octagon import Diagonals
+    from relaxations.octagon import Octagon
 
-__all__ = ["GATES", "Diagonals", "Gate", "Planes", "image", "offset", "offsets", "planes"]
+__all__ = ["GATES", "Gate", "Octagon", "Planes", "image", "offset", "offsets", "planes"]
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'relaxations' has no attribute '{name}'")
-    places = {"GATES": "gates", "Gate": "gate", "Diagonals": "octagon"}
+    places = {"GATES": "gates", "Gate": "gate", "Octagon": "octagon"}
     found = getattr(import_module(f"relaxations.{places.get(name, 'bounding_planes')}"), name)
     globals()[name] = found
     return found

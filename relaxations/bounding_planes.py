@@ -21,10 +21,10 @@ from relaxations.gate_box import GateBox
 from relaxations.kernels import adapters
 from relaxations.kernels.adapters import Found
 from relaxations.kernels.kernel import INT, Kernel
-from relaxations.octagon import Diagonals
+from relaxations.octagon import Octagon
 from relaxations.polygons.strips import box_support
 from relaxations.polygons.supports import over_polygons
-from relaxations.slopes.least_volume import minimum_volume, shift
+from relaxations.slopes.least_volume import minimum_volume, target
 
 CHUNK = 1024
 """Boxes solved at once: as many as stay in the processor's cache."""
@@ -47,21 +47,21 @@ def planes(
     lower: Tensor,
     upper: Tensor,
     parameters: Mapping[str, Any] | None = None,
-    diagonals: Diagonals | None = None,
+    octagon: Octagon | None = None,
 ) -> Planes:
     """A lower and an upper plane of nearly least volume of `gate` over every box [lower, upper], each [k,
-    *S], or over the part that `diagonals` cut out of it (gates of two operands).
+    *S], or over the part that `octagon` cut out of it (gates of two operands).
 
     Raises `InvalidBox` for lower > upper, NaN and infinite sides, `OutsideDomain` where the gate is not
     defined on the whole box, `UnknownGate` for a name or parameters that are not in the table.
     """
-    return planes_over(GateBox.of(gate, lower, upper, parameters, diagonals))
+    return planes_over(GateBox.of(gate, lower, upper, parameters, octagon))
 
 
-def planes_over(box: GateBox, lean: Sequence[float] | None = None) -> Planes:
-    """`planes` of a box, as close as can be at the point that lies `lean` [k] half-widths from its centre
-    (`relaxations.slopes.least_volume.LEAN`)."""
-    slopes, (below, above) = PLANES(box, shift(box.gate.arity, lean))
+def planes_over(box: GateBox, tangent: Sequence[float] | None = None) -> Planes:
+    """`planes` of a box, as close as can be at the point that lies `tangent` [k] half-widths from its centre
+    towards the corner where the gate is extreme (`relaxations.slopes.least_volume.TANGENT`)."""
+    slopes, (below, above) = PLANES(box, target(box.gate.arity, tangent))
     slopes = slopes.to(box.lower.dtype)
     below, above = _outward(below, above, box.lower.dtype)
     return Planes(slopes[0], below, slopes[1], above)
@@ -74,15 +74,15 @@ def offsets(
     lower: Tensor,
     upper: Tensor,
     parameters: Mapping[str, Any] | None = None,
-    diagonals: Diagonals | None = None,
+    octagon: Octagon | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The (lower, upper) offsets [*S] that make planes with the given slopes sound, whatever the slopes.
 
     Slopes are [k, *R] where R broadcasts against S (many slopes for one box); the result has their common
-    shape.  `diagonals` as for `planes`.  Differentiable in the slopes: by the envelope theorem the
+    shape.  `octagon` as for `planes`.  Differentiable in the slopes: by the envelope theorem the
     gradient of an offset is minus the place where it is attained.  Errors as for `planes`.
     """
-    return offsets_over(GateBox.of(gate, lower, upper, parameters, diagonals), lower_slope, upper_slope)
+    return offsets_over(GateBox.of(gate, lower, upper, parameters, octagon), lower_slope, upper_slope)
 
 
 def offsets_over(box: GateBox, lower_slope: Tensor, upper_slope: Tensor) -> tuple[Tensor, Tensor]:
@@ -103,14 +103,14 @@ def offset(
     lower: Tensor,
     upper: Tensor,
     parameters: Mapping[str, Any] | None = None,
-    diagonals: Diagonals | None = None,
+    octagon: Octagon | None = None,
 ) -> Tensor:
     """The offset [*S] with which a plane of the given `slope` [k, *S] bounds the gate from below where
     `below` [*S], and from above elsewhere: half the work of `offsets` where one side is enough.
 
     Differentiable in the slope, errors, and proof as for `offsets`.
     """
-    return offset_over(GateBox.of(gate, lower, upper, parameters, diagonals), below, slope)
+    return offset_over(GateBox.of(gate, lower, upper, parameters, octagon), below, slope)
 
 
 def offset_over(box: GateBox, below: Tensor, slope: Tensor) -> Tensor:
@@ -143,18 +143,18 @@ def _signs() -> tuple[Tensor, Tensor]:
 # ------------------------------------------------------------------------------
 
 
-def _planes(box: GateBox, shift: Sequence[float]) -> tuple[Tensor, Tensor]:
+def _planes(box: GateBox, target: Sequence[float]) -> tuple[Tensor, Tensor]:
     """As `adapters.planes`."""
     box.check()
     lower, upper = box.lower, box.upper
     with torch.inference_mode():
         low, high = (t.detach().reshape(len(t), -1).double() for t in (lower, upper))
-        cut = None if box.diagonals is None else box.diagonals.trimmed(lower.double(), upper.double())
+        cut = None if box.octagon is None else box.octagon.trimmed(lower.double(), upper.double())
         slopes = []
         for start in range(0, low.shape[1], CHUNK):
             l, u = (t[:, start : start + CHUNK] for t in (low, high))
             part = None if cut is None else cut.part(slice(start, start + CHUNK)).pair(0)
-            slopes.append(torch.stack(minimum_volume(GateBox(box.gate, l, u, box.parameters), shift, part)))
+            slopes.append(torch.stack(minimum_volume(GateBox(box.gate, l, u, box.parameters), target, part)))
         chosen = torch.cat(slopes, 2) if slopes else low.new_zeros(2, *low.shape)
         chosen = chosen.reshape(2, *lower.shape).to(lower.dtype)
     chosen = chosen.clone()
@@ -192,7 +192,7 @@ def _supports(box: GateBox, sides: Sequence[tuple[Tensor, Tensor]]) -> tuple[Fou
         signs = [sign.to(device) for sign, _ in sides]
         signed = torch.stack([sign * slope.double() for sign, slope in zip(signs, slopes, strict=True)], 1)
         scale = torch.stack([sign.flatten() for sign in signs])
-        cut = None if box.diagonals is None else box.diagonals.trimmed(low, high)
+        cut = None if box.octagon is None else box.octagon.trimmed(low, high)
         flat = GateBox(box.gate, low.flatten(1), high.flatten(1), box.parameters, cut)
         value, at = _in_chunks(flat, scale, signed.flatten(2))
         value = (scale * value).reshape(signed.shape[1:])
@@ -212,10 +212,10 @@ def _in_chunks(box: GateBox, scale: Tensor, slopes: Tensor) -> tuple[Tensor, Ten
         a, l, u = (t[..., start : start + size] for t in (slopes, lower, upper))
         sign = scale.expand(slopes.shape[1:])[:, start : start + size]
         here = GateBox(box.gate, l.expand_as(a), u.expand_as(a), box.parameters)
-        if box.diagonals is None:
+        if box.octagon is None:
             found = box_support(here, sign, a)
         else:
-            found = over_polygons(here, sign, a, box.diagonals.part(slice(start, start + size)).pair(0))
+            found = over_polygons(here, sign, a, box.octagon.part(slice(start, start + size)).pair(0))
         values.append(found.value)
         places.append(found.at)
     return torch.cat(values, 1), torch.cat(places, 2)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pickle import PicklingError
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -39,11 +40,11 @@ class Gate:
     `magnitude(lower, upper, **parameters)`  bound on the intermediate values of `function`, for the margin.
     `inside(lower, upper, **parameters)`  boolean [*S]: the box lies in the gate's domain; None: it
         always does.
-    `corners`  cutting the corners of its boxes (`polygon.Diagonals`) makes its planes so much tighter that a
-        sweep for the cuts pays.
-    `compiled`  the row of `c/gates.c` with the same image, support and nodes, for
-    `relaxations.kernels.calls`;
-        None for a gate that is made from another with other parts.
+    `octagon`  octagon constraints on its operands (`relaxations.octagon`) make its planes so much tighter
+    that
+        a backward pass for them pays.
+    `compiled`  the row of `kernels/gates.c` with the same image, support and nodes, for
+        `relaxations.kernels.adapters`; None for a gate that is made from another with other parts.
     `example`  parameter values that the tests use.
     """
 
@@ -57,8 +58,14 @@ class Gate:
     magnitude: Callable[..., Tensor]
     inside: Callable[..., Tensor] | None = None
     example: tuple[Mapping[str, Any], ...] = ({},)
-    corners: bool = False
+    octagon: bool = False
     compiled: str | None = None
+
+    def __reduce__(self) -> tuple[Callable[[str], Gate], tuple[str]]:
+        """A row of the table travels to another process as its name."""
+        if GATES.get(self.name) is not self:
+            raise PicklingError(f"gate '{self.name}' is no row of the table")
+        return registered, (self.name,)
 
 
 GATES: dict[str, Gate] = {}
@@ -70,3 +77,8 @@ def register(gate: Gate) -> Gate:
         raise ValueError(f"a gate named '{gate.name}' is registered already")
     GATES[gate.name] = gate
     return gate
+
+
+def registered(name: str) -> Gate:
+    """The row of that name."""
+    return GATES[name]

@@ -12,20 +12,20 @@ from torch import Tensor
 
 from relaxations.errors import InvalidBox, OutsideDomain, UnknownGate
 from relaxations.gate import GATES, Gate
-from relaxations.octagon import Diagonals
+from relaxations.octagon import Octagon
 
 
 @dataclass(frozen=True, eq=False)
 class GateBox:
     """`gate` with its `parameters` over boxes `lower`, `upper` [k, *S] of its k operands, or over the part
     that
-    `diagonals` leave of them (gates of two operands)."""
+    `octagon` leave of them (gates of two operands)."""
 
     gate: Gate
     lower: Tensor
     upper: Tensor
     parameters: Mapping[str, Any]
-    diagonals: Diagonals | None = None
+    octagon: Octagon | None = None
 
     @staticmethod
     def of(
@@ -33,14 +33,14 @@ class GateBox:
         lower: Tensor,
         upper: Tensor,
         parameters: Mapping[str, Any] | None,
-        diagonals: Diagonals | None = None,
+        octagon: Octagon | None = None,
     ) -> GateBox:
         """Refuses names and parameters that are not in the table and diagonals of other shapes; `check` does
         the rest, which costs more."""
         gate, parameters = _resolved(gate, parameters)
-        if diagonals is not None:
-            _check_diagonals(gate, lower, diagonals)
-        return GateBox(gate, lower, upper, parameters, diagonals)
+        if octagon is not None:
+            _check_octagon(gate, lower, octagon)
+        return GateBox(gate, lower, upper, parameters, octagon)
 
     def check(self, domain: bool = True) -> None:
         """Raises `InvalidBox` for lower > upper, NaN and infinite sides; with `domain` `OutsideDomain` where
@@ -81,11 +81,11 @@ def _resolved(gate: Gate | str, parameters: Mapping[str, Any] | None) -> tuple[G
     return gate, parameters
 
 
-def _check_diagonals(gate: Gate, lower: Tensor, diagonals: Diagonals) -> None:
+def _check_octagon(gate: Gate, lower: Tensor, octagon: Octagon) -> None:
     if gate.arity != 2:
         raise InvalidBox(f"gate '{gate.name}' has {gate.arity} operands; diagonals cut boxes of two")
     wanted = [lower.shape, lower.shape, *[lower[1:].shape] * 4]
-    given = [t.shape for t in (diagonals.centre, diagonals.half, *diagonals.sides())]
+    given = [t.shape for t in (octagon.centre, octagon.half, *octagon.sides())]
     if given != wanted:
         raise InvalidBox(
             f"diagonals of boxes {list(lower.shape)} have frames of that shape and bounds "

@@ -20,7 +20,7 @@ THIN = 1e-9
 
 
 @dataclass(frozen=True)
-class Diagonals:
+class Octagon:
     """Bounds on û + v̂ and û − v̂ of the first operand, u, with every other one, v:
 
         sum_lower ≤ û + v̂ ≤ sum_upper,     difference_lower ≤ û − v̂ ≤ difference_upper,   all [k − 1, *S],
@@ -39,11 +39,11 @@ class Diagonals:
     def sides(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         return self.sum_lower, self.sum_upper, self.difference_lower, self.difference_upper
 
-    def map(self, function: Callable[[Tensor], Tensor]) -> Diagonals:
+    def map(self, function: Callable[[Tensor], Tensor]) -> Octagon:
         """The same with `function` applied to every tensor."""
-        return Diagonals(*(function(t) for t in (self.centre, self.half, *self.sides())))
+        return Octagon(*(function(t) for t in (self.centre, self.half, *self.sides())))
 
-    def trimmed(self, lower: Tensor, upper: Tensor) -> Diagonals:
+    def trimmed(self, lower: Tensor, upper: Tensor) -> Octagon:
         """In double precision, flat, and not beyond the corners of boxes [k, *S]; there lie the sides where
         boxes are too thin to be cut."""
         _, *shape = lower.shape
@@ -63,20 +63,20 @@ class Diagonals:
             torch.where(cut[:1] & cut[1:], choose(side, corner), corner)
             for choose, side, corner in zip(tighter, given.sides(), corners, strict=True)
         ]
-        return Diagonals(centre, half, *sides)
+        return Octagon(centre, half, *sides)
 
     def pair(self, j: int) -> Cut:
         """The first operand and the one after it by `j` + 1 places, of `trimmed` diagonals."""
         pick = [0, j + 1]
         return Cut(self.centre[pick], self.half[pick], *(side[j] for side in self.sides()))
 
-    def part(self, boxes: slice) -> Diagonals:
+    def part(self, boxes: slice) -> Octagon:
         """Those of some of N boxes."""
         return self.map(lambda t: t[:, boxes])
 
 
 class Cut(NamedTuple):
-    """Diagonals of two operands of N boxes: frames [2, N] and bounds [N] (or [2, *S], [*S])."""
+    """Octagons of two operands of N boxes: frames [2, N] and bounds [N] (or [2, *S], [*S])."""
 
     centre: Tensor
     half: Tensor

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from parsers import read_onnx
-from verifier.bounds.region_bounds import Bounds
+from verifier.bounds.options import BoundOptions
+from verifier.bounds.region_bounds import bound_region
 from verifier.network.program import Block, compile_program
 from verifier.network.rounding import RoundingModel
 from verifier.problem.question import Objective
@@ -28,8 +29,11 @@ class Problem:
 
     def bounds(self, lookback: int | None = None) -> Tensor:
         """All intermediate boxes, all planes and the final sweep, from nothing: [B, K − 1]."""
-        found = Bounds(
-            self.program, self.region, RoundingModel(self.dtype, deployed=False), lookback=lookback
+        found = bound_region(
+            self.program,
+            self.region,
+            RoundingModel(self.dtype, deployed=False),
+            BoundOptions(lookback=lookback),
         )
         with torch.no_grad():
             return found.minimum(self.objective)

@@ -34,7 +34,8 @@ from parsers.onnx.file.load import load
 from verifier.attack.effort import Effort as AttackEffort
 from verifier.attack.objectives import attack_margins
 from verifier.bounds.on_demand import BoundsOnDemand
-from verifier.bounds.region_bounds import Bounds
+from verifier.bounds.options import BoundOptions
+from verifier.bounds.region_bounds import Bounds, bound_region
 from verifier.network.evaluator import Evaluator
 from verifier.network.program import Block, compile_program
 from verifier.network.rounding import RoundingModel
@@ -44,7 +45,7 @@ from verifier.problem.region import Region, ball_region, box_region
 from verifier.proof.branching.gate_splitting import Effort, branch_and_bound
 from verifier.proof.branching.input_splitting import divide, divisible
 from verifier.proof.branching.trees import Trees
-from verifier.proof.refinement.ascent import ascend
+from verifier.proof.refinement.ascent import AscentOptions, ascend
 from verifier.proof.refinement.clipping import RowQuestions, clipped
 from verifier.proof.refinement.multi_neuron_clipping import jointly
 
@@ -131,20 +132,23 @@ def bounds_of(case: Case) -> Iterator[tuple[str, Tensor]]:
     region = ball_region(case.point, case.eps, math.inf)
     exact, deployed = RoundingModel(deployed=False), RoundingModel()
     with torch.no_grad():
-        yield "interval", Bounds(program, region, exact, backward=False).minimum(rows)
-        plain = Bounds(program, region, exact)
+        yield "interval", bound_region(program, region, exact, BoundOptions(backward=False)).minimum(rows)
+        plain = bound_region(program, region, exact)
         yield "backward", plain.minimum(rows)
-        yield "backward l2", Bounds(program, ball_region(case.point, case.eps, 2.0), exact).minimum(rows)
-        yield "deployed", Bounds(program, region, deployed).minimum(rows)
-        yield "lookback 2", Bounds(program, region, exact, lookback=2).minimum(rows)
+        yield (
+            "backward l2",
+            bound_region(program, ball_region(case.point, case.eps, 2.0), exact).minimum(rows),
+        )
+        yield "deployed", bound_region(program, region, deployed).minimum(rows)
+        yield "lookback 2", bound_region(program, region, exact, BoundOptions(lookback=2)).minimum(rows)
     if _entries(plain) > SMALL:
         return
-    over = BoundsOnDemand(program, region, deployed, None, None)
+    over = BoundsOnDemand(program, region, deployed)
     with torch.no_grad():
-        known = over.deepest.minimum(rows)
+        known = over.deepest().minimum(rows)
         yield "corners", known
-    yield "slopes", ascend(over.deepest, rows, steps=6, rate=0.1, target=math.inf).best
-    if not over.deepest.sites or not bool(torch.isfinite(known).all()):
+    yield "slopes", _ascended(over.deepest(), rows)
+    if not over.deepest().sites or not bool(torch.isfinite(known).all()):
         return
     yield from _deep(program, over, region, rows, known, case)
 
@@ -154,16 +158,16 @@ def _deep(
 ) -> Iterator[tuple[str, Tensor]]:
     goal = known + BEYOND * (1 + known.abs())
     ask = Question(rows, goal, False)
-    rows_left = RowQuestions.of(over.deepest, ask, known)
+    rows_left = RowQuestions.of(over.deepest(), ask, known)
     found = clipped(over, rows_left, deadline=math.inf, together=16)
     yield "clipping", found.known
     yield "half-spaces", torch.cat([found.halfspace.normal.flatten(), found.halfspace.constant])
-    if over.can_join and _units(over.deepest) < FEW:
+    if over.can_join and _units(over.deepest()) < FEW:
         more, _ = jointly(over, found, math.inf)
         yield "joint", more.known
     trees = _trees(rows_left)
     effort = Effort(nodes=60, parts=64)
-    yield "branching", branch_and_bound(trees, over.deepest, over.part, Budget(), effort=effort)
+    yield "branching", branch_and_bound(trees, over.deepest(), over.part, Budget(), effort=effort)
     yield from _few_inputs(program, region, rows, case)
     labels = torch.zeros(1, dtype=torch.int64)
     if sum(form.size for form in program.outputs) > 1:
@@ -176,17 +180,22 @@ def _few_inputs(program: Block, region: Region, rows: Objective, case: Case) -> 
     lower, upper = region.lower.clone(), region.upper.clone()
     lower[:, 3:] = upper[:, 3:] = case.point[:, 3:]
     few = box_region(lower[0], upper[0])
-    near = BoundsOnDemand(program, few, RoundingModel(), None, None)
+    near = BoundsOnDemand(program, few, RoundingModel())
     with torch.no_grad():
-        start = near.deepest.minimum(rows)
+        start = near.deepest().minimum(rows)
     yield "few inputs", start
     if not divisible(few):
         return
-    outputs = near.deepest.output_interval()
+    outputs = near.deepest().output_interval()
     goal = start + 1e-3 * (outputs.upper - outputs.lower).amax()
-    trees = _trees(RowQuestions.of(near.deepest, Question(rows, goal, False), start))
+    trees = _trees(RowQuestions.of(near.deepest(), Question(rows, goal, False), start))
     with suppress(OutOfTime):  # not decided in a few rounds: no number
         yield "input splitting", divide(trees, few, near.inner, _Rounds(), together=16)
+
+
+def _ascended(bounds: Bounds, rows: Objective) -> Tensor:
+    goal = torch.full((len(bounds.region), rows.outputs.shape[1]), math.inf, dtype=torch.float64)
+    return ascend(bounds, Question(rows, goal, False), AscentOptions(steps=6, rate=0.1)).best
 
 
 def _trees(rows: RowQuestions) -> Trees:

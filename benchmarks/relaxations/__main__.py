@@ -19,6 +19,8 @@ from benchmarks.measure import begin, print_table, seconds
 from benchmarks.relaxations.boxes import mean_value, random_boxes
 from benchmarks.relaxations.optimum import optimal_planes
 from relaxations import GATES, Gate, offsets, planes
+from relaxations.bounding_planes import planes_over
+from relaxations.gate_box import GateBox
 
 
 def excess_volumes(gate: Gate, count: int, parameters: Mapping[str, Any]) -> np.ndarray:
@@ -27,7 +29,7 @@ def excess_volumes(gate: Gate, count: int, parameters: Mapping[str, Any]) -> np.
     Volumes below 1e-6 of the gate's magnitude count as that: the programs are solved to 1e-10 of the range.
     """
     lower, upper = random_boxes(gate, count, parameters)
-    found = planes(gate, lower, upper, parameters, lean=(0.0,) * gate.arity)
+    found = planes_over(GateBox(gate, lower, upper, parameters), (0.0,) * gate.arity)
     centre = 0.5 * (lower + upper)
     mean = mean_value(gate, lower, upper, parameters)
     above = (found.upper_slope * centre).sum(0) + found.upper_offset - mean

@@ -31,7 +31,7 @@ from torch import Tensor
 
 from benchmarks.measure import begin, table
 from parsers import read_onnx
-from verifier.bounds.region_bounds import Bounds
+from verifier.bounds.region_bounds import bound_region
 from verifier.network.evaluator import Evaluator
 from verifier.network.program import compile_program
 from verifier.network.rounding import RoundingModel
@@ -181,7 +181,7 @@ def measure(path: Path, region: Region, *, inside: bool = False) -> Measured:
     both = torch.cat([rows, -rows], 1).expand(len(region), -1, -1)
     start = time.process_time()
     with torch.no_grad():
-        least = Bounds(program, region, RoundingModel(deployed=False)).minimum(Objective(both))
+        least = bound_region(program, region, RoundingModel(deployed=False)).minimum(Objective(both))
     spent = (time.process_time() - start) / len(region)
     lower, negated = least.chunk(2, -1)
     greatest, lowest = greatest_found(Evaluator(graph), region, torch.cat([rows, -rows], 1)).chunk(2, -1)

@@ -31,7 +31,7 @@ from benchmarks.relaxations.boxes import mean_value
 from benchmarks.relaxations.optimum import optimal_planes
 from parsers import read_onnx
 from relaxations import Gate, Planes, offsets, planes
-from verifier.bounds.region_bounds import Bounds
+from verifier.bounds.region_bounds import bound_region
 from verifier.network.program import Block, compile_program
 from verifier.network.rounding import RoundingModel
 from verifier.problem.question import Objective
@@ -75,7 +75,7 @@ def measured(program: Block, eps: float, maker: Callable[..., Planes]) -> tuple[
     rows = Objective(torch.eye(5, dtype=torch.float64)[None])
     region = ball_region(x, eps, torch.inf)
     with mock.patch.object(verifier.bounds.intermediate, "planes", timed):
-        bounds = Bounds(program, region, RoundingModel(deployed=False))
+        bounds = bound_region(program, region, RoundingModel(deployed=False))
         bounds.minimum(rows)
     return torch.cat([site.gap().flatten() for site in bounds.sites.values()]), sum(spent)
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from benchmarks.measure import begin, print_table
 from benchmarks.relaxations.polygons import random_cuts
-from relaxations import GATES, Diagonals, Gate, Planes, offsets, planes
+from relaxations import GATES, Gate, Octagon, Planes, offsets, planes
 
 COUNTS = {32: 40, 2000: 6}
 """Boxes, and how often they are timed."""
@@ -39,12 +39,10 @@ def row(gate: Gate, *, cut: bool) -> tuple[str, ...]:
     for count, repeats in COUNTS.items():
         centre, width = torch.rand(2, gate.arity, count, dtype=torch.float64)
         lower, upper = 4 * centre - 2 - width, 4 * centre - 2 + width
-        diagonals = random_cuts(lower, upper) if cut else None
+        octagon = random_cuts(lower, upper) if cut else None
 
-        def tight(
-            form: Gate, l: Tensor = lower, u: Tensor = upper, d: Diagonals | None = diagonals
-        ) -> Planes:
-            return planes(form, l, u, diagonals=d)
+        def tight(form: Gate, l: Tensor = lower, u: Tensor = upper, d: Octagon | None = octagon) -> Planes:
+            return planes(form, l, u, octagon=d)
 
         found = tight(gate)
 
@@ -53,7 +51,7 @@ def row(gate: Gate, *, cut: bool) -> tuple[str, ...]:
             p: Planes = found,
             l: Tensor = lower,
             u: Tensor = upper,
-            d: Diagonals | None = diagonals,
+            d: Octagon | None = octagon,
         ) -> tuple[Tensor, Tensor]:
             return offsets(form, p.upper_slope, p.lower_slope, l, u, None, d)  # slopes that are not best
 

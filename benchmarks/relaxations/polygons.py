@@ -17,8 +17,9 @@ from torch import Tensor
 
 from benchmarks.measure import begin, print_table, seconds
 from benchmarks.relaxations.boxes import random_boxes
-from relaxations import GATES, Diagonals, Gate, Planes, planes
-from relaxations.polygons.polygon import framed
+from relaxations import GATES, Gate, Octagon, Planes, planes
+from relaxations.bounding_planes import planes_over
+from relaxations.gate_box import GateBox
 
 NAMES = (
     "product",
@@ -33,13 +34,14 @@ BOXES, SAMPLES = 500, 20000
 CENTRE = (0.0, 0.0)  # planes of least volume, with no shift of their target
 
 
-def random_cuts(lower: Tensor, upper: Tensor) -> Diagonals:
+def random_cuts(lower: Tensor, upper: Tensor) -> Octagon:
     generator = torch.Generator().manual_seed(1)
     depth = 0.4 + 1.6 * torch.rand(4, 1, lower.shape[1], generator=generator, dtype=torch.float64)
-    return framed(lower, upper, -depth[0], depth[1], -depth[2], depth[3])
+    middle, half = 0.5 * (lower + upper), 0.5 * (upper - lower)
+    return Octagon(middle, half, -depth[0], depth[1], -depth[2], depth[3])
 
 
-def samples(lower: Tensor, upper: Tensor, cut: Diagonals) -> tuple[Tensor, Tensor]:
+def samples(lower: Tensor, upper: Tensor, cut: Octagon) -> tuple[Tensor, Tensor]:
     """Points [2, m, n] of the boxes, and which of them lie in the polygons [m, n]."""
     generator = torch.Generator().manual_seed(2)
     u, v = at = 2 * torch.rand(2, SAMPLES, 1, generator=generator, dtype=torch.float64) - 1
@@ -56,19 +58,19 @@ def volume(found: Planes, points: Tensor, inside: Tensor) -> Tensor:
 
 
 def milliseconds(
-    gate: Gate, lower: Tensor, upper: Tensor, parameters: Mapping[str, Any], cut: Diagonals | None
+    gate: Gate, lower: Tensor, upper: Tensor, parameters: Mapping[str, Any], cut: Octagon | None
 ) -> float:
     """Of one call with the first 32 boxes."""
     few = lower[:, :32], upper[:, :32]
-    return 1e3 * seconds(lambda: planes(gate, *few, parameters, diagonals=cut)).cpu
+    return 1e3 * seconds(lambda: planes(gate, *few, parameters, octagon=cut)).cpu
 
 
 def row(gate: Gate) -> tuple[str, ...]:
     parameters = gate.example[0]
     lower, upper = random_boxes(gate, BOXES, parameters)
     cut = random_cuts(lower, upper)
-    boxed = planes(gate, lower, upper, parameters, lean=CENTRE)
-    found = planes(gate, lower, upper, parameters, lean=CENTRE, diagonals=cut)
+    boxed = planes_over(GateBox(gate, lower, upper, parameters), CENTRE)
+    found = planes_over(GateBox(gate, lower, upper, parameters, cut), CENTRE)
     points, inside = samples(lower, upper, cut)
     value = gate.function(*points, **parameters)
     low, high = (value - (s[:, None] * points).sum(0) for s in (found.lower_slope, found.upper_slope))

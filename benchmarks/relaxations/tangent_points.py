@@ -4,7 +4,7 @@
 
 For each recurrent network of ../shared/peers/crown with T = 8: the mean over the classes of (our lower bound
 of the margin − the recorded CROWN bound), in thousandths, with the least height of every plane wanted at the
-centre of the box, a little off it, and where `relaxations.slopes.least_volume.LEAN` puts it.
+centre of the box, a little off it, and where `relaxations.slopes.least_volume.TANGENT` puts it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TARGETS = {
     "centre": {1: (0.0,), 2: (0.0, 0.0), 3: (0.0, 0.0, 0.0)},
     "all operands alike": {1: (0.15,), 2: (0.1, 0.1), 3: (0.1, 0.1, 0.1)},
     "gate before value": {1: (0.15,), 2: (0.1, 0.02), 3: (0.1, 0.02, 0.02)},
-    "default": dict(relaxations.slopes.least_volume.LEAN),
+    "default": dict(relaxations.slopes.least_volume.TANGENT),
 }
 
 
@@ -30,7 +30,7 @@ def gains(run: Recorded) -> Iterator[str]:
     """The mean of ours − theirs for every target, in thousandths."""
     posed = run.problem(torch.float64)
     for target in TARGETS.values():
-        relaxations.slopes.least_volume.LEAN = target
+        relaxations.slopes.least_volume.TANGENT = target
         yield f"{1000 * float((posed.bounds()[0] - torch.tensor(run.bounds)).mean()):+.3f}"
 
 

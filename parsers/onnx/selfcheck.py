@@ -43,17 +43,22 @@ class Check:
             for name, array in expected.items():
                 gap = difference(got[name], array)
                 if not gap <= self.tolerance:
-                    noise = _sensitivity(read.graph, inputs, got, name)
-                    if noise > MOST_NOISE:
-                        raise SelfCheckFailed(
-                            f"{self.source.path}: cannot be checked: rounding its weights to float32 moves"
-                            f" output '{name}' by {noise:.2g}, so its float32 results have no meaning"
-                        )
-                    if not gap <= 20 * noise:
-                        raise SelfCheckFailed(
-                            f"{self.source.path}: read wrongly, do not trust it:"
-                            f" {self._first(read, inputs, name, gap)}; please report this file"
-                        )
+                    self._refuse(read, inputs, name, gap, _sensitivity(read.graph, inputs, got, name))
+
+    def _refuse(
+        self, read: Interpreted, inputs: Mapping[str, np.ndarray], output: str, gap: float, noise: float
+    ) -> None:
+        """Raise `SelfCheckFailed`, unless rounded weights, which move `output` by `noise`, explain `gap`."""
+        if noise > MOST_NOISE:
+            raise SelfCheckFailed(
+                f"{self.source.path}: cannot be checked: rounding its weights to float32 moves"
+                f" output '{output}' by {noise:.2g}, so its float32 results have no meaning"
+            )
+        if not gap <= 20 * noise:
+            raise SelfCheckFailed(
+                f"{self.source.path}: read wrongly, do not trust it:"
+                f" {self._first(read, inputs, output, gap)}; please report this file"
+            )
 
     def _first(self, read: Interpreted, inputs: Mapping[str, np.ndarray], output: str, gap: float) -> str:
         """The first value of the main graph that differs, in the file's order."""

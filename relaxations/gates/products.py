@@ -61,7 +61,7 @@ def product_gate(
         return w.magnitude(lower[0], upper[0], **values) * g.magnitude(lower[1], upper[1])
 
     inside = None if domain is None else lambda lower, upper, **values: domain(lower[0], upper[0], **values)
-    corners = g is not IDENTITY  # measured: sweeps cut little from a gate's box with a state
+    octagon = g is not IDENTITY  # measured: backward passes cut little from a gate's box with a state
     return Gate(
         name,
         2,
@@ -73,7 +73,7 @@ def product_gate(
         magnitude,
         inside,
         tuple(example),
-        corners,
+        octagon,
         compiled,
     )
 

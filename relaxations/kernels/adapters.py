@@ -15,7 +15,7 @@ from torch import Tensor
 
 from relaxations.gate_box import GateBox
 from relaxations.kernels.kernel import INT, POINTER, REAL, SIZE, Functions, on_cpu
-from relaxations.octagon import Diagonals
+from relaxations.octagon import Octagon
 
 WIDEST = {dtype: torch.finfo(dtype).max for dtype in (torch.float32, torch.float64)}
 """Types of boxes, and the greatest width that is not infinite there."""
@@ -31,15 +31,16 @@ Found = tuple[Tensor, Tensor]
 """Offsets [*S] of planes, and the places [k, *S] where they are attained, both float64."""
 
 
-def planes(functions: Functions, box: GateBox, shift: Sequence[float]) -> tuple[Tensor, Tensor] | None:
+def planes(functions: Functions, box: GateBox, target: Sequence[float]) -> tuple[Tensor, Tensor] | None:
     """Slopes [2, k, *S] of the lower and the upper planes, as numbers of the boxes' type, and the offsets [2,
-    *S] that make them sound, both float64.  `shift` [k]: the point whose height is least, from the centre."""
+    *S] that make them sound, both float64.  `target` [k]: the point whose height is least, from the
+    centre."""
     form = _form(box)
-    if form is None or len(shift) != box.gate.arity:
+    if form is None or len(target) != box.gate.arity:
         return None
     low, high, widest = _boxes(box.lower, box.upper)
     slopes, offsets = low.new_empty(2, *low.shape), low.new_empty(2, *low.shape[1:])
-    cuts = _packed(box.diagonals, low.shape[1:], low.dim())
+    cuts = _packed(box.octagon, low.shape[1:], low.dim())
     wrong = functions[0](
         form,
         low[0].numel(),
@@ -47,7 +48,7 @@ def planes(functions: Functions, box: GateBox, shift: Sequence[float]) -> tuple[
         high.data_ptr(),
         widest,
         None if cuts is None else cuts.data_ptr(),
-        (REAL * len(shift))(*shift),
+        (REAL * len(target))(*target),
         box.lower.dtype == torch.float32,
         slopes.data_ptr(),
         offsets.data_ptr(),
@@ -80,7 +81,7 @@ def _offsets(functions: Functions, box: GateBox, sign: Tensor, slopes: Tensor) -
     low, high, widest = _boxes(lower, upper)
     sign, wanted = _double(sign), _double(slopes)
     found, at = low.new_empty(low.shape[1:]), torch.empty_like(low)
-    cuts = _packed(box.diagonals, lower.shape[1:], size)
+    cuts = _packed(box.octagon, lower.shape[1:], size)
     wrong = functions[0](
         form,
         found.numel(),
@@ -148,10 +149,10 @@ def _double(t: Tensor) -> Tensor:
     return t.detach().double().contiguous()
 
 
-def _packed(diagonals: Diagonals | None, shape: torch.Size, size: int) -> Tensor | None:
+def _packed(octagon: Octagon | None, shape: torch.Size, size: int) -> Tensor | None:
     """The members of `struct cut` in `polygon.h` [8, *shape], of diagonals of boxes of dimension `size`."""
-    if diagonals is None:
+    if octagon is None:
         return None
-    packed = torch.cat([diagonals.centre, diagonals.half, *diagonals.sides()])
+    packed = torch.cat([octagon.centre, octagon.half, *octagon.sides()])
     missing = [1] * (len(shape) + 1 - size)  # many slopes for one box
     return _double(packed.reshape(len(packed), *missing, *packed.shape[1:]).expand(-1, *shape))

@@ -142,11 +142,11 @@ def outline(lower: Tensor, upper: Tensor, cut: Cut, parts: int) -> Tensor:
     return torch.stack(project(points[0], points[1], lower, upper, cut)).mT
 
 
-def target(lean: Tensor, lower: Tensor, upper: Tensor, cut: Cut) -> Tensor:
-    """The centroid, moved by `lean` [2, *R, N] half-widths of the boxes, but at most half way to an edge:
+def target(shift: Tensor, lower: Tensor, upper: Tensor, cut: Cut) -> Tensor:
+    """The centroid, moved by `shift` [2, *R, N] half-widths of the boxes, but at most half way to an edge:
     [2, *R, N]."""
-    shape = 2, *[1] * (lean.dim() - 2), -1
-    middle, move = centroid(lower, upper, cut), lean * (0.5 * (upper - lower)).reshape(shape)
+    shape = 2, *[1] * (shift.dim() - 2), -1
+    middle, move = centroid(lower, upper, cut), shift * (0.5 * (upper - lower)).reshape(shape)
     u, v = ((middle - cut.centre) / cut.half).nan_to_num()
     rates = (move / cut.half.reshape(shape)).nan_to_num()
     sums, rates = (torch.stack([a + b, -a - b, a - b, b - a]) for a, b in ((u, v), rates.unbind(0)))

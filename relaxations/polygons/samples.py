@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from relaxations.gate import Gate
-from relaxations.octagon import Diagonals
+from relaxations.octagon import Octagon
 
 ACROSS = 4  # points of a polygon at each place of the first operand, its edges among them
 
@@ -37,15 +37,15 @@ class Samples(NamedTuple):
 
 
 def polygon_samples(
-    gate: Gate, lower: Tensor, upper: Tensor, parameters: Mapping[str, Any], diagonals: Diagonals
+    gate: Gate, lower: Tensor, upper: Tensor, parameters: Mapping[str, Any], octagon: Octagon
 ) -> Samples:
     """Samples of a gate of two operands over boxes [2, *S] whose corners are cut off: all corners, and points
     between them."""
-    centre, half = diagonals.centre, diagonals.half
+    centre, half = octagon.centre, octagon.half
     (left, bottom), (right, top) = (
         ((end - centre) / half).nan_to_num(0.0, 0.0, 0.0).unbind() for end in (lower, upper)
     )
-    s_low, s_high, d_low, d_high = (side[0] for side in diagonals.sides())
+    s_low, s_high, d_low, d_high = (side[0] for side in octagon.sides())
     first = torch.stack([left, s_low - top, d_low + bottom, 0.5 * (s_low + d_low)]).amax(0)
     last = torch.stack([right, s_high - bottom, d_high + top, 0.5 * (s_high + d_high)]).amin(0)
     turns = [s - end for s in (s_low, s_high) for end in (bottom, top)]

@@ -39,7 +39,7 @@ FEW = 5
 """Operands in which a gate is piecewise linear have at most so many nodes, all of its kinks among them."""
 SHIFT = (1.7e-4, 1.1e-4, 0.7e-4)
 """Moves the target off the faces of grid simplices, where an exchange may leave the height as it is."""
-LEAN: Mapping[int, tuple[float, ...]] = {1: (0.15,), 2: (0.02, 0.3), 3: (0.02, 0.3, 0.3)}
+TANGENT: Mapping[int, tuple[float, ...]] = {1: (0.15,), 2: (0.02, 0.3), 3: (0.02, 0.3, 0.3)}
 """By arity, how far the target lies from the centre towards the corner where the gate is extreme, in
 half-widths.
 
@@ -48,25 +48,26 @@ towards the low corner, an upper plane's towards the high one.  It also decides 
 volume, of which a product has a whole segment: x·y is bounded from above by y̅x + x̲y and by y̲x + x̅y, equal
 at the centre.  The values of a recurrent cell (second and third operands) run with the objective more than
 their gates (first operand) do, hence they lean further; the more so over polygons, where no planes are equal
-and nothing but the lean prefers one way.  Measured in docs/lab/gates.md.
+and nothing but this prefers one way.  Measured in docs/lab/gates.md.
 """
 
 
-def shift(k: int, lean: Sequence[float] | None) -> list[float]:
-    """The target of k operands in half-widths, towards the corner where the gate is extreme."""
-    return [s + t for s, t in zip(SHIFT, LEAN[k] if lean is None else lean, strict=False)]
+def target(k: int, tangent: Sequence[float] | None) -> list[float]:
+    """The point of k operands at which a plane's height is least, in half-widths from the centre towards the
+    corner where the gate is extreme; `TANGENT` by default."""
+    return [s + t for s, t in zip(SHIFT[:k], TANGENT[k] if tangent is None else tangent, strict=True)]
 
 
-def minimum_volume(box: GateBox, shift: Sequence[float], cut: Cut | None = None) -> tuple[Tensor, Tensor]:
+def minimum_volume(box: GateBox, target: Sequence[float], cut: Cut | None = None) -> tuple[Tensor, Tensor]:
     """(lower, upper) slopes [k, N] of nearly least volume over boxes [k, N], or the polygons `cut` out of
-    them; `shift` [k] moves the point whose height is least from the centre, in half-widths (`shift`)."""
+    them; `target` [k] is the point whose height is least, in half-widths from the centre (`target`)."""
     both = _Both.of(box)
     nodes = _nodes(both.box, cut)
     points, values = _grid(both, nodes, cut)
     if cut is None:
-        basis = exchange(both.first_basis(shift), [(points, values)], COARSE_STEPS)
+        basis = exchange(both.first_basis(target), [(points, values)], COARSE_STEPS)
     else:
-        first = _polygon_basis(both, shift, values, cut)
+        first = _polygon_basis(both, target, values, cut)
         rim = polygon.outline(both.box.lower, both.box.upper, cut, RIM)[:, None]
         points = torch.cat([points, both.coordinates(rim).flatten(1, 2)], 2)
         values = torch.cat([values, both.values(*rim)], 1)
@@ -126,10 +127,10 @@ class _Both:
         """v of places [k, 2 or 1, N, G]."""
         return (places - self.centre[:, None, :, None]) / self.reach[..., None]
 
-    def first_basis(self, shift: Sequence[float]) -> Basis:
+    def first_basis(self, target: Sequence[float]) -> Basis:
         """Of corners of the boxes."""
         *_, vertices = _constants(len(self.centre), self.centre.device)
-        return start(self.values(*self.places(vertices)).T, self.centre.new_tensor(shift)[:, None])
+        return start(self.values(*self.places(vertices)).T, self.centre.new_tensor(target)[:, None])
 
 
 def _nodes(box: GateBox, cut: Cut | None) -> list[Tensor]:
@@ -163,13 +164,13 @@ def _grid(both: _Both, nodes: Sequence[Tensor], cut: Cut | None) -> tuple[Tensor
     return points, values
 
 
-def _polygon_basis(both: _Both, shift: Sequence[float], values: Tensor, cut: Cut) -> Basis:
+def _polygon_basis(both: _Both, target: Sequence[float], values: Tensor, cut: Cut) -> Basis:
     """Corners may be cut off: far below the gate, they leave the basis as soon as they can."""
     lower, upper, reach = both.box.lower, both.box.upper, both.reach
     top, bottom = values.amax(1, keepdim=True), values.amin(1, keepdim=True)
     extreme = (bottom - FAR * (top - bottom)).expand(-1, len(lower) + 1)
-    lean = reach.sign() * lower.new_tensor(shift)[:, None, None]
-    place = polygon.target(lean, lower, upper, cut)
+    shift = reach.sign() * lower.new_tensor(target)[:, None, None]
+    place = polygon.target(shift, lower, upper, cut)
     return start(extreme.T, ((place - both.centre[:, None]) / reach).flatten(1))
 
 

@@ -80,7 +80,7 @@ def exists(dotted: str) -> bool:
 
 
 def missing_modules(text: str) -> set[str]:
-    return {dotted for dotted in MODULE.findall(text) if not exists(dotted)}
+    return {dotted for dotted in MODULE.findall(text) if not dotted.endswith(ENDINGS) and not exists(dotted)}
 
 
 def docstrings(path: Path) -> str:

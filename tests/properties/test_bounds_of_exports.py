@@ -11,7 +11,7 @@ from parsers.errors import RecertError, UnsupportedModel
 from parsers.ir import Graph
 from tests.support.bound_search import smallest_found
 from tests.support.paths import EXPORTS
-from verifier.bounds.region_bounds import Bounds
+from verifier.bounds.region_bounds import bound_region
 from verifier.network.program import compile_program
 from verifier.network.rounding import RoundingModel
 from verifier.problem.question import Objective
@@ -50,7 +50,7 @@ def test_bounds_of_real_exports_hold(name: str) -> None:
     size = sum(form.size for form in program.outputs)
     eye = torch.eye(size, dtype=torch.float64)[: MOST_OUTPUTS // 2]
     rows = torch.cat([eye, -eye]).unsqueeze(0)
-    lower = Bounds(program, region, RoundingModel(deployed=False)).minimum(Objective(rows))
+    lower = bound_region(program, region, RoundingModel(deployed=False)).minimum(Objective(rows))
     found = smallest_found(graph, region, rows, samples=1000)
     assert bool((lower <= found + 1e-9 * (1 + found.abs())).all()), float((lower - found).max())
     assert bool(torch.isfinite(lower).all()), "no bound at all"

@@ -24,6 +24,7 @@ from onnx import helper, numpy_helper
 from torch import Tensor
 
 from parsers import read_onnx
+from tests.support.bounding import repeated
 from tests.support.networks.combination_locks import KEY, NETWORKS
 from verifier.attack.effort import Effort
 from verifier.attack.objectives import attack_margins
@@ -223,7 +224,7 @@ def _few_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_plant_is_hidden_from_samples_and_gradients(locked: Locked) -> None:
     plants, region = _boxes_with_plants(locked, ALL)
-    near = points.sample(region.repeat(40), torch.Generator().manual_seed(4))
+    near = points.sample(repeated(region, 40), torch.Generator().manual_seed(4))
     assert min(locked.margin(x.numpy()) for x in near) > 0.4
     labels = torch.zeros(len(plants), dtype=torch.int64)
     attacked = attack_margins(Evaluator(locked.verifier.graph), region, labels, Effort(restarts=2, steps=20))

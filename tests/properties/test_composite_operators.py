@@ -16,7 +16,7 @@ from benchmarks.relaxations.compositions import COMPOSITIONS, Measured, measure,
 from parsers import read_onnx
 from parsers.errors import UnsoundBound
 from relaxations import Planes
-from verifier.bounds.region_bounds import Bounds
+from verifier.bounds.region_bounds import bound_region
 from verifier.network.program import compile_program
 from verifier.network.rounding import RoundingModel
 from verifier.problem.question import Objective
@@ -116,7 +116,7 @@ def test_normalised_values_stay_bounded_as_the_file_computes_them(name: str, tmp
     half = torch.logspace(-4, 2, count, dtype=torch.float64)[:, None].expand(-1, n)
     region = box_region(-half, half)
     rows = torch.cat([torch.eye(n), -torch.eye(n)]).double()[None].expand(count, -1, -1)
-    bounds = Bounds(compile_program(read_onnx(path)), region, RoundingModel()).minimum(Objective(rows))
+    bounds = bound_region(compile_program(read_onnx(path)), region, RoundingModel()).minimum(Objective(rows))
     lower, upper = bounds[:, :n], -bounds[:, n:]
     assert float(torch.maximum(-lower, upper).max()) < 1.05 * n**0.5
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -132,7 +132,7 @@ def test_denominators_that_may_vanish_have_no_bound(tmp_path: Path) -> None:
     path = write(tmp_path / "composition.onnx", COMPOSITIONS["division"], 2)
     lower = torch.tensor([[1.0, -1.0], [1.0, 0.0], [1.0, 1.0]], dtype=torch.float64)
     rows = torch.tensor([[[1.0], [-1.0]]], dtype=torch.float64).expand(3, -1, -1)
-    bounds = Bounds(
+    bounds = bound_region(
         compile_program(read_onnx(path)), box_region(lower, lower + 1), RoundingModel(deployed=False)
     ).minimum(Objective(rows))
     assert bool((bounds[:2] == -torch.inf).all())

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from parsers import read_onnx
+from tests.support.bounding import optimise_slopes
 from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, write_network
-from verifier.bounds.region_bounds import Bounds
+from verifier.bounds.region_bounds import bound_region
 from verifier.network.program import compile_program
 from verifier.network.rounding import RoundingModel
 from verifier.problem.question import Objective
 from verifier.problem.region import ball_region
 from verifier.problem.settings import Settings
 from verifier.proof.prover import Prover
-from verifier.proof.refinement.ascent import optimise_slopes
 
 DEVICES = [
     "cpu",
@@ -33,7 +33,7 @@ def _minimum(path: Path, device: str, dtype: torch.dtype, p: float, steps: int) 
     program = compile_program(read_onnx(path), dtype=dtype, device=device)
     x = np.random.default_rng(1).normal(size=(2, FRAMES * FEATURES)).astype(np.float32)
     region = ball_region(torch.as_tensor(x), 0.05, p).to(device, dtype)
-    bounds = Bounds(program, region, RoundingModel(dtype))
+    bounds = bound_region(program, region, RoundingModel(dtype))
     objective = Objective(torch.eye(CLASSES, dtype=dtype, device=device).expand(2, -1, -1))
     found = bounds.minimum(objective)
     if steps:

@@ -10,7 +10,7 @@ from parsers.ir import Graph
 from tests.support.bound_search import smallest_found
 from tests.support.networks.handmade import Builder
 from verifier.attack.objectives import attack_margins
-from verifier.bounds.region_bounds import Bounds
+from verifier.bounds.region_bounds import bound_region
 from verifier.network.evaluator import Evaluator
 from verifier.network.program import compile_program
 from verifier.network.rounding import RoundingModel
@@ -49,7 +49,7 @@ def test_bounds_hold(kind: str, radius: float) -> None:
         rng = np.random.default_rng(seed)
         center = torch.as_tensor(np.round(2 * rng.normal(size=(3, SIZE))) / 2)  # right on jumps
         region = box_region(center - radius, center + radius)
-        bounds = Bounds(compile_program(graph), region, RoundingModel()).minimum(Objective(rows))
+        bounds = bound_region(compile_program(graph), region, RoundingModel()).minimum(Objective(rows))
         found = smallest_found(graph, region, rows, seed)
         assert torch.isfinite(bounds).all()
         assert (bounds <= found).all()
@@ -66,7 +66,7 @@ def test_the_search_would_notice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(
         right.__globals__, "_level", lambda value, *rest: steps.Support(0.25 * value + 0 * rest[0], rest[2])
     )
-    bounds = Bounds(compile_program(graph), region, RoundingModel()).minimum(Objective(rows))
+    bounds = bound_region(compile_program(graph), region, RoundingModel()).minimum(Objective(rows))
     assert not (bounds <= smallest_found(graph, region, rows)).all()
 
 

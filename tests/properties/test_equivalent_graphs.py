@@ -11,7 +11,7 @@ import torch
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from parsers import read_onnx
-from verifier.bounds.region_bounds import Bounds
+from verifier.bounds.region_bounds import bound_region
 from verifier.network.program import compile_program
 from verifier.network.rounding import RoundingModel
 from verifier.problem.question import Objective
@@ -150,7 +150,7 @@ def _bounds(form: str, folder: Path) -> torch.Tensor:
     x = torch.randn(1, FRAMES * FEATURES, generator=torch.Generator().manual_seed(2))
     eye = torch.eye(HIDDEN, dtype=torch.float64)
     objective = Objective(torch.cat([eye, -eye]).unsqueeze(0))
-    return Bounds(
+    return bound_region(
         compile_program(read), ball_region(x, 0.05, torch.inf), RoundingModel(deployed=False)
     ).minimum(objective)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,13 +14,14 @@ import verifier.network.rounding
 from parsers import read_onnx
 from parsers.ir import Graph
 from tests.support.bound_search import smallest_found
+from tests.support.bounding import optimise_slopes
 from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
-from verifier.bounds.region_bounds import Bounds
+from verifier.bounds.options import BoundOptions
+from verifier.bounds.region_bounds import Bounds, bound_region
 from verifier.network.program import compile_program
 from verifier.network.rounding import RoundingModel
 from verifier.problem.question import Objective
 from verifier.problem.region import Region, ball_region
-from verifier.proof.refinement.ascent import optimise_slopes
 
 SINGLE, DOUBLE = torch.float32, torch.float64
 SIGNS = torch.cat([torch.eye(CLASSES), -torch.eye(CLASSES)])
@@ -39,12 +41,12 @@ def _region(eps: float, p: float = torch.inf, seed: int = 1, count: int = 2) -> 
     return ball_region(torch.as_tensor(x), eps, p)
 
 
-def _bounds(graph: Graph, region: Region, dtype: torch.dtype, **options: int) -> Bounds:
-    return Bounds(
+def _bounds(graph: Graph, region: Region, dtype: torch.dtype, **options: Any) -> Bounds:
+    return bound_region(
         compile_program(graph, dtype=dtype),
         region.to("cpu", dtype),
         RoundingModel(dtype, deployed=False),
-        **options,  # type: ignore[arg-type]
+        BoundOptions(**options),
     )
 
 

@@ -23,7 +23,7 @@ def _outside(gate: Gate, found: Parallel, points: Tensor, parameters: dict[str, 
 
 
 def _slope(gate: Gate, lower: Tensor, upper: Tensor, parameters: dict[str, Any], *cut: Any) -> Tensor:
-    found = planes(gate, lower, upper, parameters, diagonals=cut[0] if cut else None)
+    found = planes(gate, lower, upper, parameters, octagon=cut[0] if cut else None)
     return (found.lower_slope + found.upper_slope) / 2
 
 
@@ -42,10 +42,10 @@ def test_gates_stay_between_them_over_boxes(gate: Gate, parameters: dict[str, An
 @for_every_pair
 def test_gates_stay_between_them_over_polygons(gate: Gate, parameters: dict[str, Any]) -> None:
     lower, upper = boxes(gate, parameters)
-    diagonals = cuts(lower, upper)
-    slope = _slope(gate, lower, upper, parameters, diagonals)
-    found = parallel(gate, slope, lower, upper, parameters, diagonals)
-    assert _outside(gate, found, inner_points(lower, upper, diagonals, 2000), parameters) <= 1e-12
+    octagon = cuts(lower, upper)
+    slope = _slope(gate, lower, upper, parameters, octagon)
+    found = parallel(gate, slope, lower, upper, parameters, octagon)
+    assert _outside(gate, found, inner_points(lower, upper, octagon, 2000), parameters) <= 1e-12
 
 
 def test_no_slope_of_a_grid_is_much_closer() -> None:

@@ -13,10 +13,9 @@ from tests.support.plane_checks import boxes, for_every_gate, inside_of, worst_v
 
 
 @for_every_gate
-@pytest.mark.parametrize("quality", ["tight", "fast"])
-def test_planes_contain_the_gate(gate: Gate, parameters: dict[str, Any], quality: Any) -> None:
+def test_planes_contain_the_gate(gate: Gate, parameters: dict[str, Any]) -> None:
     lower, upper = boxes(gate, parameters)
-    found = planes(gate, lower, upper, parameters, quality)
+    found = planes(gate, lower, upper, parameters)
     for side in dataclasses.astuple(found):
         assert side.isfinite().all()
     assert worst_violation(gate, found, lower, upper, parameters) <= 0
@@ -152,7 +151,7 @@ def test_a_long_search_finds_no_violation(gate: Gate, parameters: dict[str, Any]
     """Of the order of 10⁷ points a gate: samples, and every step of the ascents."""
     for seed in range(8):
         lower, upper = boxes(gate, parameters, seed=10 + seed, each=96)
-        found = planes(gate, lower, upper, parameters, ("tight", "fast")[seed % 2])
+        found = planes(gate, lower, upper, parameters)
         assert worst_violation(gate, found, lower, upper, parameters, seed, samples=600) <= 0
 
 

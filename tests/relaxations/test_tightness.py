@@ -11,7 +11,9 @@ import torch
 from scipy.optimize import linprog
 from torch import Tensor
 
-from relaxations import GATES, Gate, Planes, planes
+from relaxations import GATES, Gate, Planes
+from relaxations.bounding_planes import planes_over
+from relaxations.gate_box import GateBox
 from tests.support.plane_checks import for_every_gate
 
 
@@ -41,7 +43,7 @@ def test_slopes_are_nearly_optimal(gate: Gate, parameters: dict[str, Any]) -> No
     k = gate.arity
     lower, upper = random_boxes(gate, 6, parameters)
     centre = 0.5 * (lower + upper)
-    low, high = height(planes(gate, lower, upper, parameters, lean=(0.0,) * k), centre)
+    low, high = height(planes_over(GateBox(gate, lower, upper, parameters), (0.0,) * k), centre)
     share = torch.linspace(-1, 1, {1: 201, 2: 21, 3: 11}[k], dtype=torch.float64)
     grid = torch.cartesian_prod(*[share] * k).reshape(-1, k)
     for i in range(lower.shape[1]):
@@ -68,7 +70,7 @@ def test_joint_blend_is_narrower_than_two_planes() -> None:
     middle = 0.5 * (lower + upper)
 
     def gap(name: str, low: Tensor, high: Tensor, at: Tensor) -> Tensor:
-        below, above = height(planes(name, low, high, lean=(0.0,) * len(low)), at)
+        below, above = height(planes_over(GateBox(GATES[name], low, high, {}), (0.0,) * len(low)), at)
         return (above - below).mean(-1)
 
     joint = gap("sigmoid_blend", lower, upper, middle)
@@ -79,11 +81,11 @@ def test_joint_blend_is_narrower_than_two_planes() -> None:
     assert (joint / separate).mean() < 0.98
 
 
-def test_lean_moves_the_target() -> None:
-    """Towards the high corner the upper plane is lower, and at the centre higher, than without lean."""
+def test_planes_are_close_where_they_are_wanted() -> None:
+    """Towards the high corner an upper plane that is to be close there is lower, and at the centre higher."""
     gate = GATES["sigmoid_tanh"]
     lower, upper = random_boxes(gate, 200, {})
-    plain, leaning = (planes(gate, lower, upper, lean=(share, share)) for share in (0.0, 0.3))
+    plain, leaning = (planes_over(GateBox(gate, lower, upper, {}), (share, share)) for share in (0.0, 0.3))
     centre, half = 0.5 * (lower + upper), 0.5 * (upper - lower)
     slope = torch.stack([torch.tanh(centre[1]).sign(), torch.ones_like(centre[1])])  # where the gate rises
     corner = centre + 0.3 * half * slope

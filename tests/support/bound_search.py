@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from parsers.ir import Graph
+from tests.support.bounding import repeated
 from verifier.network.evaluator import Evaluator
 from verifier.problem.points import project
 from verifier.problem.region import Region
@@ -22,7 +23,7 @@ def smallest_found(
     best = torch.full(rows.shape[:2], torch.inf, dtype=torch.float64)
     for instance in range(len(region)):
         one = region.select(torch.tensor([instance]))
-        many = one.repeat(samples)
+        many = repeated(one, samples)
         span = one.upper - one.lower
         x = one.lower + span * torch.rand(samples, span.shape[1], generator=generator, dtype=torch.float64)
         x[1::2] = torch.where(torch.rand(x[1::2].shape, generator=generator) < 0.5, one.lower, one.upper)
@@ -30,7 +31,7 @@ def smallest_found(
         values = evaluator.flat(x) @ rows[instance].T
         best[instance] = torch.minimum(best[instance], values.min(0).values)
         start = x[values.argmin(0)]  # one start for each row
-        climb = one.repeat(len(start))
+        climb = repeated(one, len(start))
         for step in range(STEPS):
             start.requires_grad_(True)
             value_now = (evaluator.flat(start) * rows[instance]).sum(-1)

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from relaxations import GATES, Gate, Planes
-from relaxations.kernels import calls as compiled
+from relaxations.kernels.library import library
 
-built = pytest.mark.skipif(compiled.LIBRARY is None, reason="no compiled library: it needs a C compiler")
+built = pytest.mark.skipif(library().handle is None, reason=library().reason)
 
 
 def plain(gate: Gate) -> Gate:

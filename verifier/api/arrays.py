@@ -21,10 +21,10 @@ def array(value: ArrayLike) -> Array:
     return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
 
 
-def fed(specs: Sequence[InputSpec], given: Inputs) -> dict[str, Array]:
-    """One sample as the network takes it: every input in its own shape and type."""
-    found = each(specs, given, None)[0]
-    return {spec.name: typed(spec, found[spec.name], 0) for spec in specs}
+def fed(specs: Sequence[InputSpec], given: Inputs, count: int | None) -> list[dict[str, Array]]:
+    """Samples as the network takes them: every input in its own shape and type. `count` as in `each`."""
+    samples = enumerate(each(specs, given, count))
+    return [{spec.name: typed(spec, found[spec.name], k) for spec in specs} for k, found in samples]
 
 
 def each(specs: Sequence[InputSpec], given: Inputs, count: int | None) -> list[dict[str, Array]]:
@@ -36,7 +36,7 @@ def each(specs: Sequence[InputSpec], given: Inputs, count: int | None) -> list[d
     for name, value in values.items():
         held = _length(value)
         if held != count:
-            raise BadInput(f"'{name}' holds {held} samples, but {count} labels are given")
+            raise BadInput(f"'{name}' holds {held} samples; there are {count} in all else that is given")
     return [{spec.name: placed(spec, array(values[spec.name][k])) for spec in specs} for k in range(count)]
 
 

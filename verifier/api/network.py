@@ -11,11 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar, cast
 
+import numpy as np
+
 from parsers import read_onnx
 from parsers.errors import BadInput
 from parsers.ir import Graph
 from parsers.onnx.file.dimensions import Bindings, InputSpec, bind
-from verifier.api.arrays import Array, ArrayLike, Inputs, array, fed
+from verifier.api.arrays import Array, ArrayLike, Inputs, array, count_of, fed
 from verifier.attack.replay import Replay
 from verifier.inspection.summary import Inspection
 from verifier.inspection.summary import inspect as describe
@@ -131,13 +133,18 @@ def evaluate(network: Network, inputs: Inputs) -> dict[str, Array]:
     """What the model answers, as onnxruntime computes it: the outputs by name.
 
     `inputs` is the array of the single input, or a dict with one for each; each in the network's own shape,
-    with or without its batch axis of size 1. Raises `BadInput` for arrays that do not fit.
+    with or without its batch axis of size 1. Or it is several samples along one more axis in front, as in
+    `ball`, and so are the outputs. Raises `BadInput` for arrays that do not fit.
 
     >>> network, data = recert.load("models/vowels_gru.onnx"), np.load("models/vowels_test.npz")
-    >>> recert.evaluate(network, data["inputs"][3])["logits"].argmax()
-    np.int64(3)
+    >>> int(recert.evaluate(network, data["inputs"][3])["logits"].argmax())
+    3
     """
-    return network.replay(fed(network.inputs, inputs))
+    count = count_of(network.inputs, inputs)
+    answers = [network.replay(sample) for sample in fed(network.inputs, inputs, count)]
+    if count is None:
+        return answers[0]
+    return {name: np.stack([answer[name] for answer in answers]) for name in network.outputs}
 
 
 def inspect(network: Network) -> Inspection:

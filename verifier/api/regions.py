@@ -142,7 +142,7 @@ def ball(
     of each, the `features` move (indices, negative ones from the end; None for all); with `per_step` every
     step has a ball of its own (the L∞,p norm over steps).
 
-    Raises nothing yet: what does not fit a network is told when it is asked.
+    What does not fit a network, a norm or the range is told when the network is asked.
 
     >>> recert.ball(np.zeros((20, 12)), 0.05, p=2, steps=range(5))
     Ball(eps 0.05, p 2, some of the entries, around [20, 12])
@@ -152,11 +152,15 @@ def ball(
         if len(eps) != 1:
             raise BadInput(Parameter("eps"), f" names {len(eps)} inputs; one moves")
         ((moves, eps),) = eps.items()
-    radius = float(eps) if np.ndim(eps) == 0 else np.asarray(eps, np.float64)  # type: ignore[arg-type]
+    radius = array(eps)
+    if radius.dtype.kind not in "fiu":
+        raise BadInput(Parameter("eps"), " must be a number, or one for each sample")
+    if clip is not None and (np.shape(clip) != (2,) or not clip[0] <= clip[1]):
+        raise BadInput(Parameter("clip", clip), ": give the lowest and the highest value of the data")
     choice = None
     if steps is not None or features is not None or per_step:
         choice = StepChoice(_ranges(steps), _ranges(features), per_step)
-    return Ball(x, radius, moves, float(p), clip, choice)
+    return Ball(x, radius.astype(np.float64) if radius.ndim else float(radius), moves, float(p), clip, choice)
 
 
 def box(lower: Inputs, upper: Inputs) -> Box:

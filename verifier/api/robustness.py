@@ -15,7 +15,7 @@ from parsers.errors import BadInput, Parameter
 from parsers.ir import Graph
 from verifier.api.arrays import Array, ArrayLike, Inputs, array, count_of
 from verifier.api.network import Network
-from verifier.api.regions import Ball, Region, ball, balls_of, together
+from verifier.api.regions import Ball, Box, Region, ball, balls_of, together
 from verifier.problem.budget import Budget
 from verifier.problem.method import Method
 from verifier.problem.region import Region as EngineRegion
@@ -27,6 +27,8 @@ from verifier.robustness.outcome import Outcome, Phase, RadiusBounds, Stats
 from verifier.robustness.radius import Search, radii
 
 Found = TypeVar("Found", Outcome, RadiusBounds)
+FIRST = 0.01  # the first radius that is tried around a sample
+
 Label = int | np.integer
 Labels = Sequence[int] | Array
 
@@ -84,9 +86,11 @@ def certify(
     <Verdict.certified: 'certified'>
     """
 
+    limit, last = _seconds(timeout), _method(method)
+
     def ask(asked: _Asked, classifier: Classifier) -> Iterator[Outcome | Phase]:
         over = asked.over(classifier.graph)
-        return deciding.certify(classifier, asked.samples, over, timeout=timeout, method=_method(method))
+        return deciding.certify(classifier, asked.samples, over, timeout=limit, method=last)
 
     found = _answers(network, region, label, settings, ask)
     return found if np.ndim(label) else found[0]
@@ -139,14 +143,17 @@ def radius(
     >>> 0.01 < found.lower < found.upper
     True
     """
-    around = x if isinstance(x, Ball) else ball(x, 0.01)
+    if isinstance(x, Box):
+        raise BadInput(Parameter("x"), " must be a sample or a ball around one: a box has no radius")
+    around = x if isinstance(x, Ball) else ball(x, FIRST)
+    limit = _seconds(timeout)
 
     def ask(asked: _Asked, classifier: Classifier) -> Iterator[RadiusBounds | Phase]:
         first = max(part.eps for part in asked.parts if isinstance(part, Ball))
         if not float(first) > 0:
             raise BadInput(Parameter("eps", 0.0), ": the first radius must be greater than 0")
         balls = balls_of(around, asked.samples, asked.network.inputs, classifier.graph)
-        search = Search(float(first), tolerance, timeout, _method(method))
+        search = Search(float(first), tolerance, limit, _method(method))
         return radii(classifier, asked.samples, balls, search)
 
     found = _answers(network, around, label, settings, ask)
@@ -237,10 +244,9 @@ def _answers(
     ask: Callable[[_Asked, Classifier], Iterator[Found | Phase]],
 ) -> list[Found]:
     """In the order of the samples."""
-    single = np.ndim(label) == 0
-    labels = [int(k) for k in np.atleast_1d(array(label)).tolist()]
+    labels = _labels(label)
     found: dict[int, Found] = {}
-    for asked in _groups(network, region, labels, None if single else len(labels)):
+    for asked in _groups(network, region, labels, len(labels) if np.ndim(label) else None):
         classifier = network.classifier(asked.samples[0].shapes, settings or Settings())
         check_labels(asked.samples, classifier.classes)
         for event in ask(asked, classifier):
@@ -249,8 +255,19 @@ def _answers(
     return [found[k] for k in range(len(labels))]
 
 
-def _groups(network: Network, region: Region, labels: Sequence[int], count: int | None) -> Iterator[_Asked]:
+def _labels(label: Label | Labels) -> list[int]:
+    given = np.atleast_1d(array(label))
+    if given.ndim != 1 or given.dtype.kind not in "iu":
+        raise BadInput(Parameter("label"), " must be the number of a class, or one for each sample")
+    return [int(k) for k in given.tolist()]
+
+
+def _groups(network: object, region: object, labels: Sequence[int], count: int | None) -> Iterator[_Asked]:
     """The samples of `region` by shape."""
+    if not isinstance(network, Network):
+        raise BadInput(Parameter("network"), " must be what recert.load returns")
+    if not isinstance(region, Region):
+        raise BadInput(Parameter("region"), " must be recert.ball(x, eps) or recert.box(lower, upper)")
     parts = region.parts(network.inputs, count)
     samples = [
         part.sample(network.inputs, k, label)
@@ -258,6 +275,12 @@ def _groups(network: Network, region: Region, labels: Sequence[int], count: int 
     ]
     for group in grouped(samples):
         yield _Asked(network, [parts[sample.index] for sample in group], group)
+
+
+def _seconds(timeout: float | None) -> float | None:
+    if timeout is not None and not timeout > 0:
+        raise BadInput(Parameter("timeout", timeout), ": give a number of seconds greater than 0, or None")
+    return timeout if timeout is None or math.isfinite(timeout) else None
 
 
 def _method(name: str, suits: Callable[[Method], bool] = lambda _: True) -> Method:

@@ -1,7 +1,7 @@
 """What a part of a region takes over from the part it was cut out of: boxes, and mostly planes over them.
 
-What holds on a region holds on every part of it; so a part needs no sweeps of its own before its question
-can be asked. Planes are made anew where a split has made the gate's box smaller, and only there.
+What holds on a region holds on every part of it; so a part needs no backward passes of its own before its
+question can be asked. Planes are made anew where a split has made the gate's box smaller, and only there.
 """
 
 from __future__ import annotations
@@ -12,35 +12,47 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from relaxations import Diagonals, Planes, offsets, planes
+from relaxations import Octagon, Planes, offsets, planes
 from verifier.network.keys import OperandKey, SiteKey
 from verifier.network.program import GateStep
+from verifier.propagation.splits import Splits
 
 SHRUNK = 0.9  # of the old width: below it slopes are chosen anew, not only offsets
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Inherited:
-    """`boxes` of operands ([B, n], [B, n]), `planes` of sites, and
-    `diagonals` of those whose corners are cut off. Without planes, everything is made anew inside the
-    boxes."""
+    """`boxes` of operands ([B, n], [B, n]), `planes` of sites, and `diagonals` of those whose boxes are cut
+    by octagon constraints. Without planes, everything is made anew inside the boxes."""
 
     boxes: Mapping[OperandKey, tuple[Tensor, Tensor]]
     planes: Mapping[SiteKey, Planes] | None = None
-    diagonals: Mapping[SiteKey, Diagonals] = field(default_factory=dict)
+    diagonals: Mapping[SiteKey, Octagon] = field(default_factory=dict)
 
     def select(self, instances: Tensor) -> Inherited:
         """The boxes of these instances."""
         return Inherited({key: (low[instances], high[instances]) for key, (low, high) in self.boxes.items()})
 
 
-def inherited_planes(
-    step: GateStep, iteration: int, lower: Tensor, upper: Tensor, inherited: Inherited
-) -> Planes:
+@dataclass(frozen=True, slots=True, eq=False)
+class Subproblem:
+    """What makes an instance a part of its region: the parts in which given operands lie, and what is known
+    from the region that it was cut out of."""
+
+    splits: Splits = field(default_factory=dict)
+    inherited: Inherited | None = None
+
+    @property
+    def anew(self) -> bool:
+        """Whether planes are made anew, by backward passes of its own."""
+        return self.inherited is None or self.inherited.planes is None
+
+
+def inherited_planes(step: GateStep, time: int, lower: Tensor, upper: Tensor, inherited: Inherited) -> Planes:
     """Planes over boxes [k, B, n] that lie in the inherited ones."""
     assert inherited.planes is not None
-    held = inherited.planes[step.at(iteration)]
-    old = [inherited.boxes[form.at(iteration)] for form in step.operands]
+    held = inherited.planes[step.at(time)]
+    old = [inherited.boxes[form.at(time)] for form in step.operands]
     ratio = torch.stack(
         [
             (u - l) / (high - low).clamp_min(1e-300)
@@ -51,7 +63,7 @@ def inherited_planes(
     changed, shrunk = least < 1.0, least < SHRUNK
     if not bool(changed.any()):
         return held
-    diagonals = inherited.diagonals.get(step.at(iteration))
+    diagonals = inherited.diagonals.get(step.at(time))
     low_slope, high_slope = held.lower_slope.clone(), held.upper_slope.clone()
     low, high = held.lower_offset.clone(), held.upper_offset.clone()
     for where, fresh in ((shrunk, True), (changed & ~shrunk, False)):
@@ -62,7 +74,7 @@ def inherited_planes(
         box = lower[pick], upper[pick]
         cut = None if diagonals is None else diagonals.map(lambda t, pick=pick: t[pick])
         if fresh:
-            found = planes(step.gate, *box, step.parameters, diagonals=cut)
+            found = planes(step.gate, *box, step.parameters, octagon=cut)
             low_slope[pick], high_slope[pick] = found.lower_slope, found.upper_slope
             low[place], high[place] = found.lower_offset, found.upper_offset
         else:

@@ -1,24 +1,27 @@
-"""The walk over sites: intervals, backward sweeps and planes, in the order of the network.
+"""Intermediate bounds: intervals, backward passes and planes of all gates, in the order of the network.
 
-A *site* is one gate at one time of its scan. Walking the stages of a block in order, every operand
-first gets the interval that its affine form has, then the intersection with a backward sweep started at
-it through all planes made so far; with `corners`, diagonals of the gate's box are bounded the same way;
-then the gate gets its planes, and its output an interval.
+A *site* is one gate at one time step of its scan. Stage by stage of a block, every operand first gets the
+interval that its affine form has, then the intersection with a backward pass started at it through all planes
+made so far (CROWN: Zhang et al. 2018, with every intermediate bound by a pass of its own); with `octagon`,
+sums and differences of a gate's operands are bounded the same way; then the gate gets its planes, and its
+output an interval.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from parsers.errors import UnsoundBound
-from relaxations import Diagonals, Planes, image, planes
-from relaxations.slack import slack
-from verifier.bounds.inheritance import Inherited, inherited_planes
-from verifier.bounds.multi_neuron import Joint
-from verifier.bounds.octagon import corner_rows
+from relaxations import Octagon, Planes, image, planes
+from relaxations.quadratic_gap import quadratic_gap
+from verifier.bounds.inheritance import Subproblem, inherited_planes
+from verifier.bounds.multi_neuron import MultiNeuron
+from verifier.bounds.octagon import octagon_rows
+from verifier.bounds.options import BoundOptions
 from verifier.bounds.rows import RowBounds
 from verifier.network.affine import AffineForm
 from verifier.network.keys import OperandKey, SiteKey
@@ -26,20 +29,20 @@ from verifier.network.program import Block, GateStep, ScanStep, Stage
 from verifier.network.rounding import RoundingModel, never_negative
 from verifier.problem.budget import check
 from verifier.problem.region import Region
+from verifier.propagation.backward import Prepared
 from verifier.propagation.forward import LinearBounds, LinearPass
-from verifier.propagation.interval import Interval, interval_of
-from verifier.propagation.sites import RelaxedGate, Site
-from verifier.propagation.splits import Splits
+from verifier.propagation.interval import Interval, Operand, interval_of
+from verifier.propagation.sites import Site
 from verifier.propagation.zonotope import ScanZonotopes, Zonotope, ZonotopePass
 
 GRID = 2.0**-38  # of boxes: a power of two, so that dividing by it is exact
 
 
 class IntermediateBounds:
-    """Walks `program` once, in `run`; options are those of `Bounds`.
+    """Takes the gates of `program` in order, once, in `run`; arguments are those of `bound_region`.
 
-    Gathers all `sites` and their planes `relaxed`, the intervals of their `operands`, each with the magnitude
-    of all its terms, and the instances that are `lost` or `empty`.
+    Gathers all `sites`, the `operands` of gates, and the instances that are `lost` or `empty`; `rows` has the
+    planes of the sites so far.
     """
 
     def __init__(
@@ -47,40 +50,26 @@ class IntermediateBounds:
         program: Block,
         region: Region,
         arithmetic: RoundingModel,
-        *,
-        backward: bool,
-        lookback: int | None,
-        splits: Splits,
-        inherited: Inherited | None,
-        corners: bool,
-        joint: bool,
+        options: BoundOptions,
+        part: Subproblem,
+        prepared: Prepared,
         deadline: float,
     ) -> None:
         self._program = program
         self._region = region
         self._arithmetic = arithmetic
-        self._backward = backward
-        self._lookback = lookback
-        self._splits = splits
-        self._inherited = inherited
-        self._anew = inherited is None or inherited.planes is None
-        self._corners = corners
+        self._options = options
+        self._part = part
         self._deadline = deadline
         self._batch = len(region)
         self.sites: dict[SiteKey, Site] = {}
-        self.relaxed: dict[SiteKey, RelaxedGate] = {}
-        self.operands: dict[OperandKey, tuple[Interval, Tensor]] = {}
+        self.operands: dict[OperandKey, Operand] = {}
         self.lost = torch.zeros(self._batch, dtype=torch.bool, device=region.lower.device)
         self.empty = torch.zeros_like(self.lost)
-        self.rows = RowBounds(
-            program,
-            region,
-            arithmetic,
-            lookback,
-            self.relaxed,
-            Joint(region, arithmetic) if joint else None,
-            joint_boxes=inherited is None,
-        )
+        together = None
+        if options.multi_neuron:
+            together = MultiNeuron(region, arithmetic, boxes=part.inherited is None)
+        self.rows = RowBounds(program, region, arithmetic, options.lookback, prepared, together)
 
     def run(self) -> dict[str, Interval]:
         """The intervals of all variables of the program."""
@@ -93,12 +82,12 @@ class IntermediateBounds:
             variables[name] = Interval(
                 lower, upper, torch.zeros_like(lower), tight=self._region.halfspace is None
             )
-            if self.rows.joint is not None:
-                known[name] = self.rows.joint.zonotopes.inputs(start, stop)
+            if self.rows.multi_neuron is not None:
+                known[name] = self.rows.multi_neuron.zonotopes.inputs(start, stop)
             start = stop
         zonotopes = None
-        if self.rows.joint is not None:
-            zonotopes = ZonotopePass(self.rows.joint.zonotopes, self._program, known)
+        if self.rows.multi_neuron is not None:
+            zonotopes = ZonotopePass(self.rows.multi_neuron.zonotopes, self._program, known)
         self._block(self._program, variables, None, 0, zonotopes=zonotopes)
         return variables
 
@@ -116,7 +105,7 @@ class IntermediateBounds:
             self.operands |= self._operands(block, stage, variables, scan, time, linear)
             gates = [step for step in stage.steps if isinstance(step, GateStep)]
             boxes = {step.number: self._box(step, time) for step in gates}
-            cuts = self._diagonals(gates, boxes, scan, time, block.width)
+            cuts = self._octagons(gates, boxes, scan, time, block.width)
             for step in stage.steps:
                 if isinstance(step, GateStep):
                     box, cut = boxes[step.number], cuts.get(step.number)
@@ -127,7 +116,7 @@ class IntermediateBounds:
         # a state whose form was an operand is as tight as that operand
         held = [self.operands.get(form.at(time)) for form in block.outputs]
         return [
-            self._interval(block, form, variables)[0] if operand is None else operand[0]
+            (self._operand(block, form, variables) if operand is None else operand).interval
             for form, operand in zip(block.outputs, held, strict=True)
         ]
 
@@ -139,72 +128,68 @@ class IntermediateBounds:
         scan: ScanStep | None,
         time: int,
         linear: LinearPass | None,
-    ) -> dict[OperandKey, tuple[Interval, Tensor]]:
+    ) -> dict[OperandKey, Operand]:
         """The operands of `stage`: the interval of each form, cut by everything that is known of it."""
-        known = {form.at(time): self._interval(block, form, variables) for form in stage.forms}
-        if self._inherited is not None:
-            for key in known:
-                known[key] = self._narrowed(known[key], *self._inherited.boxes[key])
-        self._split(known)
+        known = {form.at(time): self._operand(block, form, variables) for form in stage.forms}
+        for key in known:
+            if self._part.inherited is not None:
+                known[key] = self._narrowed(known[key], *self._part.inherited.boxes[key])
+        for key in known:
+            split = self._part.splits.get(key)
+            if split is not None:  # what cannot be met makes an instance empty
+                known[key] = self._narrowed(known[key], split.lower, split.upper)
         keys = [key for key, (interval, _) in known.items() if not (interval.tight or interval.is_point())]
-        if self._backward and self._anew and keys:
+        if self._options.backward and self._part.anew and keys:
             forms = [form for form in stage.forms if form.at(time) in keys]
-            errors = [known[key][0].error for key in keys]
-            lower, upper = self.rows.of_forms(forms, errors, scan, time, linear)
-            for key, low, high in zip(keys, lower, upper, strict=True):
-                known[key] = self._narrowed(known[key], low, high, tight=True)
+            errors = [known[key].interval.error for key in keys]
+            found = self.rows.of_forms(forms, errors, scan, time, keep=linear is not None)
+            for key, form, f in zip(keys, forms, found, strict=True):
+                known[key] = self._narrowed(known[key], f.lower, f.upper, tight=True)
+                if linear is not None and f.functions is not None:
+                    linear.give(form, partial(self.rows.linear_bounds, f.functions))
             check(self._deadline)
         return known
 
-    def _narrowed(
-        self, held: tuple[Interval, Tensor], lower: Tensor, upper: Tensor, *, tight: bool = False
-    ) -> tuple[Interval, Tensor]:
+    def _narrowed(self, held: Operand, lower: Tensor, upper: Tensor, *, tight: bool = False) -> Operand:
         """Two bounds of one value, intersected. Both contain it, so they overlap, unless splits or a
         half-space have left an instance nothing; without these it means that one of them is wrong."""
-        interval, empty = held[0].intersect(lower, upper, tight or held[0].tight)
+        interval, empty = held.interval.intersect(lower, upper, tight or held.interval.tight)
         empty = empty & ~self.lost
         if bool(empty.any()):
-            if not self._splits and self._inherited is None and self._region.halfspace is None:
+            if not self._part.splits and self._part.inherited is None and self._region.halfspace is None:
                 raise UnsoundBound("two bounds of one value do not overlap")
             self.empty = self.empty | empty
-        return interval, held[1]
-
-    def _split(self, known: dict[OperandKey, tuple[Interval, Tensor]]) -> None:
-        """Cut the operands that have splits to their parts; what cannot be met makes an instance empty."""
-        for key in known:
-            part = self._splits.get(key)
-            if part is not None:
-                known[key] = self._narrowed(known[key], part.lower, part.upper)
+        return Operand(interval, held.magnitude)
 
     def _box(self, step: GateStep, time: int) -> tuple[Tensor, Tensor]:
         """The box [k, B, n] of the operands of a gate."""
-        operands = [self.operands[form.at(time)][0] for form in step.operands]
+        intervals = [self.operands[form.at(time)].interval for form in step.operands]
         lower, upper = _on_grid(
-            torch.stack([interval.lower for interval in operands]),
-            torch.stack([interval.upper for interval in operands]),
+            torch.stack([interval.lower for interval in intervals]),
+            torch.stack([interval.upper for interval in intervals]),
         )
         return self._without_lost(lower, upper, torch.isfinite(lower) & torch.isfinite(upper))
 
-    def _diagonals(
+    def _octagons(
         self,
         gates: list[GateStep],
         boxes: Mapping[int, tuple[Tensor, Tensor]],
         scan: ScanStep | None,
         time: int,
         width: int,
-    ) -> dict[int, Diagonals]:
-        """Bounds that cut the corners of the boxes of `gates`, by number of the gate."""
-        gates = [step for step in gates if step.gate.corners]
-        if self._inherited is not None and not self._anew:
-            held = self._inherited.diagonals
+    ) -> dict[int, Octagon]:
+        """Octagon constraints that cut the boxes of `gates`, by number of the gate."""
+        gates = [step for step in gates if step.gate.octagon]
+        if self._part.inherited is not None and not self._part.anew:
+            held = self._part.inherited.diagonals
             return {step.number: held[step.at(time)] for step in gates if step.at(time) in held}
-        if not self._corners or not self._backward:
+        if not self._options.octagon or not self._options.backward:
             return {}
         found = {}
         relative = self._arithmetic.affine(0, width + self.rows.chain)
         for step in gates:
             operands = [self.operands[form.at(time)] for form in step.operands]
-            cut = corner_rows(step, *boxes[step.number], operands, relative)
+            cut = octagon_rows(step, *boxes[step.number], operands, relative)
             found[step.number] = cut.diagonals(self.rows.minimum(cut.rows, cut.constant, scan, time))
             check(self._deadline)
         return found
@@ -213,7 +198,7 @@ class IntermediateBounds:
         self,
         step: GateStep,
         box: tuple[Tensor, Tensor],
-        cut: Diagonals | None,
+        cut: Octagon | None,
         time: int,
         width: int,
     ) -> Interval:
@@ -228,7 +213,7 @@ class IntermediateBounds:
         size = torch.maximum(low.abs(), high.abs())
         reach = [interval.magnitude for interval, _ in operands]
         gate_error = self._arithmetic.gate(step, reach, size)
-        if self._backward:
+        if self._options.backward:
             site = Site(
                 step,
                 time,
@@ -241,8 +226,8 @@ class IntermediateBounds:
                 self._arithmetic.affine(0, width + self.rows.chain),
                 cut,
             )
-            self.sites[step.at(time)] = site
-            self.relaxed[step.at(time)] = site.relaxed()
+            self.sites[site.key] = site
+            self.rows.put(site)
         low, high = low - gate_error, high + gate_error
         if never_negative(step):
             low = low.clamp_min(0.0)
@@ -250,23 +235,23 @@ class IntermediateBounds:
 
     def _join(self, step: GateStep, time: int, zonotopes: ZonotopePass | None) -> None:
         """Add the gate to those of which rows win something back together."""
-        joint = self.rows.joint
-        if joint is None or zonotopes is None:
+        together = self.rows.multi_neuron
+        if together is None or zonotopes is None:
             return
         site = self.sites[step.at(time)]
-        taken = joint.takes(step.size)
+        taken = together.takes(step.size)
         if taken:
-            found = slack(step.gate, site.planes, site.lower, site.upper, step.parameters, site.diagonals)
-            joint.add(site.key, found, zonotopes.operands(step))
+            found = quadratic_gap(
+                step.gate, site.planes, site.lower, site.upper, step.parameters, site.diagonals
+            )
+            together.add(site.key, found, zonotopes.operands(step))
         zonotopes.gate(site, fresh=taken)
         check(self._deadline)
 
-    def _planes(
-        self, step: GateStep, time: int, lower: Tensor, upper: Tensor, cut: Diagonals | None
-    ) -> Planes:
-        if self._inherited is None or self._anew:
-            return planes(step.gate, lower, upper, step.parameters, diagonals=cut)
-        return inherited_planes(step, time, lower, upper, self._inherited)
+    def _planes(self, step: GateStep, time: int, lower: Tensor, upper: Tensor, cut: Octagon | None) -> Planes:
+        if self._part.inherited is None or self._part.anew:
+            return planes(step.gate, lower, upper, step.parameters, octagon=cut)
+        return inherited_planes(step, time, lower, upper, self._part.inherited)
 
     def _without_lost(self, lower: Tensor, upper: Tensor, good: Tensor) -> tuple[Tensor, Tensor]:
         """Boxes [k, B, n] where instances that are not `good` all over become the point 1, which lies in the
@@ -285,36 +270,36 @@ class IntermediateBounds:
         zonotopes: ZonotopePass | None,
     ) -> dict[str, Interval]:
         body = scan.body
-        states = [self._interval(block, form, variables)[0] for form in scan.initial]
-        sequences = [self._interval(block, form, variables)[0] for form in scan.sequences]
+        states = [self._operand(block, form, variables).interval for form in scan.initial]
+        sequences = [self._operand(block, form, variables).interval for form in scan.sequences]
         lines: list[LinearBounds] = []
-        frames_out: list[dict[int, Interval]] = [{} for _ in scan.stacked]
+        stacked: list[dict[int, Interval]] = [{} for _ in scan.stacked]
         followed = None if zonotopes is None else ScanZonotopes(scan, zonotopes)
         for time in range(scan.length):
-            frame = scan.position(time)
-            if self._lookback is not None:
+            position = scan.position(time)
+            if self._options.lookback is not None:
                 self.rows.end_in(scan, time, states, lines)
             inputs = dict(zip(body.inputs, states, strict=False))
             for name, sequence in zip(body.inputs[body.states :], sequences, strict=True):
                 size = body.variables[name]
-                inputs[name] = sequence.slice(frame * size, (frame + 1) * size)
+                inputs[name] = sequence.slice(position * size, (position + 1) * size)
             linear = None
-            if self._lookback is not None and time < scan.length - self._lookback:
+            if self._options.lookback is not None and time < scan.length - self._options.lookback:
                 given = dict(zip(body.inputs, lines, strict=False))
                 linear = self.rows.linear(body, time, inputs, self.sites, given)
-            inner = None if followed is None else followed.enter(frame)
+            inner = None if followed is None else followed.enter(position)
             outputs = self._block(body, inputs, scan, time, linear, inner)
             if followed is not None:
-                followed.leave(frame)
+                followed.leave(position)
             states = outputs[: body.states]
             lines = [] if linear is None else linear.states()
-            for frames, interval in zip(frames_out, outputs[body.states :], strict=True):
-                frames[frame] = interval
+            for parts, interval in zip(stacked, outputs[body.states :], strict=True):
+                parts[position] = interval
         if followed is not None:
             followed.end()
         bounds = dict(zip(scan.finals, states, strict=True))
-        for name, frames in zip(scan.stacked, frames_out, strict=True):
-            ordered = [frames[k] for k in range(scan.length)]
+        for name, parts in zip(scan.stacked, stacked, strict=True):
+            ordered = [parts[k] for k in range(scan.length)]
             bounds[name] = Interval(
                 torch.cat([i.lower for i in ordered], -1),
                 torch.cat([i.upper for i in ordered], -1),
@@ -323,9 +308,7 @@ class IntermediateBounds:
             )
         return bounds
 
-    def _interval(
-        self, block: Block, form: AffineForm, variables: Mapping[str, Interval]
-    ) -> tuple[Interval, Tensor]:
+    def _operand(self, block: Block, form: AffineForm, variables: Mapping[str, Interval]) -> Operand:
         return interval_of(form, variables, self._arithmetic, block.width, self._batch)
 
 

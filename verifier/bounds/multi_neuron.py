@@ -1,12 +1,13 @@
-"""What many gates cannot lose together.
+"""Multi-neuron bounds: what many gates cannot lose together (the aim of PRIMA: Müller et al. 2022; here by a
+Lagrangian dual of the summed gaps, not by facets of hulls of small groups).
 
-A sweep puts a plane in the place of every gate, as if each were as far from its gate as it can be. What it
-drops is known: with λ the coefficient of gate j in the sweep of a row,
+A backward pass puts a plane in the place of every gate, as if each were as far from its gate as it can be.
+What it drops is known: with λ the coefficient of gate j in the pass of a row,
 
     row = A·x + b + Σⱼ |λⱼ|·(distance of gate j from its plane)
         ≥ A·x + b + Σⱼ |λⱼ|·(heightⱼ − Σₖ bendⱼₖ·p̂ⱼₖ²),
 
-p̂ being the places of its operands in their intervals (`relaxations.slack`). A zonotope
+p̂ being the places of its operands in their intervals (`relaxations.quadratic_gap`). A zonotope
 (`verifier.propagation.zonotope`) says how they depend on the inputs and on what planes leave open of earlier
 gates: |p̂ⱼₖ − cⱼₖ − sⱼₖ·z| ≤ eⱼₖ, with |zᵢ| ≤ 1, e being rounding. So is p̂² ≤ (1 + τ)(c + s·z)² + (1 +
 1/τ)e² for any τ > 0. The inputs are middle + radius·z, and with any set J of gates and ωⱼₖ = (1 +
@@ -31,8 +32,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from relaxations.quadratic_gap import QuadraticGap
 from relaxations.rounding import relative_margin
-from relaxations.slack import Slack
 from verifier.bounds.concave import LANES, Half, Terms, least
 from verifier.network.keys import SiteKey
 from verifier.network.program import Block, GateStep
@@ -79,10 +80,12 @@ class _Gates:
     bend: Tensor
 
 
-class Joint:
-    """Collects gates while a region's boxes are made, and says what rows of sweeps win back by them."""
+class MultiNeuron:
+    """Collects gates while a region's boxes are made, and says what rows of backward passes win back by
+    them: those of outputs and, with `boxes`, those of operands too."""
 
-    def __init__(self, region: Region, arithmetic: RoundingModel) -> None:
+    def __init__(self, region: Region, arithmetic: RoundingModel, boxes: bool = True) -> None:
+        self.boxes = boxes
         self.zonotopes = Zonotopes(region, arithmetic)
         self._batch = len(region)
         self._halves = self._halfspaces(region)
@@ -107,20 +110,20 @@ class Joint:
         """Whether there is room for a site of that many units."""
         return self._count + units <= GATES
 
-    def add(self, key: SiteKey, slack: Slack, operands: Sequence[Zonotope]) -> None:
-        """The gates of a site: their slack, and zonotopes of their operands."""
+    def add(self, key: SiteKey, gap: QuadraticGap, operands: Sequence[Zonotope]) -> None:
+        """The gates of a site: lower bounds of what their planes lose, and zonotopes of their operands."""
         places = [
             self.zonotopes.sum([operand], scale[None], shift)
-            for operand, scale, shift in zip(operands, slack.scale, slack.shift, strict=True)
+            for operand, scale, shift in zip(operands, gap.scale, gap.shift, strict=True)
         ]
         error = torch.stack([p.error for p in places])
-        value = slack.height - (1 + 1 / TAU) * (slack.bend * error * error).sum(1)  # [2, B, n]
+        value = gap.constant - (1 + 1 / TAU) * (gap.curvature * error * error).sum(1)  # [2, B, n]
         finite = torch.isfinite(torch.stack([p.reach for p in places])).all(0)
         good = finite & (value > 0)
         place = torch.stack(
             [torch.cat([p.centre.unsqueeze(-1), p.generators], -1) for p in places], -2
         ).float()
-        bend = (1 + TAU) * slack.bend
+        bend = (1 + TAU) * gap.curvature
         self._sites.append(
             _Gates(
                 place.masked_fill(~finite[..., None, None], 0.0),
@@ -134,7 +137,7 @@ class Joint:
     def minimum(
         self, rows: Tensor, constant: Tensor, start: int, coefficients: Mapping[SiteKey, Tensor]
     ) -> Tensor:
-        """Lower bounds [B, R] of swept `rows` A [B or 1, R, k] over the k inputs from `start` on, plus
+        """Lower bounds [B, R] of `rows` A of a pass [B or 1, R, k] over the k inputs from `start` on, plus
         `constant` [B or 1, R], with these `coefficients` [B or 1, R, n] of gates; −∞ where nothing is won."""
         if not self._used(coefficients):
             return constant.new_full((self._batch, constant.shape[-1]), -torch.inf)
@@ -146,8 +149,8 @@ class Joint:
         return above + self._least(coefficients, pad(rows * radius.unsqueeze(1), (1 + start, 0)))
 
     def raised(self, coefficients: Mapping[SiteKey, Tensor], rows: int) -> Tensor:
-        """By how much the constants of R swept `rows` with these `coefficients` [B or 1, R, n] can be raised
-        [B, R], whatever the inputs are."""
+        """By how much the constants of R `rows` of a pass with these `coefficients` [B or 1, R, n] can be
+        raised [B, R], whatever the inputs are."""
         none = self.zonotopes.middle.new_zeros(self._batch, rows)
         if not self._used(coefficients):
             return none

@@ -1,8 +1,8 @@
-"""Corners of gate boxes, cut off by bounds on sums and differences of the operands.
+"""Octagon constraints (Miné 2006) on the operands of a gate, by which the corners of its box are cut off.
 
 The operands of a gate read the same inputs, so that they are seldom at the ends of their intervals together.
-With centres c and half-widths h of their intervals, p̂ = (p − c)/h lies in [−1, 1]; the sweep that bounds p
-also bounds the rows
+With centres c and half-widths h of their intervals, p̂ = (p − c)/h lies in [−1, 1]; the backward pass that
+bounds p also bounds the rows
 
     û + v̂,   −û − v̂,   û − v̂,   −û + v̂
 
@@ -19,19 +19,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from relaxations import Diagonals
+from relaxations import Octagon
 from verifier.network.program import GateStep
-from verifier.propagation.interval import Interval
+from verifier.propagation.interval import Operand
 
 SIGNS = ((1, 1), (-1, -1), (1, -1), (-1, 1))
-LEAST = 1e-6  # half-widths below it, relative to the centre, are not worth a frame
+LEAST = 1e-6  # half-widths below it, relative to the centre, are not worth scaling
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CornerRows:
+class OctagonRows:
     """Rows [B, R, m] over each variable that the operands of a gate of n units read, their `constant` [B, R],
     and the `margin` [B, R] for all rounding: R = 4·n for every operand but the first. `centre` and `half`
-    [k, B, n] are the frame."""
+    [k, B, n] scale the operands."""
 
     rows: dict[str, Tensor]
     constant: Tensor
@@ -39,17 +39,17 @@ class CornerRows:
     centre: Tensor
     half: Tensor
 
-    def diagonals(self, minimum: Tensor) -> Diagonals:
+    def diagonals(self, minimum: Tensor) -> Octagon:
         """From lower bounds [B, R] of the rows; what could not be bounded cuts nothing."""
         found = (minimum - self.margin).nan_to_num(nan=-torch.inf)
         count, _, units = self.centre.shape
         low, minus_high, least, minus_most = found.unflatten(-1, (count - 1, 4, units)).permute(2, 1, 0, 3)
-        return Diagonals(self.centre, self.half, low, -minus_high, least, -minus_most)
+        return Octagon(self.centre, self.half, low, -minus_high, least, -minus_most)
 
 
-def corner_rows(
-    step: GateStep, lower: Tensor, upper: Tensor, known: Sequence[tuple[Interval, Tensor]], relative: float
-) -> CornerRows:
+def octagon_rows(
+    step: GateStep, lower: Tensor, upper: Tensor, known: Sequence[Operand], relative: float
+) -> OctagonRows:
     """The rows for a gate over boxes [k, B, n]; `known` has the interval of every operand and the magnitude
     of its terms [B, n], `relative` is the rounding of a sum of them.
 
@@ -77,7 +77,7 @@ def corner_rows(
         zero = torch.zeros_like(next(terms[name] for terms in scaled if name in terms))
         first, *others = (terms.get(name, zero) for terms in scaled)
         rows[name] = torch.cat([a * first + b * others[j - 1] for a, b, j in pairs], 1)
-    return CornerRows(
+    return OctagonRows(
         rows,
         torch.cat([a * constant[0] + b * constant[j] for a, b, j in pairs], -1),
         torch.cat([margin[0] + margin[j] for _, _, j in pairs], -1),
@@ -86,7 +86,7 @@ def corner_rows(
     )
 
 
-def joined(cuts: Sequence[Diagonals]) -> Diagonals:
-    """The same gate at several iterations: [k, T, B, n] from [k, B, n]."""
+def joined(cuts: Sequence[Octagon]) -> Octagon:
+    """The same gate at several time steps: [k, T, B, n] from [k, B, n]."""
     tensors = [(d.centre, d.half, *d.sides()) for d in cuts]
-    return Diagonals(*(torch.stack(same, 1) for same in zip(*tensors, strict=True)))
+    return Octagon(*(torch.stack(same, 1) for same in zip(*tensors, strict=True)))

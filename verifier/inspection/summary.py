@@ -24,7 +24,8 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """`units` applications of `pattern`, of one frame where it stands in a cell; bounded jointly."""
+    """`units` applications of `pattern`, in one time step where it stands in a cell. A pattern of several
+    operands is relaxed as one multivariate gate."""
 
     pattern: str
     units: int
@@ -127,7 +128,7 @@ def _gates(block: Block | None) -> tuple[Gates, ...]:
 
 
 def _formula(step: GateStep) -> str:
-    """`σ(x)·tanh(y)`: the traced function of a joint gate, or a primitive by its name."""
+    """`σ(x)·tanh(y)`: the traced function of a multivariate gate, or a primitive by its name."""
     traced = dict(patterns()).get(step.gate.name)
     if traced is not None:
         return _symbol(traced)

@@ -2,7 +2,7 @@
 
 Everything between gates is affine, so the value that a gate reads is
 
-    p = Σ_s M_s · s + b        s: network inputs, states, frames and outputs of earlier gates.
+    p = Σ_s M_s · s + b        s: network inputs, states, entries of sequences and outputs of earlier gates.
 
 A form is built by pushing basis vectors through the primitives with their additive constants dropped
 (`_push`), so adding an affine primitive needs no adjoint rule: where a map is small it is tabulated, and
@@ -30,7 +30,7 @@ TABULATE_UP_TO = 1 << 22  # entries; a larger map stays an operator, or is the i
 Get = Callable[..., Tensor | None]  # (name, *, summand) → what has been pushed so far, None for zero
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class AffineForm:
     """p = Σ_s terms[s]·s + bias; `number` names it within a program.
 
@@ -50,6 +50,9 @@ class AffineForm:
     dense: Mapping[str, Dense]  # the terms that cost a matrix product,
     light: Mapping[str, LinearMap]  # and the others
 
+    def __repr__(self) -> str:
+        return f"<AffineForm {self.number} '{self.name}': {self.size} entries over {', '.join(self.terms)}>"
+
     def at(self, time: int) -> OperandKey:
         """What the form is called at a time step."""
         return OperandKey(self.number, time)
@@ -61,6 +64,104 @@ class AffineForm:
             ((name, linear_map),) = self.terms.items()
             return name if isinstance(linear_map, Identity) else None
         return None
+
+
+class _Rules:
+    """How values of `graph` are pushed through affine primitives."""
+
+    def __init__(self, graph: Graph, like: Tensor) -> None:
+        self.graph = graph
+        self.like = like
+        self.constants = {
+            name: torch.as_tensor(array, device=like.device).to(like.dtype)
+            for name, array in graph.constants.items()
+        }
+
+    def push(
+        self, nodes: Sequence[Node], values: Mapping[str, Tensor], absolute: bool, additive: bool
+    ) -> dict[str, Tensor]:
+        """Values of `nodes` that depend on `values`, absent meaning zero.
+
+        `additive`: constants enter sums (they make the bias); else only the linear part is pushed.
+        `absolute`: constants by magnitude and differences as sums: the bound |M| of the map.
+        """
+        known = dict(values)
+
+        def get(name: str, *, summand: bool) -> Tensor | None:
+            if name in known:
+                return known[name]
+            if name in self.constants and (additive or not summand):
+                constant = self.constants[name]
+                return constant.abs() if absolute else constant
+            return None
+
+        for node in nodes:
+            value = _AFFINE[PRIMITIVES[node.op].kind](self, node, get, absolute)
+            if value is not None:
+                known[node.output] = value
+        return known
+
+    # Each rule returns None for zero. `get(name, summand=True)` is None where the linear part is zero.
+
+    def _linear(self, node: Node, get: Get, _absolute: bool) -> Tensor | None:
+        inputs = [get(name, summand=True) for name in node.inputs]
+        if all(x is None for x in inputs):
+            return None
+        filled = [
+            self.like.expand(self.graph.shape(name)) if x is None else x
+            for x, name in zip(inputs, node.inputs, strict=True)
+        ]
+        return TORCH_OPS[node.op](*filled, **node.attributes)
+
+    def _additive(self, node: Node, get: Get, absolute: bool) -> Tensor | None:
+        shape = self.graph.shape(node.output)
+        total: Tensor | None = None
+        for k, name in enumerate(node.inputs):
+            x = get(name, summand=True)
+            if x is None:
+                continue
+            negative = node.op == "neg" or (node.op == "sub" and k == 1)
+            signed = (-x if negative and not absolute else x).expand(shape)
+            total = signed if total is None else total + signed
+        return total
+
+    def _bilinear(self, node: Node, get: Get, _absolute: bool) -> Tensor | None:
+        factors = [get(name, summand=name not in self.constants) for name in node.inputs]
+        if any(x is None for x in factors):
+            return None
+        return TORCH_OPS[node.op](*factors, **node.attributes)
+
+    def _select(self, node: Node, get: Get, _absolute: bool) -> Tensor | None:
+        condition = self.constants[node.inputs[0]]
+        shape = self.graph.shape(node.output)
+        chosen = [get(name, summand=True) for name in node.inputs[1:]]
+        if all(x is None for x in chosen):
+            return None
+        x, y = (self.like.expand(shape) if c is None else c for c in chosen)
+        return torch.where(condition != 0, x, y)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Action:
+    """What affine `nodes` make of one `source`: its entries [n] ↦ those of value `name`, broadcast to
+    `shape`, without constants that are added; with `absolute` constants, it bounds magnitudes."""
+
+    rules: _Rules
+    nodes: tuple[Node, ...]
+    source: str
+    name: str
+    shape: tuple[int, ...]
+    absolute: bool
+
+    def __call__(self, x: Tensor) -> Tensor:
+        given = {self.source: x.reshape(self.rules.graph.shape(self.source))}
+        found = self.rules.push(self.nodes, given, self.absolute, False).get(self.name)
+        return _flat(found, self.shape, self.rules.like)
+
+
+def _flat(value: Tensor | None, shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """`value` broadcast to `shape`, in one row; None is zero."""
+    return like.expand(prod(shape)) if value is None else value.expand(shape).reshape(prod(shape))
 
 
 class AffineReader:
@@ -82,33 +183,25 @@ class AffineReader:
         self._producer = producer
         self._is_variable = is_variable
         self._like = torch.zeros((), dtype=dtype, device=device)
-        self._constants = {
-            name: torch.as_tensor(array, device=device).to(dtype) for name, array in graph.constants.items()
-        }
+        self._rules = _Rules(graph, self._like)
 
     def form(self, number: int, name: str, shape: Sequence[int]) -> AffineForm:
         """The form of value `name` broadcast to `shape`, flattened; it is called `number`."""
         order = self._affine_order(name)
         sources = [s for s in order if self._is_variable(s)]
-        nodes = [self._producer[v] for v in order if v in self._producer and not self._is_variable(v)]
-        size = prod(shape)
+        found = [self._producer[v] for v in order if v in self._producer and not self._is_variable(v)]
+        nodes, wanted, size = tuple(found), tuple(shape), prod(shape)
+        rules, constant = self._rules, self._rules.constants.get(name)
 
-        def flat(value: Tensor | None) -> Tensor:
-            if value is None:
-                return self._like.expand(size)
-            return value.expand(tuple(shape)).reshape(size)
+        def map_of(source: str) -> LinearMap | None:
+            linear, absolute = (_Action(rules, nodes, source, name, wanted, a) for a in (False, True))
+            copies = all(PRIMITIVES[node.op].moves for node in nodes)
+            return self._linear_map(linear, absolute, prod(self._graph.shape(source)), size, copies)
 
-        def map_of(source: str, absolute: bool) -> Callable[[Tensor], Tensor]:
-            inner = self._graph.shape(source)
-            return lambda x: flat(self._push(nodes, {source: x.reshape(inner)}, absolute, False).get(name))
-
-        copies = all(PRIMITIVES[node.op].moves for node in nodes)
-        terms = {
-            s: self._linear_map(map_of(s, False), map_of(s, True), prod(self._graph.shape(s)), size, copies)
-            for s in sources
-        }
-        bias = flat(self._push(nodes, {}, False, True).get(name, self._constants.get(name)))
-        magnitude = flat(self._push(nodes, {}, True, True).get(name, _absolute(self._constants.get(name))))
+        terms = {source: map_of(source) for source in sources}
+        bias = _flat(rules.push(nodes, {}, False, True).get(name, constant), wanted, self._like)
+        absolute = rules.push(nodes, {}, True, True).get(name, _absolute(constant))
+        magnitude = _flat(absolute, wanted, self._like)
         depth = 2 + sum(self._roundings(node) for node in nodes)
         kept = {s: m for s, m in terms.items() if m is not None}
         has_bias = bool(magnitude.any())
@@ -134,7 +227,7 @@ class AffineReader:
         stack = [(name, False)]
         while stack:
             value, expanded = stack.pop()
-            if value in done or value in self._constants:
+            if value in done or value in self._rules.constants:
                 continue
             if expanded or self._is_variable(value):
                 done[value] = None
@@ -183,80 +276,17 @@ class AffineReader:
             return Diagonal(table.diagonal().contiguous())
         return Dense(table, magnitude)
 
-    def _push(
-        self, nodes: Sequence[Node], values: Mapping[str, Tensor], absolute: bool, additive: bool
-    ) -> dict[str, Tensor]:
-        """Values of `nodes` that depend on `values`, absent meaning zero.
-
-        `additive`: constants enter sums (they make the bias); else only the linear part is pushed.
-        `absolute`: constants by magnitude and differences as sums: the bound |M| of the map.
-        """
-        known = dict(values)
-
-        def get(name: str, *, summand: bool) -> Tensor | None:
-            if name in known:
-                return known[name]
-            if name in self._constants and (additive or not summand):
-                constant = self._constants[name]
-                return constant.abs() if absolute else constant
-            return None
-
-        for node in nodes:
-            value = _AFFINE[PRIMITIVES[node.op].kind](self, node, get, absolute)
-            if value is not None:
-                known[node.output] = value
-        return known
-
-    # Each rule returns None for zero. `get(name, summand=True)` is None where the linear part is zero.
-
-    def _linear(self, node: Node, get: Get, _absolute: bool) -> Tensor | None:
-        inputs = [get(name, summand=True) for name in node.inputs]
-        if all(x is None for x in inputs):
-            return None
-        filled = [
-            self._like.expand(self._graph.shape(name)) if x is None else x
-            for x, name in zip(inputs, node.inputs, strict=True)
-        ]
-        return TORCH_OPS[node.op](*filled, **node.attributes)
-
-    def _additive(self, node: Node, get: Get, absolute: bool) -> Tensor | None:
-        shape = self._graph.shape(node.output)
-        total: Tensor | None = None
-        for k, name in enumerate(node.inputs):
-            x = get(name, summand=True)
-            if x is None:
-                continue
-            negative = node.op == "neg" or (node.op == "sub" and k == 1)
-            signed = (-x if negative and not absolute else x).expand(shape)
-            total = signed if total is None else total + signed
-        return total
-
-    def _bilinear(self, node: Node, get: Get, _absolute: bool) -> Tensor | None:
-        factors = [get(name, summand=name not in self._constants) for name in node.inputs]
-        if any(x is None for x in factors):
-            return None
-        return TORCH_OPS[node.op](*factors, **node.attributes)
-
-    def _select(self, node: Node, get: Get, _absolute: bool) -> Tensor | None:
-        condition = self._constants[node.inputs[0]]
-        shape = self._graph.shape(node.output)
-        chosen = [get(name, summand=True) for name in node.inputs[1:]]
-        if all(x is None for x in chosen):
-            return None
-        x, y = (self._like.expand(shape) if c is None else c for c in chosen)
-        return torch.where(condition != 0, x, y)
-
 
 def _absolute(x: Tensor | None) -> Tensor | None:
     return None if x is None else x.abs()
 
 
 _AFFINE = {
-    "linear": AffineReader._linear,
-    "additive": AffineReader._additive,
-    "bilinear": AffineReader._bilinear,
-    "quotient": AffineReader._bilinear,
-    "selection": AffineReader._select,
+    "linear": _Rules._linear,
+    "additive": _Rules._additive,
+    "bilinear": _Rules._bilinear,
+    "quotient": _Rules._bilinear,
+    "selection": _Rules._select,
 }
 
 

@@ -10,10 +10,10 @@ same earlier gates.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from math import prod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -76,12 +76,12 @@ class Stage:
     steps: tuple[GateStep | ScanStep, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Block:
     """Steps in order, over flat variables.
 
-    `variables`  name → number of entries; `inputs` the first of them (for a cell: states, then frames);
-    `outputs`    the forms of the block's outputs (for a cell: next states, then stacked frames);
+    `variables`  name → number of entries; `inputs` the first of them (for a cell: states, then sequences);
+    `outputs`    the forms of the block's outputs (for a cell: next states, then what it stacks);
     `stages`     `steps` again, grouped: stage k bounds the operands that read only gates of level ≤ k;
     `width`      targets that one adjoint product may sum over, for the rounding model.
     """
@@ -96,7 +96,9 @@ class Block:
     stages: tuple[Stage, ...]
     width: int
     states: int
-    fused: dict[Any, Any] = field(default_factory=dict)  # stacked tables, a cache that the sweep fills
+
+    def __repr__(self) -> str:
+        return f"<Block '{self.name}': {len(self.steps)} steps, {len(self.stages)} stages>"
 
 
 def compile_program(
@@ -127,8 +129,8 @@ class _GateCall(NamedTuple):
 
 
 class _Schedule:
-    """Which gates and scans the outputs of `graph` need, and in what `order`; `cells` has the schedule of each
-    scan's body, by the scan's first output; `problems` are all nodes that have no bound, in cells too."""
+    """Which gates and scans the outputs of `graph` need, in what `order`; `cells` has the schedule of each
+    scan's body, by its first output; `problems` are all nodes that have no bound, in cells too."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -199,9 +201,8 @@ class _Schedule:
                 stack.extend((v, None) for v in self.producer[name].inputs)
             elif name in self.producer:
                 node = self.producer[name]
-                self.problems.append(
-                    f"{node.op} '{node.origin or name}': there is no bound for it; only evaluation is supported"
-                )
+                what = f"{node.op} '{node.origin or name}'"
+                self.problems.append(f"{what}: there is no bound for it; only evaluation is supported")
         return list(order.values())
 
 

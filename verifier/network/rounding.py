@@ -7,10 +7,10 @@ Standard model (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed.,
 Two roundings are covered by the same mechanism, one number per value that is added to the offsets of
 the planes:
 
-*engine*    the sweep itself, in `dtype`: always on. Bounds hold for the network over the reals.
+*engine*    the backward pass itself, in `dtype`: always on. Bounds hold for the network over the reals.
 *deployed*  onnxruntime's float32 evaluation of the file: with `RoundingModel(deployed=True)`. Every affine
             value may err by γ₃₂, every gate by the error of its primitives, and then bounds hold for what
-            the file computes. The errors travel with the coefficients of the sweep, so that they cost
+            the file computes. The errors travel with the coefficients of the pass, so that they cost
             what they can do to this output and not their worst case through T steps.
 
 `DEPLOYED_ERROR` is a measured model, not a theorem: onnxruntime's vectorised tanh reaches 1 + 2.4e-7 and

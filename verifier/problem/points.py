@@ -1,6 +1,6 @@
 """Single points of a region: its far ends, the nearest to a given point, random ones, representable ones.
 
-Points are [B, n], one for each instance; `region.repeat(k)` makes room for k of each. What is
+Points are [B, n], one for each instance; `region.select` makes room for k of each. What is
 computed here may miss the region by a rounding error: `Region.contains` has the last word.
 """
 

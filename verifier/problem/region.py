@@ -105,7 +105,7 @@ class Region:
         products errs by at most γ·Σ|products|, γ = relative_margin(n): so γ·|baseᵢ| is added to radᵢ, and
         the other terms, which have one sign, are increased by the factor 1 + γ.
 
-        In float32 on a GPU this needs the default `torch.set_float32_matmul_precision("highest")`.
+        In float32 on a GPU this needs products that round as float32 does (`check_products`).
         """
         if rows.shape[-1] < self.lower.shape[1] and self.cutting_ball is not None:
             rows = pad(rows, (start, self.lower.shape[1] - start - rows.shape[-1]))
@@ -131,10 +131,6 @@ class Region:
         ball = None if self.ball is None else self.ball.select(indices)
         halfspace = None if self.halfspace is None else self.halfspace.select(indices)
         return Region(self.lower[indices], self.upper[indices], ball, halfspace)
-
-    def repeat(self, count: int) -> Region:
-        """Every instance `count` times in a row."""
-        return self.select(torch.arange(len(self), device=self.lower.device).repeat_interleave(count))
 
     def to(self, device: str | torch.device, dtype: torch.dtype) -> Region:
         """The region on another device and in another precision, without its half-space: it is only ever
@@ -208,6 +204,17 @@ class Region:
         return values.sum(dim=-1) * (1 + margin)
 
 
+def check_products(device: torch.device, dtype: torch.dtype) -> None:
+    """Raises `BadInput` where matrix products err by more than every margin here allows for: in float32 on a
+    GPU, unless torch is set to its default, `torch.set_float32_matmul_precision("highest")`."""
+    precision = torch.get_float32_matmul_precision()
+    if device.type != "cpu" and dtype == torch.float32 and precision != "highest":
+        raise BadInput(
+            f"torch's float32 products are set to '{precision}', too coarse for proofs on {device.type}; "
+            'call torch.set_float32_matmul_precision("highest"), or use float64'
+        )
+
+
 def box_region(lower: Tensor, upper: Tensor) -> Region:
     """The box lower ≤ x ≤ upper in float64, both [B, n] or [n].
 
@@ -273,4 +280,4 @@ def _check_ball(x: Tensor, radius: Tensor, p: float, group: Tensor) -> None:
     if group.shape != x.shape[1:]:
         raise BadInput(f"groups are given for {len(group)} entries; the inputs have {x.shape[1]}")
     if not bool((group >= 0).any()):
-        raise BadInput("the chosen frames and features leave no input that may change")
+        raise BadInput("the chosen time steps and features leave no input that may change")

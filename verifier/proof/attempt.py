@@ -84,12 +84,12 @@ class Attempt:
         """What is undecided, row by row. Half-spaces are from planes of small volume: slopes climbed for the
         lowest point leave the middle of a region lower."""
         if self.rows is None:
-            self.rows = RowQuestions.of(self.over.deepest, self.ask, self.found)
+            self.rows = RowQuestions.of(self.over.deepest(), self.ask, self.found)
         return self.rows
 
     def keep(self, rows: RowQuestions) -> None:
         """`rows` of which more is known now."""
-        self.rows, self.bounds = rows, self.over.deepest
+        self.rows, self.bounds = rows, self.over.deepest()
         self.found = self.found.index_put((rows.instance[:, None], rows.row), rows.known)
 
     def raise_rows(self, places: Tensor, lower: Tensor) -> None:

@@ -20,7 +20,7 @@ from verifier.proof.branching.gate_splitting import Effort, branch_and_bound
 from verifier.proof.branching.input_splitting import divide, divisible
 from verifier.proof.branching.trees import Trees
 from verifier.proof.branching.trend import Trend
-from verifier.proof.refinement.ascent import ascend
+from verifier.proof.refinement.ascent import AscentOptions, ascend
 from verifier.proof.refinement.clipping import DEPTH, clipped
 from verifier.proof.refinement.multi_neuron_clipping import jointly
 from verifier.proof.results import Minimum
@@ -66,7 +66,7 @@ def minimise(over: BoundsOnDemand, ask: Question, budget: Budget, means: Means) 
 
 def _interval(attempt: Attempt) -> None:
     with torch.no_grad():
-        attempt.found = attempt.over.intervals.minimum(attempt.ask.objective)
+        attempt.found = attempt.over.intervals().minimum(attempt.ask.objective)
 
 
 def _truncates(attempt: Attempt) -> bool:
@@ -76,21 +76,18 @@ def _truncates(attempt: Attempt) -> bool:
 
 
 def _truncated_crown(attempt: Attempt) -> None:
-    attempt.raise_by(attempt.over.short if attempt.over.lookback is None else attempt.over.sweeps)
+    attempt.raise_by(attempt.over.truncated() if attempt.over.lookback is None else attempt.over.backward())
 
 
 def _alpha_crown(attempt: Attempt) -> None:
     ask = attempt.ask
-    attempt.bounds = attempt.over.deepest
+    attempt.bounds = attempt.over.deepest()
     found = ascend(
         attempt.bounds,
-        ask.objective,
-        steps=attempt.means.slope_steps,
-        rate=0.1,
-        target=ask.goal,
-        any_row=ask.any_row,
-        deadline=attempt.budget.deadline,
+        ask,
+        AscentOptions(attempt.means.slope_steps, rate=0.1),
         known=attempt.found,
+        deadline=attempt.budget.deadline,
     )
     attempt.found, attempt.planes = found.best, found.planes
 
@@ -133,7 +130,7 @@ def _bab(attempt: Attempt) -> None:
         together = min(attempt.means.capacity.together, effort.parts)
         above = divide(trees, over.region, over.inner, budget, together=together, trend=trend)
     else:
-        start = root or over.deepest
+        start = root or over.deepest()
         above = branch_and_bound(trees, start, over.part, budget, planes=planes, effort=effort, trend=trend)
     attempt.raise_rows(left, rows.ask.goal + above[:, None])
     attempt.outlook = {}
@@ -144,8 +141,10 @@ def _bab(attempt: Attempt) -> None:
 METHODS = (
     Step(Method.interval, lambda _: True, _interval),
     Step(Method.truncated_crown, _truncates, _truncated_crown, narrows=True),
-    Step(Method.crown, lambda a: a.over.lookback is None, lambda a: a.raise_by(a.over.sweeps), narrows=True),
-    Step(Method.crown_octagon, lambda a: a.over.corners, lambda a: a.raise_by(a.over.deepest)),
+    Step(
+        Method.crown, lambda a: a.over.lookback is None, lambda a: a.raise_by(a.over.backward()), narrows=True
+    ),
+    Step(Method.crown_octagon, lambda a: a.over.octagon, lambda a: a.raise_by(a.over.deepest())),
     Step(Method.alpha_crown, lambda a: a.means.slope_steps > 0, _alpha_crown),
     Step(Method.clip, lambda a: a.over.has_gates, _clip),
     Step(Method.multi_neuron, _relaxes_together, _multi_neuron),

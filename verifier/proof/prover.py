@@ -16,16 +16,18 @@ from parsers.errors import BadInput
 from parsers.ir import Graph
 from parsers.specification import Case
 from verifier.bounds.on_demand import BoundsOnDemand
+from verifier.bounds.options import BoundOptions
 from verifier.network.program import compile_program
 from verifier.network.rounding import RoundingModel
 from verifier.problem.budget import Budget
 from verifier.problem.question import Objective, Question
-from verifier.problem.region import Region, box_region
+from verifier.problem.region import Region, box_region, check_products
 from verifier.problem.settings import DTYPES, Settings
 from verifier.proof.attempt import Means
 from verifier.proof.memory import Recent, capacity
 from verifier.proof.methods import minimise
 from verifier.proof.results import MarginBounds, Minimum, ProofResult
+from verifier.propagation.backward import Prepared
 
 LONG, NEAR = 200, 16  # time grows as T² up to LONG iterations, from there on as T
 MANY, FEW = 64, 8  # beyond MANY time steps passes of FEW, which take a third of the time, are tried first
@@ -39,6 +41,7 @@ class Prover:
         self.settings = settings
         self._dtype = DTYPES[settings.dtype]
         self._device = torch.device(settings.device)
+        check_products(self._device, self._dtype)
         self._program = compile_program(graph, dtype=self._dtype, device=self._device)
         self._arithmetic = RoundingModel(self._dtype, settings.deployed)
         longest = max((scan.length for scan in graph.scans()), default=0)
@@ -46,6 +49,7 @@ class Prover:
         self._means = Means(
             capacity(self._program, self._dtype, settings.memory), settings.slope_steps, longest > MANY
         )
+        self._prepared = Prepared()
         self.cache: Recent[BoundsOnDemand] = Recent(1)
 
     def margins(
@@ -128,7 +132,8 @@ class Prover:
     def _over(self, region: Region) -> BoundsOnDemand:
         region = region.to(self._device, self._dtype)
         few = FEW if self._lookback is None else None
-        return BoundsOnDemand(self._program, region, self._arithmetic, self._lookback, few)
+        options = BoundOptions(lookback=self._lookback)
+        return BoundsOnDemand(self._program, region, self._arithmetic, options, few, self._prepared)
 
     def _rows(self, case: Case, names: Sequence[str], shapes: Mapping[str, tuple[int, ...]]) -> Tensor:
         rows = [

@@ -60,9 +60,9 @@ class Product:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CompiledCell:
-    """One iteration of a block, from coefficients of its outputs to those of its inputs.
+    """One time step of a block, from coefficients of its outputs to those of its inputs.
 
-    `gates` in the order in which they are walked; `products` of the dense maps, over parts of the `waiting`
+    `gates` in the order in which they are passed; `products` of the dense maps, over parts of the `waiting`
     coefficients; `direct` inputs that gates read as they are, (index, place, size), and `span` their entries.
     """
 
@@ -221,18 +221,15 @@ CELL = Kernel(
 
 
 def compiled_cell(block: Block, given: tuple[bool, ...]) -> CompiledCell | None:
-    """The compiled cell of `block` from the outputs that are `given`, kept in the block; None where the
-    kernel is not in use (the plain pass is the better one in torch), or the block has more than gates whose
-    operands read its inputs by matrices and everything else entry by entry."""
+    """The compiled cell of `block` from the outputs that are `given`; None where the kernel is not in use
+    (the plain pass is the better one in torch), or the block has more than gates whose operands read its
+    inputs by matrices and everything else entry by entry."""
     if not any(given) or CELL.bound() is None:
         return None
-    key = ("walk", given)
-    if key not in block.fused:
-        try:
-            block.fused[key] = _Layout(block, given).walk()
-        except _Unsuited:
-            block.fused[key] = None
-    return block.fused[key]
+    try:
+        return _Layout(block, given).cell()
+    except _Unsuited:
+        return None
 
 
 class _Unsuited(Exception):
@@ -272,14 +269,14 @@ class _Layout:
         self._scales: list[Tensor] = []
         self._written: set[tuple[int, int]] = set()
 
-    def walk(self) -> CompiledCell:
+    def cell(self) -> CompiledCell:
         block, size, index = self._block, self._block.variables, self._block.inputs.index
         products = []
         for forms in self._groups.values():
-            table, widths, reached, _ = stacked_table(block.inputs, forms)
-            columns = _places(zip(reached, widths, strict=True)).items()
+            stacked = stacked_table(block.inputs, forms)
+            columns = _places(zip(stacked.reached, stacked.widths, strict=True)).items()
             into = tuple((index(name), place, size[name]) for name, place in columns)
-            products.append(Product(self._waiting[forms[0].number], table.T.contiguous().T, into))
+            products.append(Product(self._waiting[forms[0].number], stacked.table.T.contiguous().T, into))
         code = [len(self._outputs)]
         for form in self._outputs:
             code += [form.size, *self._destinations(form)]
@@ -347,8 +344,12 @@ PADDING = 16  # entries between rows: a power of two apart, they would fall into
 
 
 class Workspace:
-    """Memory that the steps of a walk write to in turn, so that it is not asked for anew in every step: what
-    a step has returned is overwritten by the next but one. Each row is contiguous, two need not be."""
+    """Memory that the time steps of compiled cells write to in turn, so that it is not asked for each time.
+
+    Who owns what: coefficients of states that `CompiledCell.step` returns belong to the workspace, which
+    overwrites them at the next `turn` but one. A step may be given those of the step before it. Whoever keeps
+    them longer, or hands them to torch operations that may return them as they are, keeps `released(A)`.
+    Each row is contiguous, two need not be."""
 
     def __init__(self) -> None:
         self._held: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}  # memory, and the part last taken

@@ -1,4 +1,5 @@
-"""Linear bounds of values as functions of the network's inputs, pushed forward.
+"""Linear bounds of values over the network's inputs, pushed forward (forward mode: Xu et al. 2020).
+Here they serve the states at which a backward pass with bounded look-back ends.
 
 A value v [n] of a block lies between two linear functions of the inputs x [N],
 
@@ -33,7 +34,7 @@ from verifier.network.keys import SiteKey
 from verifier.network.program import Block, GateStep
 from verifier.network.rounding import RoundingModel
 from verifier.problem.region import Region
-from verifier.propagation.interval import Interval
+from verifier.propagation.interval import Interval, Operand
 from verifier.propagation.linear_functions import LinearFunctions
 from verifier.propagation.lookback import StateLines
 from verifier.propagation.sites import Site
@@ -164,7 +165,7 @@ class LinearRules:
         return linear.offsets[0] + low - margin, linear.offsets[1] - minus_high + margin
 
     def state(self, linear: LinearBounds, interval: Interval, relative: float) -> StateLines:
-        """For a sweep that ends at a state whose `interval` this is.
+        """For a backward pass that ends at a state whose `interval` this is.
 
         `relative` is the γ of a sum over the state's entries and 16 more. What coefficients Λ make of the
         lines errs by at most |Λ|·γ·2·reach; replacing Λ·middle − |Λ|·radius of the interval by it rounds
@@ -190,50 +191,54 @@ class LinearRules:
 
 
 class LinearPass:
-    """Linear bounds of the variables and forms of one block at one iteration, each made when asked for.
+    """Linear bounds of the variables and forms of one block at one time step, each made when asked for.
 
-    Those of `known` variables are given, and `swept` has those of forms, by number, that a sweep has found;
-    all values that no rule reaches keep their intervals. `interval_of` gives the interval of a form and the
-    magnitude of all its terms.
+    Those of `known` variables are given, and those of forms can be (`give`); all values that no rule reaches
+    keep their intervals. `operand_of` gives the interval of a form and the magnitude of all its terms.
     """
 
     def __init__(
         self,
         block: Block,
-        iteration: int,
+        time: int,
         rules: LinearRules,
-        interval_of: Callable[[AffineForm], tuple[Interval, Tensor]],
+        operand_of: Callable[[AffineForm], Operand],
         intervals: Mapping[str, Interval],
         sites: Mapping[SiteKey, Site],
         known: Mapping[str, LinearBounds],
     ) -> None:
         self._block = block
         self._gates = {step.output: step for step in block.steps if isinstance(step, GateStep)}
-        self._iteration = iteration
+        self._time = time
         self._rules = rules
-        self._interval_of = interval_of
+        self._operand_of = operand_of
         self._intervals = intervals
         self._sites = sites
         self._variables = dict(known)
-        self.swept: dict[int, Callable[[], LinearBounds]] = {}
+        self._given: dict[int, Callable[[], LinearBounds]] = {}
         self._forms: dict[int, LinearBounds] = {}
 
+    def give(self, form: AffineForm, make: Callable[[], LinearBounds]) -> None:
+        """Bounds of a form that a backward pass has found: `make` makes them, if they are asked for."""
+        self._given[form.number] = make
+
     def states(self) -> list[LinearBounds]:
-        """Of the states after the iteration."""
+        """Of the states after the time step."""
         return [self.form(form) for form in self._block.outputs[: self._block.states]]
 
     def form(self, form: AffineForm) -> LinearBounds:
-        if form.number in self.swept and form.number not in self._forms:
-            found = self._rules.against(self.swept[form.number](), self._interval_of(form)[0])
-            self._forms[form.number] = found
-        if form.source is not None and form.number not in self._forms:
-            return self.variable(form.source)
         if form.number not in self._forms:
-            interval, magnitude = self._interval_of(form)
-            parts = {name: self.variable(name) for name in form.terms}
-            linear = self._rules.through_form(form, parts, magnitude, self._block.width)
-            self._forms[form.number] = self._rules.against(linear, interval)
+            given = self._given.get(form.number)
+            if given is None and form.source is not None:
+                return self.variable(form.source)
+            operand = self._operand_of(form)
+            linear = self._through(form, operand.magnitude) if given is None else given()
+            self._forms[form.number] = self._rules.against(linear, operand.interval)
         return self._forms[form.number]
+
+    def _through(self, form: AffineForm, magnitude: Tensor) -> LinearBounds:
+        parts = {name: self.variable(name) for name in form.terms}
+        return self._rules.through_form(form, parts, magnitude, self._block.width)
 
     def variable(self, name: str) -> LinearBounds:
         if name not in self._variables:
@@ -241,7 +246,7 @@ class LinearPass:
             if step is None:
                 self._variables[name] = self._rules.constant(interval)
             else:
-                site = self._sites[step.at(self._iteration)]
+                site = self._sites[step.at(self._time)]
                 operands = [self.form(form) for form in step.operands]
                 linear = self._rules.through_gate(site.planes, operands, site.gate_error)
                 self._variables[name] = self._rules.against(linear, interval)

@@ -1,10 +1,11 @@
-"""Intervals of affine forms, with their rounding, from intervals of the variables they read."""
+"""Interval arithmetic (Moore 1966; IBP: Gowal et al. 2018) of affine forms, with their rounding."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ class Interval:
     """`lower ≤ value ≤ upper`, all [B, n].
 
     `error` bounds how far the value may be from its affine form over exact gate outputs; `tight` says
-    that the interval already stands on a backward sweep (or is exact) and needs no other.
+    that the interval already stands on a backward pass (or is exact) and needs no other.
     """
 
     lower: Tensor
@@ -60,16 +61,23 @@ class Interval:
         return Interval(lower, upper, self.error, tight), empty
 
 
+class Operand(NamedTuple):
+    """The interval of an affine form, and the `magnitude` [B, n] of all its terms together."""
+
+    interval: Interval
+    magnitude: Tensor
+
+
 def interval_of(
     form: AffineForm, variables: Mapping[str, Interval], arithmetic: RoundingModel, width: int, batch: int
-) -> tuple[Interval, Tensor]:
-    """The interval of `form` and the magnitude [B, n] of all its terms together.
+) -> Operand:
+    """The interval of `form` and the magnitude of all its terms.
 
     With centres c and radii r of the variables: M c + b ± |M| r, widened by γ·(|M| |s| + |b|). A sum of terms
     none of which is negative is not negative in floating point either, which keeps roots in their domain.
     """
     if (source := form.source) is not None:
-        return variables[source], variables[source].magnitude
+        return Operand(variables[source], variables[source].magnitude)
     centre, sums = form.bias.expand(batch, -1), None
     for name, linear_map in form.terms.items():
         v = variables[name]
@@ -85,4 +93,4 @@ def interval_of(
     lower, upper = centre - reach, centre + reach
     if form.nonnegative and all(bool((variables[name].lower >= 0).all()) for name in form.terms):
         lower = lower.clamp_min(0.0)
-    return Interval(lower, upper, error + rounding), magnitude
+    return Operand(Interval(lower, upper, error + rounding), magnitude)

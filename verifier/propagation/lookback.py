@@ -1,6 +1,6 @@
-"""What a sweep leaves behind: functions of the inputs, and what it met where it ended.
+"""Where a backward pass ends: in the inputs, or at states, when its look-back is bounded.
 
-A sweep with a bounded look-back ends in the middle of a scan, at coefficients A of the scan's states s. Their
+A pass with a bounded look-back ends in the middle of a scan, at coefficients A of the scan's states s. Their
 intervals turn A·s into a constant; their linear bounds m ∓ r, functions of the inputs, into
 
     A·s  ≥  A·m − |A|·r.
@@ -33,7 +33,7 @@ class StateLines:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StateBox:
-    """The interval of a state before an iteration: `middle` and `radius` [B, n, 1], rounding included; and
+    """The interval of a state before a time step: `middle` and `radius` [B, n, 1], rounding included; and
     its linear bounds, where there are some."""
 
     middle: Tensor
@@ -43,8 +43,8 @@ class StateBox:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
-    """Coefficients of a variable that are zero outside of [start, start + k): with bounded look-back a sweep
-    reaches few frames of a long sequence."""
+    """Coefficients of a variable that are zero outside of [start, start + k): with bounded look-back a
+    pass reaches few positions of a long sequence."""
 
     start: int
     coefficients: Tensor
@@ -56,7 +56,7 @@ class Window:
 
 @dataclass(slots=True, eq=False)
 class Ends:
-    """Where a sweep has ended: `windows` of inputs read frame by frame; and what the linear bounds of states
+    """Where a pass has ended: `windows` of inputs read by positions; and what the linear bounds of states
     would change: coefficients `lines`, each from some input on, and `gain` [B, R, 1] of the constant."""
 
     windows: dict[str, Window] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""A site: one gate at one time step of its scan, with the region of its operands and its planes."""
+"""A site: one gate at one time step of its scan, with the box of its operands, and its planes."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from relaxations import Diagonals, Planes
+from relaxations import Octagon, Planes
 from verifier.network.keys import SiteKey
 from verifier.network.program import GateStep
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Site:
     """A gate at one time step: the box of its operands, its planes, and what rounding may add.
 
     `lower, upper` [k, B, n]; `magnitudes, errors` per operand [B, n]; `gate_error` [B, n] or a number;
-    `diagonals` of the box where its corners are cut off.
+    `diagonals` of the box where octagon constraints cut it.
     """
 
     step: GateStep
@@ -29,7 +29,11 @@ class Site:
     errors: tuple[Tensor, ...]
     gate_error: Tensor | float
     relative: float
-    diagonals: Diagonals | None = None
+    diagonals: Octagon | None = None
+
+    def __repr__(self) -> str:
+        units = "×".join(map(str, self.lower.shape))
+        return f"<Site {self.step.gate.name} of '{self.step.output}' at time {self.time}: {units} operands>"
 
     @property
     def key(self) -> SiteKey:
@@ -42,7 +46,7 @@ class Site:
         return ((slope * centre).sum(0) + self.planes.upper_offset - self.planes.lower_offset).clamp_min(0)
 
     def relaxed(self, chosen: Planes | None = None) -> RelaxedGate:
-        """The site's planes, or `chosen` ones over the same box, ready for the sweep."""
+        """The site's planes, or `chosen` ones over the same box, ready for the backward pass."""
         biases = [form.bias for form in self.step.operands]
         return relax(
             self.planes if chosen is None else chosen,
@@ -88,7 +92,7 @@ def relax(
 
     `biases` [n] of the operands' affine forms; `magnitudes` [B, n] ≥ the sum of all absolute terms of an
     operand; `errors` [B, n] ≥ how far an operand is from its affine form over exact gate outputs (engine and
-    deployed rounding, see `RoundingModel`); `gate_error` of the gate itself; `relative` the γ of the sweep.
+    deployed rounding, see `RoundingModel`); `gate_error` of the gate itself; `relative` the γ of the pass.
 
     Proof of the margin: the operand coefficients are at most |λ|·σ_k, σ_k = |m_k| + |r_k|. An error e_k of
     operand k changes the objective by at most |λ| σ_k e_k, an error of the gate by |λ| e. The products and

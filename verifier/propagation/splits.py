@@ -1,11 +1,12 @@
-"""Splits: an instance restricted to the part of its region where an operand lies in part of its interval.
+"""Split constraints with Lagrange multipliers (β-CROWN: Wang et al. 2021), for operands of any gate.
 
-A split is more than a smaller box for one gate. On its part p ≤ h holds for the operand p, as a function of
-the input, so for every β ≥ 0
+An instance is restricted to the part of its region where an operand lies in part of its interval. A split is
+more than a smaller box for one gate. On its part p ≤ h holds for the operand p, as a function of the input,
+so for every β ≥ 0
 
     min f  ≥  min f + β·(p − h)        over the region,
 
-and the right side is bounded by the same sweep with β added to the coefficients of p. The same with p ≥ l.
+and the right side is bounded by the same pass with β added to the coefficients of p. The same with p ≥ l.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ Splits = Mapping[OperandKey, Part]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SplitTerm:
-    """β of an operand as the sweep takes it: `row` [B, 1, n] on its coefficients, `constant` [B, 1, 1]."""
+    """β of an operand as the pass takes it: `row` [B, 1, n] on its coefficients, `constant` [B, 1, 1]."""
 
     row: Tensor
     constant: Tensor

@@ -1,4 +1,4 @@
-"""Values of a network as linear functions of its inputs and of what is left open of its gates, forward.
+"""Zonotopes of values (DeepZ: Singh et al. 2018), used for the correlations of operands, not for intervals.
 
 Every value v [n] is enclosed by a *zonotope*,
 
@@ -139,7 +139,7 @@ class Zonotopes:
 
 
 class ZonotopePass:
-    """Zonotopes of the variables and forms of one block at one iteration, those of its inputs being
+    """Zonotopes of the variables and forms of one block at one time step, those of its inputs being
     `known`."""
 
     def __init__(self, rules: Zonotopes, block: Block, known: dict[str, Zonotope]) -> None:
@@ -162,37 +162,37 @@ class ZonotopePass:
 
 
 class ScanZonotopes:
-    """Zonotopes through the iterations of a scan, whose surrounding block has those of `outer`."""
+    """Zonotopes through the time steps of a scan, whose surrounding block has those of `outer`."""
 
     def __init__(self, scan: ScanStep, outer: ZonotopePass) -> None:
         self._scan = scan
         self._outer = outer
         self._states = [outer.form(form) for form in scan.initial]
         self._sequences = [outer.form(form) for form in scan.sequences]
-        self._frames: list[dict[int, Zonotope]] = [{} for _ in scan.stacked]
+        self._stacked: list[dict[int, Zonotope]] = [{} for _ in scan.stacked]
         self._inner = outer
 
-    def enter(self, frame: int) -> ZonotopePass:
-        """An iteration, which reads this frame."""
+    def enter(self, position: int) -> ZonotopePass:
+        """A time step, which reads this position of the sequences."""
         body = self._scan.body
         known = dict(zip(body.inputs, self._states, strict=False))
         for name, sequence in zip(body.inputs[body.states :], self._sequences, strict=True):
             size = body.variables[name]
-            known[name] = sequence.slice(frame * size, (frame + 1) * size)
+            known[name] = sequence.slice(position * size, (position + 1) * size)
         self._inner = ZonotopePass(self._outer.rules, body, known)
         return self._inner
 
-    def leave(self, frame: int) -> None:
-        """The end of the iteration."""
+    def leave(self, position: int) -> None:
+        """The end of the time step."""
         body = self._scan.body
         outputs = [self._inner.form(form) for form in body.outputs]
         self._states = outputs[: body.states]
-        for frames, found in zip(self._frames, outputs[body.states :], strict=True):
-            frames[frame] = found
+        for stacked, found in zip(self._stacked, outputs[body.states :], strict=True):
+            stacked[position] = found
 
     def end(self) -> None:
         """The end of the scan: the surrounding block has its outputs now."""
         known = self._outer.variables
         known |= dict(zip(self._scan.finals, self._states, strict=True))
-        for name, frames in zip(self._scan.stacked, self._frames, strict=True):
-            known[name] = self._outer.rules.joined([frames[k] for k in range(self._scan.length)])
+        for name, stacked in zip(self._scan.stacked, self._stacked, strict=True):
+            known[name] = self._outer.rules.joined([stacked[k] for k in range(self._scan.length)])

@@ -153,8 +153,8 @@ class ComposedNetwork:
         return self._prover.prove(case, Budget(deadline, Method.crown, strict=True)).proved
 
     def prove(self, case: Case, budget: Budget = Budget()) -> ProofResult:
-        """Try to refute a case; see `Prover.prove`. What the proof leaves open is attacked from where it is
-        lost; an input found there is told if it satisfies the query exactly."""
+        """Try to refute a case; see `Prover.prove`. What the proof leaves undecided is attacked from where it
+        is lost; an input found there is told if it satisfies the query exactly."""
         from verifier.attack.effort import guided
         from verifier.attack.objectives import attack_cases
 

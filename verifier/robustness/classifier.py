@@ -112,8 +112,8 @@ class Classifier:
         return None if wrong is None else Counterexample(inputs, margin)
 
     def margins(self, region: Region, labels: Sequence[int], budget: Budget = Budget()) -> Proved:
-        """Proved lower bounds of the margins; see `Prover.margins`. What the proof leaves open is attacked
-        from where it is lost, and instances that this breaks are told.
+        """Proved lower bounds of the margins; see `Prover.margins`. What the proof leaves undecided is
+        attacked from where it is lost, and instances that this breaks are told.
 
         Raises `UnsoundBound` where an instance is both proved and broken."""
         broken: dict[int, Counterexample] = {}

@@ -1,7 +1,7 @@
 """Labelled samples from a .npz file, checked against what the network takes.
 
 `inputs` [N, …] holds one sample in each row, `labels` [N] their classes, `lengths` [N], if there, how many
-frames of each padded sample are real. A network with several inputs takes the others from arrays of
+time steps of each padded sample are real. A network with several inputs takes the others from arrays of
 their names (one named `lengths` is fed instead of being used to cut). Nothing is ever unpickled.
 """
 

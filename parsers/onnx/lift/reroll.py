@@ -1,40 +1,27 @@
 """Roll an unrolled recurrence back into a `Scan`.
 
 Requires: a flat graph under construction. Ensures: the same outputs, or no change. The steps found are
-compared node by node (`alike.compatible`); steps before the first and after the last product are recovered by
-computing the step once more in the same graph, which must meet nodes that are already there. The caller
-compares both graphs numerically before it accepts the rolled one.
+compared node by node (`parsers.onnx.lift.alike`); those at the ends are recovered by
+`parsers.onnx.lift.extension`. The caller compares both graphs numerically before it accepts the rolled one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-
-import numpy as np
+from dataclasses import replace
 
 from parsers.ir import Node, Scan
 from parsers.onnx.building.builder import Builder
 from parsers.onnx.building.rewrite import first_met, rewritten
-from parsers.onnx.building.values import Const, Sym, Val, constant
+from parsers.onnx.building.values import Sym, Val
 from parsers.onnx.lift.alike import compatible
 from parsers.onnx.lift.chains import Cut, Flat, chains, cut_states, steps_grow
+from parsers.onnx.lift.extension import Found, extended
 from parsers.onnx.lift.roll import roll
-from parsers.onnx.lift.step import Place, Step, View, loose, pick, same
+from parsers.onnx.lift.step import Step, View
 
 FEWEST_STEPS = 3
 LONGEST_STRIDE = 8  # products of one step with the same matrix
-PEELED = 2  # how many steps may lie outside the chain of products at either end
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Steps in order, the states before and after them, and each node's value in the flat graph, by step."""
-
-    steps: list[Step]
-    initial: dict[int, Val]
-    final: dict[int, Val]
-    made: list[list[Val | None]]
 
 
 def reroll(b: Builder, outputs: Sequence[Val]) -> tuple[Builder, dict[str, Val], list[str]]:
@@ -73,7 +60,7 @@ def _roll_one(b: Builder, outputs: Sequence[Sym]) -> tuple[Builder, dict[str, Va
         run = None if steps_grow(flat, chain) else _best_run(flat, chain)
         if run is None:
             continue
-        for found in (_extended(b, run), run):
+        for found in (extended(b, run), run):
             if len(found.steps) >= FEWEST_STEPS:
                 result = _apply(b, found, outputs)
                 if result is not None:
@@ -146,86 +133,6 @@ def _step(flat: Flat, before: Cut, after: Cut, order: Sequence[str]) -> tuple[St
     following = {k: inside.get(name) or b.value(name) for k, name in enumerate(after.states)}
     made = [outside.get(name) for node in body.nodes for name in node.outputs]
     return Step(body, states, following, []), made
-
-
-# --- steps at the ends -----------------------------------------------------------------------------------
-
-
-def _extended(b: Builder, found: Found) -> Found:
-    """Add steps at both ends while computing them meets only what the graph holds already."""
-    run, made, final = list(found.steps), list(found.made), found.final
-    for _ in range(PEELED):
-        following = _shifted(b, run[-2], run[-1], 1)
-        if following is None:
-            break
-        before = len(b.nodes)
-        values, after = View(following).replay(b, final)
-        if len(b.nodes) > before or not all(isinstance(v, Sym) for v in after.values()):
-            break
-        run.append(following)
-        made.append([v for outputs in values for v in outputs])
-        final = after
-    for count in range(1, PEELED + 1):
-        earlier = [_shifted(b, run[1], run[0], k) for k in range(count, 0, -1)]
-        present = [s for s in earlier if s is not None]
-        if len(present) < count:
-            break
-        zero: dict[int, Val] = {k: constant(np.zeros(v.shape), v.dtype) for k, v in found.initial.items()}
-        states, columns = zero, []
-        for step in present:
-            values, states = View(step).replay(b, states)
-            columns.append([v for outputs in values for v in outputs])
-        if all(same(states[k], v) for k, v in found.initial.items()):
-            return Found([*present, *run], zero, final, [*columns, *made])
-    return Found(run, found.initial, final, made)
-
-
-def _shifted(b: Builder, before: Step, last: Step, by: int) -> Step | None:
-    """The step `by` places beyond `last`, what it picks continued as from `before` to `last`; else None."""
-    body = Builder(b)
-    seen, old = View(last), View(before)
-    states = {k: body.input(s.name, s.shape, s.dtype) for k, s in last.before.items()}
-    made: list[list[Val]] = []
-    for m, n in zip(before.body.nodes, last.body.nodes, strict=True):
-        if not isinstance(m, Node) or not isinstance(n, Node):
-            return None
-        places = [(old.name(x), seen.name(y)) for x, y in zip(m.inputs, n.inputs, strict=True)]
-        following = [_next_number(p, q, by) if loose(q) else q for p, q in places]
-        operands = [pick(q, states, made) for q in following if q is not None]
-        if len(operands) < len(places):
-            return None
-        attributes = _continued(m, n, operands[0].shape, by)
-        if attributes is None:
-            return None
-        made.append(body.replay(Node(n.op, n.inputs, n.output, attributes, n.origin), operands, last.body))
-    after = {k: pick(seen.value(value), states, made) for k, value in last.after.items()}
-    return Step(body, states, after, [])
-
-
-def _next_number(p: Place, q: Place, by: int) -> Place | None:
-    """A constant moved on as from `p` to `q`; a value from around only if it is the same in both."""
-    if same(p, q):
-        return q
-    if isinstance(p, Const) and isinstance(q, Const) and p.shape == q.shape and q.array.dtype != np.bool_:
-        return constant(q.array + by * (q.array - p.array), q.dtype)
-    return None
-
-
-def _continued(m: Node, n: Node, shape: tuple[int, ...], by: int) -> dict[str, object] | None:
-    """Attributes of `n`, moved on as from `m` to `n`; None where that leaves the tensor."""
-    attributes: dict[str, object] = {}
-    for key, value in n.attributes.items():
-        before, now = np.asarray(m.attributes[key]), np.asarray(value)
-        if np.array_equal(before, now):
-            attributes[key] = value
-        elif key in ("indices", "start", "stop"):
-            moved = now + by * (now - before)
-            if np.any(moved < 0) or np.any(moved > shape[n.attributes["axis"]] - (key != "stop")):
-                return None
-            attributes[key] = np.asarray(moved) if key == "indices" else int(moved)
-        else:
-            return None
-    return attributes
 
 
 # --- the graph without them ---------------------------------------------------------------------------------

@@ -9,13 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from relaxations import GATES, Diagonals, Gate, Planes, image, offset, offsets, planes
+from relaxations import GATES, Gate, Octagon, Planes, image, offset, offsets, planes
+from relaxations.bounding_planes import planes_over
 from relaxations.errors import InvalidBox
-from relaxations.polygons.polygon import centroid, edges, extent, framed, outline, span
+from relaxations.gate_box import GateBox
+from relaxations.polygons.polygon import centroid, edges, extent, outline, span
 from relaxations.polygons.segments import TOLERANCE
 from relaxations.polygons.strips import Problems, strips
 from tests.support.plane_checks import boxes
-from tests.support.polygons import cuts, for_every_pair, inner_points
+from tests.support.polygons import cuts, for_every_pair, framed, inner_points
 
 
 def worst(gate: Gate, found: Planes, points: Tensor, parameters: dict[str, Any]) -> float:
@@ -28,10 +30,10 @@ def worst(gate: Gate, found: Planes, points: Tensor, parameters: dict[str, Any])
 @for_every_pair
 def test_planes_contain_the_gate_over_polygons(gate: Gate, parameters: dict[str, Any]) -> None:
     lower, upper = boxes(gate, parameters)
-    diagonals = cuts(lower, upper)
-    found = planes(gate, lower, upper, parameters, diagonals=diagonals)
+    octagon = cuts(lower, upper)
+    found = planes(gate, lower, upper, parameters, octagon=octagon)
     assert all(side.isfinite().all() for side in dataclasses.astuple(found))
-    assert worst(gate, found, inner_points(lower, upper, diagonals, 2000), parameters) <= 0
+    assert worst(gate, found, inner_points(lower, upper, octagon, 2000), parameters) <= 0
 
 
 @for_every_pair
@@ -39,12 +41,12 @@ def test_any_slope_is_sound_over_polygons_and_no_worse_than_over_boxes(
     gate: Gate, parameters: dict[str, Any]
 ) -> None:
     lower, upper = boxes(gate, parameters, seed=1)
-    diagonals = cuts(lower, upper, seed=1)
+    octagon = cuts(lower, upper, seed=1)
     generator = torch.Generator().manual_seed(2)
     size = 10 ** (4 * torch.rand(2, *lower.shape, generator=generator, dtype=torch.float64) - 2)
     below, above = size * torch.randn(2, *lower.shape, generator=generator, dtype=torch.float64)
-    low, high = offsets(gate, below, above, lower, upper, parameters, diagonals)
-    points = inner_points(lower, upper, diagonals, 2000)
+    low, high = offsets(gate, below, above, lower, upper, parameters, octagon)
+    points = inner_points(lower, upper, octagon, 2000)
     assert worst(gate, Planes(below, low, above, high), points, parameters) <= 0
     box_low, box_high = offsets(gate, below, above, lower, upper, parameters)
     least, greatest = image(gate, lower, upper, parameters)
@@ -62,10 +64,10 @@ def test_cut_corners_make_planes_narrower(name: str, most: float) -> None:
     gate = GATES[name]
     lower, upper = boxes(gate, {}, each=200)
     lower, upper = lower[:, :200], upper[:, :200]  # of ordinary widths
-    diagonals = cuts(lower, upper, seed=3, least=0.2)
-    uncut = planes(gate, lower, upper, lean=(0.0, 0.0))
-    found = planes(gate, lower, upper, lean=(0.0, 0.0), diagonals=diagonals)
-    points = inner_points(lower, upper, diagonals, 500)
+    octagon = cuts(lower, upper, seed=3, least=0.2)
+    uncut = planes_over(GateBox(gate, lower, upper, {}), (0.0, 0.0))
+    found = planes_over(GateBox(gate, lower, upper, {}, octagon), (0.0, 0.0))
+    points = inner_points(lower, upper, octagon, 500)
     ours, theirs = (
         ((p.upper_slope - p.lower_slope)[:, None] * points).sum(0).mean(0) + p.upper_offset - p.lower_offset
         for p in (found, uncut)
@@ -77,22 +79,23 @@ def test_cut_corners_make_planes_narrower(name: str, most: float) -> None:
 def test_a_polygon_that_is_cut_too_far_is_caught(gate: Gate, parameters: dict[str, Any]) -> None:
     """The checker sees planes of smaller polygons than the points are from."""
     lower, upper = boxes(gate, parameters)
-    diagonals = cuts(lower, upper, seed=4)
-    less = Diagonals(diagonals.centre, diagonals.half, *(0.9 * side for side in diagonals.sides()))
-    found = planes(gate, lower, upper, parameters, diagonals=less)
-    assert worst(gate, found, inner_points(lower, upper, diagonals, 2000), parameters) > 0
+    octagon = cuts(lower, upper, seed=4)
+    less = Octagon(octagon.centre, octagon.half, *(0.9 * side for side in octagon.sides()))
+    found = planes(gate, lower, upper, parameters, octagon=less)
+    assert worst(gate, found, inner_points(lower, upper, octagon, 2000), parameters) > 0
 
 
 def test_strips_cover_the_polygon() -> None:
     gate = GATES["product"]
     lower, upper = boxes(gate, {})
-    diagonals = cuts(lower, upper, seed=5)
-    cut = diagonals.trimmed(lower, upper).pair(0)
-    x, y = inner_points(lower, upper, diagonals, 500)
+    octagon = cuts(lower, upper, seed=5)
+    cut = octagon.trimmed(lower, upper).pair(0)
+    x, y = inner_points(lower, upper, octagon, 500)
     first, last = span(lower, upper, cut)
     assert ((first <= x) & (x <= last)).all()
     below, above = edges(cut)
-    problem = Problems(torch.ones_like(first), torch.zeros_like(lower), lower, upper, cut)
+    box = GateBox(GATES["product"], lower, upper, {})
+    problem = Problems(box, torch.ones_like(first), torch.zeros_like(lower), cut)
     for k in range(7):
         left, right, bottom, top = strips(
             problem, torch.lerp(first, last, k / 7), torch.lerp(first, last, (k + 1) / 7)
@@ -113,8 +116,8 @@ def test_the_outline_goes_around_the_polygon() -> None:
     generator = torch.Generator().manual_seed(0)
     lower, upper = boxes(GATES["product"], {})
     lower, upper = lower[:, :12], upper[:, :12]  # of ordinary widths
-    diagonals = cuts(lower, upper, seed=5)
-    cut = diagonals.trimmed(lower, upper).pair(0)
+    octagon = cuts(lower, upper, seed=5)
+    cut = octagon.trimmed(lower, upper).pair(0)
     u, v = 2 * torch.rand(2, 200000, 1, generator=generator, dtype=torch.float64) - 1
     inside = (cut.sum_lower <= u + v) & (u + v <= cut.sum_upper)
     inside &= (cut.difference_lower <= u - v) & (u - v <= cut.difference_upper)
@@ -127,9 +130,9 @@ def test_the_outline_goes_around_the_polygon() -> None:
 def test_gradients_are_minus_a_place_of_the_box() -> None:
     gate = GATES["sigmoid_tanh"]
     lower, upper = boxes(gate, {})
-    diagonals = cuts(lower, upper, seed=6)
+    octagon = cuts(lower, upper, seed=6)
     slopes = torch.randn(2, *lower.shape, dtype=torch.float64).requires_grad_()
-    total = torch.stack(offsets(gate, slopes[0], slopes[1], lower, upper, None, diagonals)).sum()
+    total = torch.stack(offsets(gate, slopes[0], slopes[1], lower, upper, None, octagon)).sum()
     (gradient,) = torch.autograd.grad(total, slopes)
     assert (lower <= -gradient).all()
     assert (-gradient <= upper).all()
@@ -138,11 +141,11 @@ def test_gradients_are_minus_a_place_of_the_box() -> None:
 @for_every_pair
 def test_one_side_alone_is_the_same(gate: Gate, parameters: dict[str, Any]) -> None:
     lower, upper = boxes(gate, parameters)
-    diagonals = cuts(lower, upper, seed=7)
+    octagon = cuts(lower, upper, seed=7)
     slopes = torch.randn(lower.shape, generator=torch.Generator().manual_seed(8), dtype=torch.float64)
-    low, high = offsets(gate, slopes, slopes, lower, upper, parameters, diagonals)
+    low, high = offsets(gate, slopes, slopes, lower, upper, parameters, octagon)
     below = torch.arange(lower.shape[1]) % 2 == 0
-    found = offset(gate, below, slopes, lower, upper, parameters, diagonals)
+    found = offset(gate, below, slopes, lower, upper, parameters, octagon)
     torch.testing.assert_close(found, torch.where(below, low, high), rtol=1e-9, atol=1e-12)
 
 
@@ -150,15 +153,15 @@ def test_one_side_alone_is_the_same(gate: Gate, parameters: dict[str, Any]) -> N
 def test_parts_of_a_box_keep_its_frame(gate: Gate, parameters: dict[str, Any]) -> None:
     """Diagonals of a box hold for what is left of it: of one half, no point of the polygon is lost."""
     whole = boxes(gate, parameters, seed=2)
-    diagonals = cuts(*whole, seed=9)
-    points = inner_points(*whole, diagonals, 2000)
+    octagon = cuts(*whole, seed=9)
+    points = inner_points(*whole, octagon, 2000)
     middle = 0.5 * (whole[0] + whole[1])
     for k in range(2):
         lower, upper = (side.clone() for side in whole)
         lower[k], upper[1 - k] = middle[k], middle[1 - k]
-        found = planes(gate, lower, upper, parameters, diagonals=diagonals)
+        found = planes(gate, lower, upper, parameters, octagon=octagon)
         slopes = torch.randn(2, *lower.shape, generator=torch.Generator().manual_seed(8), dtype=torch.float64)
-        low, high = offsets(gate, slopes[0], slopes[1], lower, upper, parameters, diagonals)
+        low, high = offsets(gate, slopes[0], slopes[1], lower, upper, parameters, octagon)
         inside = ((points >= lower[:, None]) & (points <= upper[:, None])).all(0)
         points_here = torch.where(inside, points, torch.nan)
         for some in (found, Planes(slopes[0], low, slopes[1], high)):
@@ -185,14 +188,14 @@ def test_bounds_are_reached(name: str) -> None:
     lower, upper = centre - half, centre + half
     middle, width = 2 * uniform(2, 1, count) - 1, 0.1 + uniform(2, 1, count)
     ends = (middle[0] - width[0], middle[0] + width[0], middle[1] - width[1], middle[1] + width[1])
-    diagonals = framed(lower, upper, *ends)
-    rim = outline(lower, upper, diagonals.trimmed(lower, upper).pair(0), 40).movedim(2, 1)
+    octagon = framed(lower, upper, *ends)
+    rim = outline(lower, upper, octagon.trimmed(lower, upper).pair(0), 40).movedim(2, 1)
     first, second = torch.randint(rim.shape[1], (2, 2000), generator=generator)
     points = torch.cat([rim, torch.lerp(rim[:, first], rim[:, second], uniform(2000, 1))], 1)
     touch = points[:, -1].clone().requires_grad_()
     (gradient,) = torch.autograd.grad(gate.function(*touch, **parameters).sum(), touch)
     slopes = gradient + 0.02 * torch.randn(2, count, generator=generator, dtype=torch.float64)
-    low, high = offsets(gate, slopes, slopes, lower, upper, parameters, diagonals)
+    low, high = offsets(gate, slopes, slopes, lower, upper, parameters, octagon)
     rest = gate.function(*points, **parameters) - (slopes[:, None] * points).sum(0)
     least, greatest = image(gate, lower, upper, parameters)
     for excess in (high - rest.amax(0), rest.amin(0) - low):
@@ -206,6 +209,6 @@ def test_diagonals_that_do_not_fit_are_refused() -> None:
     low, high = torch.zeros(2, 3).double(), torch.ones(2, 3).double()
     side = torch.zeros(1, 3).double()
     with pytest.raises(InvalidBox, match="boxes of two"):
-        planes("tanh", low[:1], high[:1], diagonals=framed(low[:1], high[:1], *[side[:0]] * 4))
+        planes("tanh", low[:1], high[:1], octagon=framed(low[:1], high[:1], *[side[:0]] * 4))
     with pytest.raises(InvalidBox, match="frames of that shape"):
-        planes("product", low, high, diagonals=framed(low, high, side[:, :2], side, side, side))
+        planes("product", low, high, octagon=framed(low, high, side[:, :2], side, side, side))

@@ -16,13 +16,13 @@ from tests.support.polygons import PAIRS, cuts
 @pytest.mark.parametrize(("gate", "parameters"), PAIRS)
 def test_samples_lie_in_the_polygon(gate: Gate, parameters: dict[str, Any]) -> None:
     lower, upper = boxes(gate, parameters)
-    diagonals = cuts(lower, upper, seed=3)
-    points = polygon_samples(gate, lower, upper, parameters, diagonals).points
+    octagon = cuts(lower, upper, seed=3)
+    points = polygon_samples(gate, lower, upper, parameters, octagon).points
     assert bool(((points >= lower[:, None]) & (points <= upper[:, None])).all())
-    u, v = (points - diagonals.centre[:, None]) / diagonals.half[:, None]
+    u, v = (points - octagon.centre[:, None]) / octagon.half[:, None]
     slack = 1e-6
-    inside = (u + v >= diagonals.sum_lower - slack) & (u + v <= diagonals.sum_upper + slack)
-    inside &= (u - v >= diagonals.difference_lower - slack) & (u - v <= diagonals.difference_upper + slack)
+    inside = (u + v >= octagon.sum_lower - slack) & (u + v <= octagon.sum_upper + slack)
+    inside &= (u - v >= octagon.difference_lower - slack) & (u - v <= octagon.difference_upper + slack)
     wide = (upper - lower > 1e-6 * (1 + lower.abs())).all(0)
     assert bool(inside[:, wide].all())
 
@@ -30,11 +30,11 @@ def test_samples_lie_in_the_polygon(gate: Gate, parameters: dict[str, Any]) -> N
 @pytest.mark.parametrize(("gate", "parameters"), PAIRS)
 def test_sampled_offsets_are_close_to_sound_ones(gate: Gate, parameters: dict[str, Any]) -> None:
     lower, upper = boxes(gate, parameters)
-    diagonals = cuts(lower, upper, seed=3)
-    samples = polygon_samples(gate, lower, upper, parameters, diagonals)
+    octagon = cuts(lower, upper, seed=3)
+    samples = polygon_samples(gate, lower, upper, parameters, octagon)
     slope = torch.randn(lower.shape, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
     slope.requires_grad_()
-    low, high = offsets(gate, slope, slope, lower, upper, parameters, diagonals)
+    low, high = offsets(gate, slope, slope, lower, upper, parameters, octagon)
     below = torch.ones_like(lower[0], dtype=torch.bool)
     tried = samples.offset(below, slope), samples.offset(~below, slope)
     size = 1 + (slope.abs() * torch.maximum(lower.abs(), upper.abs())).sum(0)

@@ -23,7 +23,7 @@ import verifier
 import verifier.api
 from parsers.errors import Parameter, RecertError, UnsupportedModel
 from tests.support.command_line import FEATURES, FRAMES, tiny_lstm
-from verifier.cli.status import option
+from verifier.cli.process import option
 
 MODULES = [
     importlib.import_module(f"verifier.api.{m.name}") for m in pkgutil.iter_modules(verifier.api.__path__)
@@ -112,7 +112,7 @@ def test_several_samples_of_several_lengths(network: recert.Network, x: np.ndarr
     assert [o.verdict.value for o in found] == ["certified", "certified", "broken"]
     assert [o.index for o in found] == [0, 1, 2]
     assert recert.certify(network, recert.ball(x, 1e-4), np.array([label(network, s) for s in x]))
-    with pytest.raises(recert.BadInput, match="holds 4 samples, but 2 labels"):
+    with pytest.raises(recert.BadInput, match="holds 4 samples; there are 2"):
         recert.certify(network, recert.ball(x, 1e-4), [0, 1])
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from parsers.errors import BadInput
 from parsers.ir import Graph
 from parsers.specification import Box, Case, LinearConstraint
+from tests.support.bounding import repeated
 from tests.support.networks.handmade import Builder, lstm_classifier
 from verifier.attack.effort import Effort
 from verifier.attack.objectives import ALL_CLASSES, attack_cases, attack_margins, attack_margins_from
@@ -76,7 +77,7 @@ def test_beats_random_search(p: float) -> None:
     found = attack_margins(
         Evaluator(graph, dtype=torch.float32), region, labels, Effort(2, 30, enough=-math.inf)
     )
-    tries = points.sample(region.repeat(2000), torch.Generator().manual_seed(9))
+    tries = points.sample(repeated(region, 2000), torch.Generator().manual_seed(9))
     best = margins(graph, tries, labels.repeat_interleave(2000)).reshape(4, 2000).amin(dim=1)
     assert bool((found.lowest <= best + 1e-6).all())
 

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from tests.support.plane_checks import built
 from verifier.bounds import concave
-from verifier.bounds.concave import Half, Terms, least
+from verifier.bounds.concave import CONCAVE, Half, Terms, least
 
 ROWS = 5
 GAMMAS = (0.0, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
@@ -20,14 +21,8 @@ GAMMAS = (0.0, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
 for_both_ways = pytest.mark.parametrize(
     "way",
     [
-        pytest.param(concave.plain, id="torch"),
-        pytest.param(
-            concave.compiled,
-            id="compiled",
-            marks=pytest.mark.skipif(
-                not concave.FUNCTIONS, reason="no compiled library: it needs a C compiler"
-            ),
-        ),
+        pytest.param(CONCAVE.reference, id="torch"),
+        pytest.param(CONCAVE, id="compiled", marks=built),
     ],
 )
 
@@ -168,11 +163,11 @@ def test_terms_that_lose_more_than_they_are_worth_go(way: Any) -> None:
     assert won > float(of_all[0] + terms.value[0].sum())
 
 
-@pytest.mark.skipif(not concave.FUNCTIONS, reason="no compiled library: it needs a C compiler")
+@built
 def test_both_ways_agree() -> None:
     terms, linear, half = _posed(70, 90, "random")
     for cut in (None, half):
-        one, other = (way(terms, linear.float(), cut) for way in (concave.plain, concave.compiled))
+        one, other = (way(terms, linear.float(), cut) for way in (CONCAVE.reference, CONCAVE))
         assert torch.equal(one[0], other[0])
         torch.testing.assert_close(one[1], other[1], rtol=5e-3, atol=1e-6)
 

@@ -16,7 +16,8 @@ from tests.support.bound_search import smallest_found
 from tests.support.networks import classifiers
 from tests.support.networks.classifiers import NETWORKS, write_network
 from verifier.bounds import multi_neuron as joint
-from verifier.bounds.region_bounds import Bounds
+from verifier.bounds.options import BoundOptions
+from verifier.bounds.region_bounds import bound_region
 from verifier.network.evaluator import Evaluator
 from verifier.network.program import Block, compile_program
 from verifier.network.rounding import RoundingModel
@@ -50,7 +51,9 @@ def _posed(name: str, folder: Path, eps: float, count: int = 2) -> tuple[Graph, 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_bounds_contain_what_search_finds(name: str, eps: float, folder: Path) -> None:
     graph, program, region, objective = _posed(name, folder, eps)
-    lower = Bounds(program, region, REAL, corners=True, joint=True).minimum(objective)
+    lower = bound_region(program, region, REAL, BoundOptions(octagon=True, multi_neuron=True)).minimum(
+        objective
+    )
     found = smallest_found(graph, region, objective.outputs)
     assert bool((lower <= found + 1e-12).all()), f"left by {float((lower - found).max()):.3g}"
 
@@ -67,8 +70,8 @@ def wide(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("name", ["lstm", "rnn_tanh", "lstm_two_layers"])
 def test_many_gates_win_something(name: str, wide: Path) -> None:
     graph, program, region, objective = _posed(name, wide, 0.15, count=1)
-    plain = Bounds(program, region, REAL, corners=True)
-    together = Bounds(program, region, REAL, corners=True, joint=True)
+    plain = bound_region(program, region, REAL, BoundOptions(octagon=True))
+    together = bound_region(program, region, REAL, BoundOptions(octagon=True, multi_neuron=True))
     lower = together.minimum(objective)
     assert bool((lower > plain.minimum(objective) + 0.01).all())
     assert bool((lower <= smallest_found(graph, region, objective.outputs)).all())
@@ -93,8 +96,12 @@ def test_a_half_space_counts(name: str, cut: float, wide: Path) -> None:
     x = x[(x @ normal.T + constant)[:, 0] <= 0]
     values = Evaluator(graph).flat(x) @ objective.outputs[0].T
     inside = region.within(Halfspace(normal, constant))
-    lower = Bounds(program, inside, REAL, corners=True, joint=True).minimum(objective)
-    without = Bounds(program, region, REAL, corners=True, joint=True).minimum(objective)
+    lower = bound_region(program, inside, REAL, BoundOptions(octagon=True, multi_neuron=True)).minimum(
+        objective
+    )
+    without = bound_region(program, region, REAL, BoundOptions(octagon=True, multi_neuron=True)).minimum(
+        objective
+    )
     assert bool((lower <= values.amin(0) + 1e-12).all())
     assert float((lower - without).mean()) > 0.001
 
@@ -105,7 +112,9 @@ def test_gates_that_never_lose_anything_are_caught(folder: Path, monkeypatch: py
     (folder / "one").mkdir()
     monkeypatch.setattr(joint, "least", lambda terms, *_: terms.value.sum(-1))
     graph, program, region, objective = _posed("rnn_tanh", folder / "one", 0.6)
-    lower = Bounds(program, region, REAL, corners=True, joint=True).minimum(objective)
+    lower = bound_region(program, region, REAL, BoundOptions(octagon=True, multi_neuron=True)).minimum(
+        objective
+    )
     assert bool((lower > smallest_found(graph, region, objective.outputs) + 1e-3).any())
 
 
@@ -113,10 +122,12 @@ def test_sites_beyond_the_limit_are_left_out(wide: Path, monkeypatch: pytest.Mon
     """Beyond that number sites are left out, and the others still count."""
     monkeypatch.setattr(joint, "GATES", 130)
     graph, program, region, objective = _posed("lstm", wide, 0.15, count=1)
-    bounds = Bounds(program, region, REAL, corners=True, joint=True)
+    bounds = bound_region(program, region, REAL, BoundOptions(octagon=True, multi_neuron=True))
     lower = bounds.minimum(objective)
     assert bool((lower <= smallest_found(graph, region, objective.outputs)).all())
-    assert bool((lower >= Bounds(program, region, REAL, corners=True).minimum(objective)).all())
+    assert bool(
+        (lower >= bound_region(program, region, REAL, BoundOptions(octagon=True)).minimum(objective)).all()
+    )
 
 
 def _margins(folder: Path, eps: float, budget: Budget, **settings: Any) -> MarginBounds:

@@ -15,17 +15,19 @@ import verifier.bounds.intermediate
 from parsers import read_onnx
 from parsers.errors import UnsoundBound
 from parsers.ir import Graph
-from relaxations import Diagonals
+from relaxations import Octagon
 from tests.support.bound_search import smallest_found
+from tests.support.bounding import optimise_slopes
 from tests.support.networks import classifiers
 from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
-from verifier.bounds.octagon import CornerRows
-from verifier.bounds.region_bounds import Bounds
+from verifier.bounds.octagon import OctagonRows
+from verifier.bounds.options import BoundOptions
+from verifier.bounds.region_bounds import bound_region
 from verifier.network.program import Block, compile_program
 from verifier.network.rounding import RoundingModel
 from verifier.problem.question import Objective
 from verifier.problem.region import Region, ball_region
-from verifier.proof.refinement.ascent import ascend, optimise_slopes
+from verifier.proof.refinement.ascent import ascend
 
 REAL = RoundingModel(deployed=False)
 BOTH_SIGNS = torch.cat([torch.eye(CLASSES), -torch.eye(CLASSES)]).double()
@@ -67,8 +69,8 @@ def _assert_holds(graph: Graph, region: Region, lower: Tensor) -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_bounds_contain_what_search_finds(name: str, eps: float, folder: Path) -> None:
     graph, program, region, objective = _posed(name, eps, folder)
-    interval = Bounds(program, region, REAL, backward=False).minimum(objective)
-    bounds = Bounds(program, region, REAL)
+    interval = bound_region(program, region, REAL, BoundOptions(backward=False)).minimum(objective)
+    bounds = bound_region(program, region, REAL)
     swept = bounds.minimum(objective)
     optimised = optimise_slopes(bounds, objective, steps=6, target=torch.inf)
     assert bool((interval <= swept + 1e-9).all())
@@ -83,12 +85,12 @@ CORNERED = [n for n in NETWORKS if n.startswith("lstm") and "relu" not in n]
 @pytest.mark.parametrize("name", CORNERED)
 def test_bounds_with_cut_corners_hold(name: str, eps: float, folder: Path) -> None:
     graph, program, region, objective = _posed(name, eps, folder)
-    bounds = Bounds(program, region, REAL, corners=True)
+    bounds = bound_region(program, region, REAL, BoundOptions(octagon=True))
     swept = bounds.minimum(objective)
     found = ascend(bounds, objective, steps=6, rate=0.1, target=torch.inf)
     _assert_holds(graph, region, torch.maximum(swept, found.best))
     # the planes that parts inherit are sound as well, all of them
-    again = bounds.swept_minimum(objective, bounds.relaxed_with(found.planes))
+    again = bounds.backward_minimum(objective, bounds.relaxed_with(found.planes))
     _assert_holds(graph, region, again)
 
 
@@ -100,8 +102,8 @@ def test_cut_corners_are_tighter(name: str, folder: Path, monkeypatch: pytest.Mo
     x = torch.randn(2, FRAMES * 60, generator=torch.Generator().manual_seed(1))
     region = ball_region(x, 0.1, torch.inf)
     objective = Objective(_rows(region))
-    whole = Bounds(program, region, REAL).minimum(objective)
-    cut = Bounds(program, region, REAL, corners=True).minimum(objective)
+    whole = bound_region(program, region, REAL).minimum(objective)
+    cut = bound_region(program, region, REAL, BoundOptions(octagon=True)).minimum(objective)
     assert bool((cut > whole).all())
 
 
@@ -109,18 +111,20 @@ def test_cut_corners_are_tighter(name: str, folder: Path, monkeypatch: pytest.Mo
 def test_corners_cut_too_far_are_caught(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All but the middle of every box is cut off."""
     graph, program = _prepared(name, folder)
-    honest = CornerRows.diagonals
+    honest = OctagonRows.diagonals
 
-    def wrong(rows: CornerRows, minimum: Tensor) -> Diagonals:
+    def wrong(rows: OctagonRows, minimum: Tensor) -> Octagon:
         d = honest(rows, minimum)
-        return Diagonals(d.centre, d.half, *(0.01 * side for side in d.sides()))
+        return Octagon(d.centre, d.half, *(0.01 * side for side in d.sides()))
 
-    monkeypatch.setattr(CornerRows, "diagonals", wrong)
+    monkeypatch.setattr(OctagonRows, "diagonals", wrong)
 
     def caught(eps: float) -> bool:
         region = ball_region(_data(4), eps, torch.inf)
         try:
-            lower = Bounds(program, region, REAL, corners=True).minimum(Objective(_rows(region)))
+            lower = bound_region(program, region, REAL, BoundOptions(octagon=True)).minimum(
+                Objective(_rows(region))
+            )
         except UnsoundBound:  # interval and sweep contradict each other
             return True
         return bool((lower > smallest_found(graph, region, _rows(region)) + 1e-9).any())
@@ -132,9 +136,11 @@ def test_corners_cut_too_far_are_caught(name: str, folder: Path, monkeypatch: py
 @pytest.mark.parametrize("name", ["lstm", "lstm_reverse", "gru_two_layers_bidirectional", "attention"])
 def test_bounded_lookback_is_sound_and_no_tighter(name: str, lookback: int, folder: Path) -> None:
     graph, program, region, objective = _posed(name, 0.1, folder)
-    short = Bounds(program, region, REAL, lookback=lookback).minimum(objective)
-    whole = Bounds(program, region, REAL, lookback=FRAMES).minimum(objective)
-    torch.testing.assert_close(whole, Bounds(program, region, REAL).minimum(objective), rtol=0, atol=1e-9)
+    short = bound_region(program, region, REAL, BoundOptions(lookback=lookback)).minimum(objective)
+    whole = bound_region(program, region, REAL, BoundOptions(lookback=FRAMES)).minimum(objective)
+    torch.testing.assert_close(
+        whole, bound_region(program, region, REAL).minimum(objective), rtol=0, atol=1e-9
+    )
     _assert_holds(graph, region, short)
     assert float((whole - short).min()) > -1e-3
     if name == "lstm":  # the others' last frame does not reach back that far, or is read whole
@@ -151,7 +157,7 @@ def test_other_norms_and_clipping(name: str, p: float, folder: Path) -> None:
         FEATURES
     )  # frames 1 and 2, a ball each
     region = ball_region(x, 0.4, p, clip=(-1.0, 1.0), group=group)
-    _assert_holds(graph, region, Bounds(program, region, REAL).minimum(Objective(_rows(region))))
+    _assert_holds(graph, region, bound_region(program, region, REAL).minimum(Objective(_rows(region))))
 
 
 @pytest.mark.parametrize("scale", [0.01, 8.0, 400.0])
@@ -159,7 +165,7 @@ def test_other_norms_and_clipping(name: str, p: float, folder: Path) -> None:
 def test_vanishing_and_saturated_gates(name: str, scale: float, folder: Path) -> None:
     graph, program = _prepared(name, folder, scale=scale)
     region = ball_region(_data(), 0.1, torch.inf)
-    lower = Bounds(program, region, REAL).minimum(Objective(_rows(region)))
+    lower = bound_region(program, region, REAL).minimum(Objective(_rows(region)))
     assert bool(torch.isfinite(lower).all())
     _assert_holds(graph, region, lower)
 
@@ -169,7 +175,7 @@ def test_a_point_gives_its_image(name: str, folder: Path) -> None:
     """Unperturbed frames: the gate's image, not its operand (tanh of a fixed 2 is not 2)."""
     graph, program = _prepared(name, folder)
     region = ball_region(_data() * 4, 0.0, torch.inf)
-    lower = Bounds(program, region, REAL).minimum(Objective(_rows(region)))
+    lower = bound_region(program, region, REAL).minimum(Objective(_rows(region)))
     value = smallest_found(graph, region, _rows(region))
     assert bool((lower <= value).all())
     torch.testing.assert_close(lower, value, rtol=0, atol=1e-9)
@@ -184,7 +190,7 @@ def test_deployed_bounds_contain_what_onnxruntime_computes(name: str, folder: Pa
     region = ball_region(x, 0.0, torch.inf)
     outputs = [session.run(None, {"x": row.reshape(FRAMES, 1, FEATURES).numpy()})[0] for row in x]
     found = torch.as_tensor(np.concatenate(outputs), dtype=torch.float64) @ BOTH_SIGNS.T
-    lower = Bounds(program, region, RoundingModel()).minimum(Objective(_rows(region)))
+    lower = bound_region(program, region, RoundingModel()).minimum(Objective(_rows(region)))
     assert bool((lower <= found).all())
     assert float((found - lower).max()) < 0.05  # and says something
 
@@ -194,7 +200,7 @@ def test_bounds_shrink_with_the_region(folder: Path) -> None:
     x = _data()
     before = None
     for eps in (0.3, 0.1, 0.03, 0.01):
-        lower = Bounds(program, ball_region(x, eps, torch.inf), REAL).minimum(
+        lower = bound_region(program, ball_region(x, eps, torch.inf), REAL).minimum(
             Objective(BOTH_SIGNS.unsqueeze(0))
         )
         assert before is None or bool((lower >= before - 1e-9).all())
@@ -205,19 +211,19 @@ def test_one_objective_leaves_nothing_to_the_next(folder: Path) -> None:
     _, program = _prepared("lstm_two_layers", folder)
     region = ball_region(_data(), 0.05, torch.inf)
     first, second = Objective(_rows(region)[:, :2]), Objective(_rows(region)[:, 2:])
-    used = Bounds(program, region, REAL)
+    used = bound_region(program, region, REAL)
     optimise_slopes(used, first, steps=4, target=torch.inf)
-    fresh = Bounds(program, region, REAL)
+    fresh = bound_region(program, region, REAL)
     torch.testing.assert_close(used.minimum(second), fresh.minimum(second), rtol=0, atol=0)
 
 
 def test_instances_do_not_see_each_other(folder: Path) -> None:
     _, program = _prepared("gru", folder)
     region = ball_region(_data(3), torch.tensor([0.01, 0.2, 0.05]), torch.inf)
-    together = Bounds(program, region, REAL).minimum(Objective(_rows(region)))
+    together = bound_region(program, region, REAL).minimum(Objective(_rows(region)))
     for k in range(3):
         alone = region.select(torch.tensor([k]))
-        single = Bounds(program, alone, REAL).minimum(Objective(_rows(alone)))
+        single = bound_region(program, alone, REAL).minimum(Objective(_rows(alone)))
         torch.testing.assert_close(together[k : k + 1], single, rtol=1e-9, atol=1e-9)
 
 
@@ -241,7 +247,7 @@ def test_a_wrong_plane_is_caught(name: str, folder: Path, monkeypatch: pytest.Mo
     def caught(eps: float) -> bool:
         region = ball_region(_data(4), eps, torch.inf)
         try:
-            lower = Bounds(program, region, REAL).minimum(Objective(_rows(region)))
+            lower = bound_region(program, region, REAL).minimum(Objective(_rows(region)))
         except UnsoundBound:  # interval and sweep contradict each other
             return True
         return bool((lower > smallest_found(graph, region, _rows(region))).any())

@@ -9,7 +9,7 @@ import torch
 from parsers.ir import Graph
 from tests.support.bound_search import smallest_found
 from tests.support.networks.handmade import Builder
-from verifier.bounds.region_bounds import Bounds
+from verifier.bounds.region_bounds import bound_region
 from verifier.network.evaluator import evaluate
 from verifier.network.lowering import lower
 from verifier.network.program import compile_program
@@ -55,7 +55,7 @@ def test_bounds_hold(op: str, radius: float) -> None:
     rows = torch.cat([eye, -eye, torch.ones(1, size)])[None]
     center = torch.as_tensor(np.random.default_rng(1).normal(size=(1, int(np.prod(graph.shape("x"))))))
     region = box_region(center - radius, center + radius)
-    bounds = Bounds(compile_program(graph), region, RoundingModel()).minimum(Objective(rows))
+    bounds = bound_region(compile_program(graph), region, RoundingModel()).minimum(Objective(rows))
     assert torch.isfinite(bounds).all()
     assert (bounds <= smallest_found(graph, region, rows)).all()
 
@@ -64,5 +64,7 @@ def test_two_classes_never_overflow_and_sum_to_one() -> None:
     graph = graph_of("softmax of 2")
     far = torch.full((1, 4), 1000.0, dtype=torch.float64)
     rows = torch.tensor([[[1.0, 1.0, 0, 0], [-1.0, -1.0, 0, 0], [1.0, 0, 0, 0]]], dtype=torch.float64)
-    found = Bounds(compile_program(graph), box_region(-far, far), RoundingModel()).minimum(Objective(rows))
+    found = bound_region(compile_program(graph), box_region(-far, far), RoundingModel()).minimum(
+        Objective(rows)
+    )
     torch.testing.assert_close(found, torch.tensor([[1.0, -1.0, 0.0]]).double(), atol=2e-6, rtol=0)

@@ -17,10 +17,11 @@ from torch import Tensor
 
 from parsers.errors import BadInput
 from parsers.ir import Value
+from tests.support.bounding import repeated
 from verifier.problem import points
 from verifier.problem.ball import Groups
 from verifier.problem.norms import maximiser, norm, upper_value
-from verifier.problem.region import Region, ball_region, box_region
+from verifier.problem.region import Region, ball_region, box_region, check_products
 
 NORMS = [1.0, 1.01, 1.5, 2.0, 3.0, 10.0, math.inf]
 SHAPES = {
@@ -69,7 +70,7 @@ def test_minimum_is_attained_by_a_point_of_the_region(p: float, shape: str, clip
 @pytest.mark.parametrize("clip", [False, True])
 @pytest.mark.parametrize("p", NORMS)
 def test_minimum_holds_on_samples(p: float, clip: bool) -> None:
-    region = example(p, "uneven", clip).repeat(50)
+    region = repeated(example(p, "uneven", clip), 50)
     rows = rows_for(region, 20)
     x = points.sample(region, torch.Generator().manual_seed(3))
     assert bool((torch.matmul(rows, x.unsqueeze(-1)).squeeze(-1) >= region.minimum(rows) - 1e-12).all())
@@ -177,7 +178,7 @@ def test_gradient_at_zero_rows_is_finite() -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("p", NORMS)
 def test_projection(p: float, shape: str, clip: bool) -> None:
-    region = example(p, shape, clip).repeat(20)
+    region = repeated(example(p, shape, clip), 20)
     far = points.center(region) + torch.randn(
         60, 12, generator=torch.Generator().manual_seed(2), dtype=torch.float64
     )
@@ -329,3 +330,11 @@ def test_dual_handles_extreme_scales() -> None:
 def test_bad_regions_are_refused(make, message: str) -> None:
     with pytest.raises(BadInput, match=message):
         make(torch.full((1, 3), 0.25, dtype=torch.float64))
+
+
+def test_coarse_products_on_a_gpu_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "high")
+    check_products(torch.device("cpu"), torch.float32)
+    check_products(torch.device("cuda"), torch.float64)
+    with pytest.raises(BadInput, match="set_float32_matmul_precision"):
+        check_products(torch.device("cuda"), torch.float32)

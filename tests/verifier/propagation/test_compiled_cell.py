@@ -1,4 +1,4 @@
-"""The compiled walk through a cell against the same steps in torch."""
+"""Backward passes through compiled cells against the same passes in torch."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ import pytest
 import torch
 
 from parsers import read_onnx
+from tests.support.bounding import optimise_slopes
 from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
-from verifier.bounds.region_bounds import Bounds
+from tests.support.plane_checks import built
+from verifier.bounds.options import BoundOptions
+from verifier.bounds.region_bounds import Bounds, bound_region
 from verifier.network.program import compile_program
 from verifier.network.rounding import RoundingModel
 from verifier.problem.question import Objective
 from verifier.problem.region import ball_region
-from verifier.proof.refinement.ascent import optimise_slopes
+from verifier.propagation import backward
 from verifier.propagation import compiled_cell as walk
 
-pytestmark = pytest.mark.skipif(not walk.FUNCTIONS, reason="no compiled library: it needs a C compiler")
+pytestmark = built
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-3}  # ties between planes may be broken otherwise
 
 
@@ -33,15 +36,15 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Its length counts the calls of the library."""
     made: list[int] = []
 
-    def counted(function: Any) -> Any:
-        def run(*arguments: Any) -> None:
+    class Counted:
+        bound = staticmethod(walk.CELL.bound)
+
+        def __call__(self, *given: Any) -> bool:
             made.append(1)
-            function(*arguments)
+            return walk_cell(*given)
 
-        return run
-
-    found = {dtype: counted(function) for dtype, function in walk.FUNCTIONS.items()}
-    monkeypatch.setattr(walk, "FUNCTIONS", found)
+    walk_cell = walk.CELL
+    monkeypatch.setattr(walk, "CELL", Counted())
     return made
 
 
@@ -50,7 +53,9 @@ def _bounds(path: Path, dtype: torch.dtype, batch: int, lookback: int | None) ->
     data = np.random.default_rng(1).normal(size=(batch, FRAMES * FEATURES)).astype(np.float32)
     region = ball_region(torch.as_tensor(data), 0.05, torch.inf).to("cpu", dtype)
     rows = torch.cat([torch.eye(CLASSES, dtype=dtype), -torch.eye(CLASSES, dtype=dtype)])
-    bounds = Bounds(program, region, RoundingModel(dtype, deployed=False), lookback=lookback)
+    bounds = bound_region(
+        program, region, RoundingModel(dtype, deployed=False), BoundOptions(lookback=lookback)
+    )
     return bounds, Objective(rows.expand(batch, -1, -1))
 
 
@@ -69,9 +74,9 @@ def test_bounds_are_those_of_the_plain_sweep(
     path = write_network(name, folder)
     walked, objective = _bounds(path, dtype, batch, lookback)
     found = walked.minimum(objective)
-    monkeypatch.setattr(walk, "FUNCTIONS", {})
-    plain, _ = _bounds(path, dtype, batch, lookback)
     close = {"rtol": 0.0, "atol": TOLERANCE[dtype]}
+    monkeypatch.setattr(backward, "compiled_cell", lambda *_: None)
+    plain, _ = _bounds(path, dtype, batch, lookback)
     torch.testing.assert_close(found, plain.minimum(objective), **close)
     for site, other in zip(walked.sites.values(), plain.sites.values(), strict=True):
         torch.testing.assert_close(site.lower, other.lower, **close)

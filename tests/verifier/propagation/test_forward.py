@@ -18,8 +18,10 @@ from parsers.errors import UnsoundBound
 from parsers.ir import Graph
 from relaxations import GATES, Gate, planes
 from tests.support.bound_search import smallest_found
+from tests.support.bounding import repeated
 from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
-from verifier.bounds.region_bounds import Bounds
+from verifier.bounds.options import BoundOptions
+from verifier.bounds.region_bounds import Bounds, bound_region
 from verifier.bounds.rows import RowBounds
 from verifier.network.affine import AffineForm
 from verifier.network.evaluator import Evaluator
@@ -62,7 +64,7 @@ def _regions(dtype: torch.dtype) -> list[Region]:
 
 def _points(region: Region) -> Tensor:
     """Points of the region [B, POINTS, n] in float64, with corners among them."""
-    many = region.to("cpu", torch.float64).repeat(POINTS)
+    many = repeated(region.to("cpu", torch.float64), POINTS)
     share = torch.rand(many.lower.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     share[::2] = share[::2].round()
     x = project(many, many.lower + share * (many.upper - many.lower))
@@ -212,11 +214,11 @@ def _region(eps: float | Tensor, p: float = torch.inf, count: int = 2) -> Region
 
 
 def _lower(graph: Graph, region: Region, lookback: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    bounds = Bounds(
+    bounds = bound_region(
         compile_program(graph, dtype=dtype),
         region.to("cpu", dtype),
         RoundingModel(dtype, deployed=False),
-        lookback=lookback,
+        BoundOptions(lookback=lookback),
     )
     return bounds.minimum(Objective(SIGNS.to(dtype).expand(len(region), -1, -1)))
 
@@ -257,7 +259,7 @@ def test_deployed_bounds_contain_what_onnxruntime_computes(name: str, folder: Pa
     feeds = [{"x": row.reshape(FRAMES, 1, FEATURES).float().numpy()} for row in region.lower]
     outputs = np.concatenate([np.asarray(session.run(None, feed)[0]) for feed in feeds])
     found = torch.as_tensor(outputs, dtype=torch.float64) @ SIGNS.T
-    bounds = Bounds(compile_program(read_onnx(path)), region, RoundingModel(), lookback=2)
+    bounds = bound_region(compile_program(read_onnx(path)), region, RoundingModel(), BoundOptions(lookback=2))
     lower = bounds.minimum(Objective(SIGNS.expand(20, -1, -1)))
     assert bool((lower <= found).all())
     assert float((found - lower).max()) < 0.05

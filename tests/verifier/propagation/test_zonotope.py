@@ -14,7 +14,8 @@ from parsers import read_onnx
 from relaxations.parallel import Parallel, parallel
 from tests.support.networks import classifiers
 from tests.support.networks.classifiers import NETWORKS, write_network
-from verifier.bounds.region_bounds import Bounds
+from verifier.bounds.options import BoundOptions
+from verifier.bounds.region_bounds import bound_region
 from verifier.network.evaluator import Evaluator
 from verifier.network.program import compile_program
 from verifier.network.rounding import RoundingModel
@@ -42,7 +43,9 @@ def _outside(name: str, folder: Path, eps: float, monkeypatch: pytest.MonkeyPatc
     z = 2 * torch.rand(200, size, generator=generator, dtype=torch.float64) - 1
     z[::2] = z[::2].sign()
     middle, radius = region.middle[0], (region.upper - region.lower)[0] / 2
-    Bounds(program, region, RoundingModel(deployed=False), corners=True, joint=True)
+    bound_region(
+        program, region, RoundingModel(deployed=False), BoundOptions(octagon=True, multi_neuron=True)
+    )
     rules = passes[0].rules
     place = ((middle + z * radius) - rules.middle[0]) / rules.radius[0]
     assert bool((place.abs() <= 1 + 1e-9).all())

@@ -1,6 +1,7 @@
-"""Where to split: the operand whose curvature costs the objective most.
+"""Where to split: the operand whose curvature costs the objective most (cf. GenBaB: Shi et al. 2024, whose
+score is what the bound is estimated to gain).
 
-A gate's planes are apart because it bends. With λ the coefficient of the gate in the worst sweep, and
+A gate's planes are apart because it bends. With λ the coefficient of the gate in the worst row's pass, and
 second differences over its box (finite, so that kinks and saturation count for what they are),
 
     score of operand k = |λ| · (|g(k high) − 2 g(centre) + g(k low)| / 2 + Σ_l |mixed difference of k, l| / 8)
@@ -40,7 +41,7 @@ def candidates(
     bounds: Bounds, layout: Layout, coefficients: Mapping[SiteKey, Tensor], row: Tensor, count: int
 ) -> Candidates:
     """`count` splits of every instance for the row [B] of the objective, the best first, given the
-    `coefficients` [B, R, n] of every gate in a sweep."""
+    `coefficients` [B, R, n] of every gate in a backward pass."""
     lower, _ = layout.boxes(bounds)
     scores, points = torch.zeros_like(lower), torch.zeros_like(lower)
     instance = torch.arange(len(row), device=row.device)

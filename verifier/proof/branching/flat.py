@@ -1,7 +1,7 @@
 """Where every operand and every plane of a network lies in one long vector.
 
 Branch and bound keeps thousands of parts; with flat tensors [N, ..] selecting, joining and splitting them is
-a handful of calls, however many gates and iterations there are.
+a handful of calls, however many gates and time steps there are.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from relaxations import Diagonals, Planes
+from relaxations import Octagon, Planes
 from verifier.bounds.region_bounds import Bounds
 from verifier.network.keys import OperandKey, SiteKey
 
@@ -63,7 +63,7 @@ class Layout:
         return found
 
     def flat_diagonals(self, bounds: Bounds) -> Tensor:
-        """Diagonals of every site that has them ↦ [B, D]: frames, then bounds."""
+        """Octagon of every site that has them ↦ [B, D]: frames, then bounds."""
         parts = [bounds.lost.new_zeros(len(bounds.lost), 0, dtype=bounds.region.lower.dtype)]
         for key in self.diagonals:
             d = bounds.sites[key].diagonals
@@ -71,13 +71,13 @@ class Layout:
             parts.append(torch.cat([d.centre, d.half, *d.sides()]).movedim(1, 0).flatten(1))
         return torch.cat(parts, -1)
 
-    def diagonals_by_site(self, flat: Tensor) -> dict[SiteKey, Diagonals]:
+    def diagonals_by_site(self, flat: Tensor) -> dict[SiteKey, Octagon]:
         """The inverse of `flat_diagonals`."""
         found = {}
         for key, (place, arity) in self.diagonals.items():
             sizes = [arity, arity, *[arity - 1] * 4]
             values = flat[:, place].unflatten(-1, (sum(sizes), -1)).movedim(0, 1)
-            found[key] = Diagonals(*values.split(sizes))
+            found[key] = Octagon(*values.split(sizes))
         return found
 
 

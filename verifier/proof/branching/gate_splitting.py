@@ -1,12 +1,10 @@
-"""Branch and bound: split, bound all parts together, drop what is proved, split the rest.
+"""Branch and bound over the operands of gates, as in β-CROWN (Wang et al. 2021) and GenBaB (Shi et al. 2024).
 
-A *tree* is one question about one instance; its leaves are parts of the region that cover it. What its worst
-open leaf has is true of the whole region at any time, so stopping early loses nothing. A part takes over
-boxes, planes and multipliers from the part it was cut out of, so that bounding it costs a few sweeps of one
-row and none for its boxes.
+A part takes over boxes, planes and multipliers from the part it was cut out of, so that bounding it costs a
+few backward passes of one row and none for its boxes.
 
-Where to split is tried out before it is done (strong branching): a sweep through both halves of every
-candidate, without an ascent, and the largest product of the two gains wins.
+Where to split is tried out before it is done (strong branching, Applegate et al. 1995): a backward pass
+through both halves of every candidate, without an ascent, and the largest product of the two gains wins.
 """
 
 from __future__ import annotations
@@ -25,14 +23,15 @@ from verifier.network.keys import OperandKey, SiteKey
 from verifier.problem.budget import Budget
 from verifier.problem.halfspace import Halfspace
 from verifier.problem.question import Question
+from verifier.problem.region import Region
 from verifier.proof.branching.candidates import candidates
 from verifier.proof.branching.flat import layout_of
-from verifier.proof.branching.guided_attack import GuidedAttack
 from verifier.proof.branching.leaves import Leaves, worth_splitting
+from verifier.proof.branching.search import MOST, search
 from verifier.proof.branching.trees import Trees
 from verifier.proof.branching.trend import Trend
 from verifier.proof.memory import Capacity
-from verifier.proof.refinement.ascent import ascend
+from verifier.proof.refinement.ascent import AscentOptions, ascend
 from verifier.proof.refinement.clipping import above, clips
 from verifier.proof.refinement.multipliers import multipliers
 from verifier.propagation.splits import Part, Splits
@@ -60,7 +59,7 @@ class Effort:
     depth: float = 0.35
     deeper: float = 0.15
     rate: float = 0.15
-    nodes: int = 10_000_000
+    nodes: int = MOST
     leaves: int = 50_000
 
     def within(self, capacity: Capacity) -> Effort:
@@ -88,43 +87,15 @@ def branch_and_bound(
     effort: Effort = Effort(),
     trend: Trend | None = None,
 ) -> Tensor:
-    """By how much [M] the best row of each tree is above its goal, at least; > 0 once every part is proved.
-    Trees of a group that is refuted meanwhile (`verifier.proof.branching.guided_attack`) are left as they
-    are.
+    """By how much [M] the best row of each tree is above its goal; see `search`.
 
     `bounds` of all instances are where trees begin, with the `planes` of sites where there are better ones;
-    `make` bounds parts of the instances. Runs until all trees are proved, nothing is left to split, or
-    `effort` or the time of `budget` is spent; what it has is valid at any time. `trend` is told how it goes.
-    """
-    hunt = GuidedAttack(trees, budget)
-    search = _Search(trees, bounds, planes, make, effort, budget.deadline)
-    leaves = search.roots()
-    nodes = len(leaves.tree)
-    proved = torch.full_like(trees.goal[:, 0], torch.inf)
-    while True:
-        hunt.look(
-            leaves.tree,
-            leaves.above,
-            leaves.normal,
-            lambda places: bounds.region.select(trees.instance[leaves.tree[places]]),  # noqa: B023
-        )
-        done = (leaves.above > 0) | hunt.settled[leaves.tree]
-        proved = proved.scatter_reduce(0, leaves.tree[done], leaves.above[done], "amin")
-        leaves = leaves.select(torch.nonzero(~done)[:, 0])
-        if trend is not None:
-            trend.note(nodes, proved.scatter_reduce(0, leaves.tree, leaves.above, "amin"))
-        chosen = worth_splitting(leaves, trees, search.batch(), effort.leaves)
-        if not len(chosen) or budget.over or nodes >= effort.nodes:
-            break
-        rest = torch.ones(len(leaves.tree), dtype=torch.bool, device=chosen.device)
-        rest[chosen] = False
-        children = search.children(leaves.select(chosen))
-        nodes += len(children.tree)
-        leaves = leaves.select(torch.nonzero(rest)[:, 0]).join(children)
-    return proved.scatter_reduce(0, leaves.tree, leaves.above, "amin")
+    `make` bounds parts of the instances."""
+    splitting = _GateSplitting(trees, bounds, planes, make, effort, budget.deadline)
+    return search(splitting.roots(), splitting, trees, budget, trend or Trend(), effort.nodes)
 
 
-class _Search:
+class _GateSplitting:
     """What bounding the parts of some trees takes."""
 
     def __init__(
@@ -137,6 +108,7 @@ class _Search:
         deadline: float,
     ) -> None:
         self._trees = trees
+        self._region = bounds.region
         self._make = make
         self._effort = effort
         self._deadline = deadline
@@ -149,7 +121,13 @@ class _Search:
         self._halfspace = bounds.region.halfspace or Halfspace.everything(bounds.region.lower)
         self._last = (0, 0.0)  # leaves split in the last round, and its seconds
 
-    def batch(self) -> int:
+    def chosen(self, parts: Leaves) -> Tensor:
+        return worth_splitting(parts, self._trees, self._batch(), self._effort.leaves)
+
+    def regions(self, parts: Leaves, places: Tensor) -> Region:
+        return self._region.select(self._trees.instance[parts.tree[places]])
+
+    def _batch(self) -> int:
         """How many leaves to split next: as many as may be bounded together, but not so many that the round
         could take more than a quarter of the time that is left; few at first."""
         count, seconds = self._last
@@ -182,12 +160,12 @@ class _Search:
         )
         return self._improved(leaves, self._bounds(leaves), self._effort.root_steps)
 
-    def children(self, leaves: Leaves) -> Leaves:
+    def halves(self, parts: Leaves) -> Leaves:
         """Both halves of every leaf, each bounded and with candidates for its next split."""
         begun = time.monotonic()
-        halves = leaves.halves(*self._best_split(leaves))
+        halves = parts.halves(*self._best_split(parts))
         improved = self._renewed(self._improved(halves, self._bounds(halves), self._effort.steps))
-        self._last = len(leaves.tree), time.monotonic() - begun
+        self._last = len(parts.tree), time.monotonic() - begun
         return improved
 
     def _renewed(self, leaves: Leaves) -> Leaves:
@@ -211,7 +189,7 @@ class _Search:
         halves = many.halves(leaves.unit.flatten(), leaves.point.flatten())
         bounds = self._bounds(halves)
         with torch.no_grad():
-            found = bounds.swept_minimum(
+            found = bounds.backward_minimum(
                 self._trees.of(halves.tree), None, multipliers(bounds, self._multipliers(halves, bounds))
             )
         distance = (bounds.settled(found) - self._trees.goal[halves.tree]).amax(-1)
@@ -251,23 +229,19 @@ class _Search:
         """What an ascent of `steps` from `bounds` makes of `leaves`."""
         effort = self._effort
         objective, goal = self._trees.of(leaves.tree), self._trees.goal[leaves.tree]
+        ask = Question(objective, goal, True)
         found = ascend(
             bounds,
-            objective,
-            steps=steps,
-            rate=effort.rate,
-            target=goal,
-            any_row=True,
-            deadline=self._deadline,
+            ask,
+            AscentOptions(steps, effort.rate, effort.minor),
             beta=self._multipliers(leaves, bounds),
-            minor=self._effort.minor,
+            deadline=self._deadline,
         )
         distance = found.best - goal
         next_split = candidates(
             bounds, self._layout, found.coefficients, distance.argmax(-1), effort.candidates
         )
         lower, upper = self._layout.boxes(bounds)
-        ask = Question(objective, goal, True)
         there, depth = clips(
             bounds, ask, bounds.relaxed_with(found.planes), multipliers(bounds, found.beta)
         ).deepest()

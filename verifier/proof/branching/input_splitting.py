@@ -1,7 +1,7 @@
 """Branch and bound over the input: the region itself is cut, and every part is bounded from nothing.
 
 For regions with few entries that move: a cut shrinks the boxes in all of the network at once. Every part is
-shrunk to where counterexamples could be (`verifier.proof.refinement.clipping`) before it is bounded.
+shrunk to where counterexamples could be (Clip-and-Verify, Zhou et al. 2025) before it is bounded.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from verifier.problem.budget import Budget
 from verifier.problem.halfspace import Halfspace
 from verifier.problem.question import Question
 from verifier.problem.region import Region
-from verifier.proof.branching.guided_attack import GuidedAttack
 from verifier.proof.branching.records import Rows
+from verifier.proof.branching.search import search
 from verifier.proof.branching.trees import Trees, next_leaves
 from verifier.proof.branching.trend import Trend
 from verifier.proof.refinement.clipping import above, clips, surplus
@@ -41,6 +41,11 @@ class _Parts(Rows):
     constant: Tensor
     entry: Tensor
 
+    @property
+    def middle(self) -> Tensor:
+        """Of the entry to cut [N, 1]."""
+        return (self.lower / 2 + self.upper / 2).gather(-1, self.entry[:, None])
+
 
 def divisible(region: Region) -> bool:
     """Whether `region` is a box in which few entries move."""
@@ -57,72 +62,60 @@ def divide(
     together: int,
     trend: Trend | None = None,
 ) -> Tensor:
-    """As `branch_and_bound`, for a `divisible` region: by how much [M] the best row of each tree is above its
-    goal. `make` bounds a region; `together` parts at most are bounded at once; `trend` is told how it goes.
+    """By how much [M] the best row of each tree is above its goal; see `search`. For a `divisible` region:
+    `make` bounds a region; `together` parts at most are bounded at once."""
+    splitting = _InputSplitting(trees, make, together)
+    return search(splitting.roots(region), splitting, trees, budget, trend or Trend())
 
-    Runs until all trees are proved, no part can be cut any more, or the time of `budget` is over.
-    """
-    hunt = GuidedAttack(trees, budget)
-    count = len(trees.instance)
-    tree = torch.arange(count, device=trees.goal.device)
-    here = region.select(trees.instance)
-    known = (trees.known - trees.goal).amax(-1)
-    parts = _bounded(trees, tree, known, Region(here.lower, here.upper), make)
-    proved = torch.full_like(known, torch.inf)
-    nodes = count
-    while True:
-        hunt.look(
-            parts.tree,
-            parts.above,
-            parts.normal,
-            lambda places: Region(parts.lower[places], parts.upper[places]),  # noqa: B023
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _InputSplitting:
+    trees: Trees
+    make: Callable[[Region], Bounds]
+    together: int
+
+    def roots(self, region: Region) -> _Parts:
+        """One part a tree."""
+        trees, here = self.trees, region.select(self.trees.instance)
+        tree = torch.arange(len(trees.instance), device=trees.goal.device)
+        return self._bounded(tree, (trees.known - trees.goal).amax(-1), Region(here.lower, here.upper))
+
+    def chosen(self, parts: _Parts) -> Tensor:
+        entry = parts.entry[:, None]
+        middle = parts.middle
+        inside = (middle > parts.lower.gather(-1, entry)) & (middle < parts.upper.gather(-1, entry))
+        return next_leaves(self.trees, parts.tree, parts.above, inside[:, 0], max(1, self.together // 2))
+
+    def regions(self, parts: _Parts, places: Tensor) -> Region:
+        return Region(parts.lower[places], parts.upper[places])
+
+    def halves(self, parts: _Parts) -> _Parts:
+        """Both halves, each shrunk to where counterexamples could be, and bounded."""
+        below = parts.upper.scatter(-1, parts.entry[:, None], parts.middle)
+        beyond = parts.lower.scatter(-1, parts.entry[:, None], parts.middle)
+        region = Region(torch.cat([parts.lower, beyond]), torch.cat([below, parts.upper]))
+        region = _shrunk(region, Halfspace(parts.normal.repeat(2, 1), parts.constant.repeat(2)))
+        return self._bounded(parts.tree.repeat(2), parts.above.repeat(2), region)
+
+    @torch.no_grad()
+    def _bounded(self, tree: Tensor, known: Tensor, region: Region) -> _Parts:
+        """Parts with their bounds, no less than `known` [N]; the entry to cut is the one along which the
+        linear function below the best row falls most."""
+        bounds = self.make(region)
+        objective, goal = self.trees.of(tree), self.trees.goal[tree]
+        found = bounds.minimum(objective)
+        height = torch.maximum(above(found, goal), known)
+        if found.shape[-1] > 1:
+            mixed = torch.minimum(mixed_minimum(bounds, objective, goal), surplus(goal).amin(-1))
+            height = torch.maximum(height, mixed)
+        cut = clips(bounds, Question(objective, goal, True))
+        halfspace, _ = cut.deepest()
+        best = (found - goal).argmax(-1)
+        A = cut.normal[torch.arange(len(best), device=best.device), best]
+        fall = A.abs() * (region.upper - region.lower)
+        return _Parts(
+            tree, height, region.lower, region.upper, halfspace.normal, halfspace.constant, fall.argmax(-1)
         )
-        done = (parts.above > 0) | hunt.settled[parts.tree]
-        proved = proved.scatter_reduce(0, parts.tree[done], parts.above[done], "amin")
-        parts = parts.select(torch.nonzero(~done)[:, 0])
-        if trend is not None:
-            trend.note(nodes, proved.scatter_reduce(0, parts.tree, parts.above, "amin"))
-        middle = (parts.lower / 2 + parts.upper / 2).gather(-1, parts.entry[:, None])
-        inside = (middle > parts.lower.gather(-1, parts.entry[:, None])) & (
-            middle < parts.upper.gather(-1, parts.entry[:, None])
-        )
-        chosen = next_leaves(trees, parts.tree, parts.above, inside[:, 0], max(1, together // 2))
-        if not len(chosen) or budget.over:
-            break
-        rest = torch.ones(len(parts.tree), dtype=torch.bool, device=chosen.device)
-        rest[chosen] = False
-        cut, middle = parts.select(chosen), middle[chosen]
-        below = cut.upper.scatter(-1, cut.entry[:, None], middle)
-        beyond = cut.lower.scatter(-1, cut.entry[:, None], middle)
-        region = Region(torch.cat([cut.lower, beyond]), torch.cat([below, cut.upper]))
-        region = _shrunk(region, Halfspace(cut.normal.repeat(2, 1), cut.constant.repeat(2)))
-        halves = _bounded(trees, cut.tree.repeat(2), cut.above.repeat(2), region, make)
-        nodes += len(halves.tree)
-        parts = parts.select(torch.nonzero(rest)[:, 0]).join(halves)
-    return proved.scatter_reduce(0, parts.tree, parts.above, "amin")
-
-
-@torch.no_grad()
-def _bounded(
-    trees: Trees, tree: Tensor, known: Tensor, region: Region, make: Callable[[Region], Bounds]
-) -> _Parts:
-    """Parts with their bounds, no less than `known` [N]; the entry to cut is the one along which the linear
-    function below the best row falls most."""
-    bounds = make(region)
-    objective, goal = trees.of(tree), trees.goal[tree]
-    found = bounds.minimum(objective)
-    height = torch.maximum(above(found, goal), known)
-    if found.shape[-1] > 1:
-        mixed = torch.minimum(mixed_minimum(bounds, objective, goal), surplus(goal).amin(-1))
-        height = torch.maximum(height, mixed)
-    cut = clips(bounds, Question(objective, goal, True))
-    halfspace, _ = cut.deepest()
-    best = (found - goal).argmax(-1)
-    A = cut.normal[torch.arange(len(best), device=best.device), best]
-    fall = A.abs() * (region.upper - region.lower)
-    return _Parts(
-        tree, height, region.lower, region.upper, halfspace.normal, halfspace.constant, fall.argmax(-1)
-    )
 
 
 def _shrunk(box: Region, halfspace: Halfspace) -> Region:

@@ -1,4 +1,4 @@
-"""Open parts of a search, as rows of tensors, and which of them are split next."""
+"""Subproblems that a search has left, as rows of tensors, and which of them are split next."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from verifier.proof.branching.trees import Trees, next_leaves
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Leaves(Rows):
-    """Open parts [N] over a `Layout` with P operand units and S entries of planes: their `tree`, how far the
-    best row is `above` its goal; splits `part_*` [N, P], infinite where there is none; boxes `*` [N, P];
-    `planes` [N, 2, S]; multipliers `beta` [N, 2, P]; candidates for the next split [N, m]: `unit`, `point`,
-    and `worth`, 0 where there is nothing to split; the half-space of its counterexamples, `normal` [N, n] and
-    `constant` [N], the `depth` [N] of the region's middle in what that takes away, and how deep it was when
-    the boxes of the part were last made anew."""
+    """Undecided parts [N] over a `Layout` with P operand units and S entries of planes: their `tree`, how
+    far the best row is `above` its goal; splits `part_*` [N, P], infinite where there is none; boxes `*` [N,
+    P]; `planes` [N, 2, S]; multipliers `beta` [N, 2, P]; candidates for the next split [N, m]: `unit`,
+    `point`, and `worth`, 0 where there is nothing to split; the half-space of its counterexamples, `normal`
+    [N, n] and `constant` [N], the `depth` [N] of the region's middle in what that takes away, and how deep
+    it was when the boxes of the part were last made anew."""
 
     tree: Tensor
     above: Tensor
@@ -46,7 +46,7 @@ class Leaves(Rows):
 
 
 def worth_splitting(leaves: Leaves, trees: Trees, count: int, most: int) -> Tensor:
-    """Up to `count` leaves to split; with more than `most` open ones, those nearest to being proved."""
+    """Up to `count` leaves to split; with more than `most` of them, those nearest to being proved."""
     ready = leaves.worth[:, 0] > 0
     if len(leaves.tree) <= most:
         return next_leaves(trees, leaves.tree, leaves.above, ready, count)

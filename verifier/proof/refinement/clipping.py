@@ -1,11 +1,11 @@
 """Clip-and-Verify (Zhou et al., NeurIPS 2025): bounds once more, where a counterexample could be.
 
-A sweep leaves a linear function A·x + b below every row that is open. Points at which the row is at most τ
-above its goal lie in the half-space A·x + b ≤ goal + τ (`verifier.problem.halfspace`), so that boxes and
-planes may be made anew for that part alone. They are tighter, and so is the next linear function, whose
-half-space takes the place of the first. Where the middle of the region lies deep inside of what a half-space
-takes away, two or three rounds prove what hundreds of parts in branch and bound do not; where it does not,
-little is gained, and nothing is tried.
+A backward pass leaves a linear function A·x + b below every row that is undecided. Points at which the row
+is at most τ above its goal lie in the half-space A·x + b ≤ goal + τ (`verifier.problem.halfspace`), so that
+boxes and planes may be made anew for that part alone. They are tighter, and so is the next linear function,
+whose half-space takes the place of the first. Where the middle of the region lies deep inside of what a
+half-space takes away, two or three rounds prove what hundreds of parts in branch and bound do not; where it
+does not, little is gained, and nothing is tried.
 
 What a bound v over the part says of the whole region is that the row is at least min(v, goal + τ) everywhere:
 outside of the half-space it exceeds goal + τ. The same holds for the best of several rows, all of which a
@@ -74,14 +74,14 @@ def clips(
     relaxed: Mapping[SiteKey, RelaxedGate] | None = None,
     multipliers: Mapping[OperandKey, SplitTerm] | None = None,
 ) -> Clips:
-    """Half-spaces from a sweep of the rows of `ask` through the planes of `bounds`, or those of `relaxed`,
+    """Half-spaces from a pass of the rows of `ask` through the planes of `bounds`, or those of `relaxed`,
     with `multipliers` of its splits.
 
     At every x of the region A·x + constant − uncertainty is at most the row; the sums on the way to the
     half-space's constant round by less than 8u of their terms. Where there is no such function, nothing is
     taken away.
     """
-    A, constant = bounds.swept_rows(ask.objective, relaxed, multipliers)
+    A, constant = bounds.backward_rows(ask.objective, relaxed, multipliers)
     uncertainty = torch.as_tensor(bounds.uncertainty(ask.objective), dtype=A.dtype, device=A.device)
     unit = torch.finfo(A.dtype).eps / 2
     slack = 8 * unit * (constant.abs() + uncertainty + ask.goal.abs())
@@ -153,7 +153,7 @@ def clipped(over: BoundsOnDemand, rows: RowQuestions, *, deadline: float, togeth
             if time.monotonic() >= deadline:
                 return found
             some = ask.select(part)
-            bounds = over.cut_by(instance[part], found.halfspace.select(part)).deepest
+            bounds = over.cut_by(instance[part], found.halfspace.select(part)).deepest()
             with torch.no_grad():
                 lower = bounds.minimum(some.objective)
             missing = (some.goal - best[part]).amin(-1)

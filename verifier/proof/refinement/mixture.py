@@ -5,8 +5,9 @@ the same one. With weights w ≥ 0, Σw = 1,
 
     min over x of Σᵢ wᵢ (rowᵢ(x) − goalᵢ) > 0     implies it,
 
-for any w. The rows' linear lower bounds Aᵢ·x + cᵢ come from one sweep; w climbs their mixture's minimum by
-exponentiated gradient (Kivinen and Warmuth, 1997), at the price of a few products and no further sweep.
+for any w. The rows' linear lower bounds Aᵢ·x + cᵢ come from one backward pass; w ascends their mixture's
+minimum by exponentiated gradient (Kivinen and Warmuth, 1997), at the price of a few products and no further
+pass.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ RATE = 2.0  # of the exponent, for the row that gains least against the one that
 
 
 def mixed_minimum(bounds: Bounds, objective: Objective, goal: Tensor) -> Tensor:
-    """Lower bounds [B] of the best mixture's least distance above its `goal` [B, R] found; −∞ where the sweep
+    """Lower bounds [B] of the best mixture's least distance above its `goal` [B, R] found; −∞ where the pass
     gave nothing.
 
     Margin: wᵢAᵢ and wᵢcᵢ, cᵢ made of three terms, are summed over R rows, which errs by at most
     γ_{2R+8} Σ wᵢ(|Aᵢ|·|x| + |cᵢ| + |goalᵢ|).
     """
-    A, constant = bounds.swept_rows(objective)
+    A, constant = bounds.backward_rows(objective)
     constant = constant - bounds.uncertainty(objective) - goal
     rows = A.shape[1]
     usable = torch.isfinite(A).all(-1).all(-1) & torch.isfinite(constant).all(-1)

@@ -33,7 +33,7 @@ def jointly(over: BoundsOnDemand, rows: RowQuestions, deadline: float) -> tuple[
         torch.zeros_like(rows.depth),
         {
             key: (interval.lower[instance], interval.upper[instance])
-            for key, (interval, _) in over.deepest.operands.items()
+            for key, (interval, _) in over.deepest().operands.items()
         },
     )
     left = rows.undecided
@@ -62,7 +62,7 @@ class _Raised:
         first. If that stays undecided the others would be answered in vain."""
         questions = {row: ask.select(self.depth.new_tensor([row], dtype=torch.long)) for row in rows}
         for row, question in questions.items():
-            self._note(row, one.deepest, question, cut=False)
+            self._note(row, one.deepest(), question, cut=False)
         distance = (self.best - ask.goal).amax(-1).tolist()
         for row in sorted(rows, key=distance.__getitem__):
             if not self._raise(row, one, questions[row]):
@@ -80,7 +80,7 @@ class _Raised:
                     return False
                 there = Halfspace(self.halfspace.normal[[row]], self.halfspace.constant[[row]])
                 if anew:
-                    bounds = one.cut_by(first, there).deepest
+                    bounds = one.cut_by(first, there).deepest()
                 else:
                     boxes = {key: (low[[row]], high[[row]]) for key, (low, high) in self.boxes.items()}
                     bounds = one.part(first, {}, Inherited(boxes), there)

@@ -1,4 +1,7 @@
-"""Lagrange multipliers of splits, as free parameters: any β ≥ 0 is sound (`verifier.propagation.splits`)."""
+"""Lagrange multipliers of splits, as free parameters (the β of β-CROWN: Wang et al. 2021): any β ≥ 0 is
+sound.
+
+Here they belong to operands of any gate, split anywhere (`verifier.propagation.splits`)."""
 
 from __future__ import annotations
 

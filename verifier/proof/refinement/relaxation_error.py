@@ -26,7 +26,7 @@ def obstacles(bounds: Bounds, objective: Objective, row: Tensor) -> list[str]:
     """
     record: dict[SiteKey, Tensor] = {}
     with torch.no_grad():
-        bounds.swept_minimum(objective, record=record)
+        bounds.backward_minimum(objective, record=record)
     instance = torch.arange(len(row), device=row.device)
     sites = [bounds.sites[key] for key in record if key in bounds.sites]
     if not sites:

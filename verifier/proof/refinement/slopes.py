@@ -1,7 +1,8 @@
-"""Slopes of the planes of one gate step, as free parameters.
+"""Slopes of the planes of one gate, as free parameters (the α of α-CROWN: Xu et al. 2021).
 
-Any slopes are sound with the offsets of `relaxations.offsets`. Over boxes with cut corners these are dear; on
-the way to better slopes, offsets over samples will do.
+Any slopes are sound with the offsets of `relaxations.offsets`, so every operand of a multivariate gate has
+its own. Over boxes that octagon constraints cut, exact offsets are dear; on the way to better slopes,
+offsets over samples will do.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from verifier.propagation.sites import Site
 
 
 class Slopes:
-    """Slopes of one gate step at all its iterations, [k, T, B, n], in units of rise over run of its box."""
+    """Slopes of one gate step at all its time steps, [k, T, B, n], in units of rise over run of its box."""
 
     def __init__(self, sites: list[Site]) -> None:
         self._step: GateStep = sites[0].step
@@ -55,7 +56,7 @@ class Slopes:
     def planes(
         self, coefficients: Mapping[SiteKey, Tensor] | None, exact: bool
     ) -> list[tuple[SiteKey, Planes]]:
-        """Both planes of every site. Where `coefficients` [B, 1, n] of the last sweep are given, only the
+        """Both planes of every site. Where `coefficients` [B, 1, n] of the last pass are given, only the
         plane that their signs ask for; the other one is still the first. Unless they are to be `exact`,
         offsets may come from samples, and planes are not sound then."""
         lower_slope, upper_slope = self._values()

@@ -12,10 +12,12 @@ from torch import Tensor
 from parsers import read_onnx
 from parsers.ir import Graph
 from tests.support.bound_search import smallest_found
+from tests.support.bounding import optimise_slopes
 from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
 from tests.support.subproblems import tree_of_each
-from verifier.bounds.inheritance import Inherited
-from verifier.bounds.region_bounds import Bounds
+from verifier.bounds.inheritance import Inherited, Subproblem
+from verifier.bounds.options import BoundOptions
+from verifier.bounds.region_bounds import Bounds, bound_region
 from verifier.network.keys import OperandKey, SiteKey
 from verifier.network.program import Block, compile_program
 from verifier.network.rounding import RoundingModel
@@ -26,7 +28,6 @@ from verifier.problem.region import Region, ball_region
 from verifier.proof.branching.candidates import candidates
 from verifier.proof.branching.flat import layout_of
 from verifier.proof.branching.gate_splitting import Effort, MakeBounds, branch_and_bound
-from verifier.proof.refinement.ascent import optimise_slopes
 from verifier.propagation.splits import Part, Splits, split_term
 
 REAL = RoundingModel(deployed=False)
@@ -47,7 +48,7 @@ def _question(name: str, folder: Path, eps: float) -> tuple[Graph, Block, Region
 def _parts_of(program: Block, region: Region) -> MakeBounds:
     def part(instances: Tensor, splits: Splits, inherited: Inherited, halfspace: Halfspace) -> Bounds:
         cut = region.select(instances).within(halfspace)
-        return Bounds(program, cut, REAL, splits=splits, inherited=inherited)
+        return bound_region(program, cut, REAL, part=Subproblem(splits=splits, inherited=inherited))
 
     return part
 
@@ -76,7 +77,12 @@ def _random_halves(bounds: Bounds, count: int, seed: int) -> list[tuple[Splits, 
 def _worst_half(program: Block, region: Region, halves: tuple[Splits, Splits]) -> Tensor:
     """The smaller bound of the two halves, multipliers optimised: a bound of the whole."""
     found = [
-        optimise_slopes(Bounds(program, region, REAL, splits=s), Objective(ROWS), steps=8, target=torch.inf)
+        optimise_slopes(
+            bound_region(program, region, REAL, part=Subproblem(splits=s)),
+            Objective(ROWS),
+            steps=8,
+            target=torch.inf,
+        )
         for s in halves
     ]
     return torch.minimum(*found)
@@ -87,7 +93,7 @@ def _worst_half(program: Block, region: Region, halves: tuple[Splits, Splits]) -
 def test_two_halves_cover_the_whole(name: str, eps: float, folder: Path) -> None:
     graph, program, region = _question(name, folder, eps)
     truth = smallest_found(graph, region, ROWS)
-    for halves in _random_halves(Bounds(program, region, REAL), 4, seed=5):
+    for halves in _random_halves(bound_region(program, region, REAL), 4, seed=5):
         assert bool((_worst_half(program, region, halves) <= truth + 1e-12).all())
 
 
@@ -120,7 +126,7 @@ def test_a_multiplier_never_helps_inside_its_part() -> None:
 def test_branching_never_lowers_a_bound_nor_passes_the_truth(name: str, corners: bool, folder: Path) -> None:
     graph, program, region = _question(name, folder, 0.3)
     objective = Objective(ROWS)
-    root = Bounds(program, region, REAL, corners=corners)
+    root = bound_region(program, region, REAL, BoundOptions(octagon=corners))
     known = root.minimum(objective)
     # a goal that no bound can reach: everything that branching can raise is raised
     trees = tree_of_each(ROWS[0], known[0] + 1e6, known[0])
@@ -137,7 +143,7 @@ def test_branching_never_lowers_a_bound_nor_passes_the_truth(name: str, corners:
 def test_what_is_proved_by_parts_is_proved(folder: Path) -> None:
     """A goal between the root's bound and the truth is reached, and never one beyond the truth."""
     graph, program, region = _question("lstm", folder, 0.2)
-    root = Bounds(program, region, REAL)
+    root = bound_region(program, region, REAL)
     known = root.minimum(Objective(ROWS))[0]
     truth = smallest_found(graph, region, ROWS)[0]
 
@@ -154,10 +160,10 @@ def test_what_is_proved_by_parts_is_proved(folder: Path) -> None:
 
 def test_the_choice_is_of_something_wide(folder: Path) -> None:
     _, program, region = _question("lstm", folder, 0.3)
-    bounds = Bounds(program, region, REAL)
+    bounds = bound_region(program, region, REAL)
     layout = layout_of(bounds)
     coefficients: dict[SiteKey, Tensor] = {}
-    bounds.swept_minimum(Objective(ROWS), record=coefficients)
+    bounds.backward_minimum(Objective(ROWS), record=coefficients)
     found = candidates(bounds, layout, coefficients, torch.zeros(1, dtype=torch.int64), 5)
     lower, upper = layout.boxes(bounds)
     assert found.worth[0].tolist() == sorted(found.worth[0].tolist(), reverse=True)

@@ -17,13 +17,14 @@ from parsers import read_onnx
 from parsers.errors import UnsoundBound
 from parsers.vnnlib.read import specification
 from tests.support.bound_search import smallest_found
+from tests.support.bounding import repeated
 from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, write_network
 from tests.support.networks.combination_locks import KEY, NETWORKS
 from tests.support.networks.known_margins import Line, balls, samples
 from tests.support.subproblems import tree_of_each
 from verifier.attack.replay import Replay
-from verifier.bounds.inheritance import Inherited
-from verifier.bounds.region_bounds import Bounds
+from verifier.bounds.inheritance import Inherited, Subproblem
+from verifier.bounds.region_bounds import Bounds, bound_region
 from verifier.network.evaluator import Evaluator
 from verifier.network.program import compile_program
 from verifier.network.rounding import RoundingModel
@@ -116,7 +117,7 @@ class Question:
             reach[0, [0, FEATURES + 1, 2 * FEATURES]] = 1.0
         self.few, self.region = few, box_region(centre - reach, centre + reach)
         rows = torch.eye(CLASSES).double()
-        known = Bounds(self.program, self.region, REAL).minimum(Objective(rows[None]))[0]
+        known = bound_region(self.program, self.region, REAL).minimum(Objective(rows[None]))[0]
         goal = known + (0.5 if few else 0.05) * (smallest_found(graph, self.region, rows[None])[0] - known)
         self.trees = tree_of_each(rows, goal, known)
 
@@ -127,11 +128,11 @@ class Question:
         return branch_and_bound(self.trees, self._bounds(self.region), self._part, budget, effort=effort)
 
     def _bounds(self, region: Region) -> Bounds:
-        return Bounds(self.program, region, REAL)
+        return bound_region(self.program, region, REAL)
 
     def _part(self, place: Tensor, splits: Splits, inherited: Inherited, halfspace: Halfspace) -> Bounds:
         cut = self.region.select(place).within(halfspace)
-        return Bounds(self.program, cut, REAL, splits=splits, inherited=inherited)
+        return bound_region(self.program, cut, REAL, part=Subproblem(splits=splits, inherited=inherited))
 
 
 @pytest.mark.parametrize("few", [True, False])
@@ -141,7 +142,7 @@ def test_what_a_callback_says_never_proves_anything(few: bool, tmp_path: Path) -
     def refute(settled: bool) -> Refute:
         def says(instance: Tensor, row: Tensor, starts: Tensor) -> Tensor:
             asked.append((instance.tolist(), row.tolist()))
-            inside = points.project(question.region.repeat(len(starts)), starts)
+            inside = points.project(repeated(question.region, len(starts)), starts)
             torch.testing.assert_close(inside, starts, rtol=0, atol=1e-12)
             return torch.full_like(instance, settled, dtype=torch.bool)
 
@@ -196,7 +197,7 @@ def test_the_lowest_point_is_nowhere_undercut() -> None:
     for p in (1.0, 2.0, math.inf):
         region = ball_region(x, 0.3, p)
         least = (lowest(region, normal) * normal).sum(-1)
-        others = points.sample(region.repeat(500), generator)
+        others = points.sample(repeated(region, 500), generator)
         assert bool((least <= (others * normal.repeat_interleave(500, 0)).sum(-1).reshape(3, -1).T).all())
 
 

@@ -13,7 +13,7 @@ from parsers import read_onnx
 from tests.support.bound_search import smallest_found
 from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, write_network
 from tests.support.subproblems import tree_of_each
-from verifier.bounds.region_bounds import Bounds
+from verifier.bounds.region_bounds import bound_region
 from verifier.network.program import compile_program
 from verifier.network.rounding import RoundingModel
 from verifier.problem.budget import Budget
@@ -36,7 +36,7 @@ def test_goals_short_of_the_truth_are_reached_and_none_beyond(name: str, tmp_pat
     reach = torch.zeros_like(centre)
     reach[0, [0, FEATURES + 1, 2 * FEATURES]] = 1.0
     region = box_region(centre - reach, centre + reach)
-    known = Bounds(program, region, REAL).minimum(Objective(ROWS))[0]
+    known = bound_region(program, region, REAL).minimum(Objective(ROWS))[0]
     truth = smallest_found(graph, region, ROWS)[0]
 
     def gained(goal: Tensor, seconds: float) -> Tensor:
@@ -44,7 +44,7 @@ def test_goals_short_of_the_truth_are_reached_and_none_beyond(name: str, tmp_pat
         return divide(
             trees,
             region,
-            lambda part: Bounds(program, part, REAL),
+            lambda part: bound_region(program, part, REAL),
             Budget(time.monotonic() + seconds),
             together=64,
         )
@@ -73,7 +73,7 @@ def test_a_point_is_not_cut() -> None:
         def minimum(self, _: Objective) -> Tensor:
             return torch.full((1, 1), -1.0, dtype=torch.float64)
 
-        def swept_rows(self, *_: object) -> tuple[Tensor, Tensor]:
+        def backward_rows(self, *_: object) -> tuple[Tensor, Tensor]:
             return torch.ones(1, 1, 2, dtype=torch.float64), torch.zeros(1, 1)
 
         def uncertainty(self, _: Objective) -> float:

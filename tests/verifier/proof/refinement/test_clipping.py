@@ -16,7 +16,8 @@ from parsers import read_onnx
 from tests.support.bound_search import smallest_found
 from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
 from verifier.bounds.on_demand import BoundsOnDemand
-from verifier.bounds.region_bounds import Bounds
+from verifier.bounds.options import BoundOptions
+from verifier.bounds.region_bounds import bound_region
 from verifier.network.evaluator import Evaluator
 from verifier.network.program import compile_program
 from verifier.network.rounding import RoundingModel
@@ -136,8 +137,10 @@ def test_bounds_hold_in_what_the_half_space_leaves(name: str, corners: bool, fol
     normal = torch.randn(1, ball.lower.shape[1], generator=generator, dtype=torch.float64)
     constant = 0.5 * 0.3 * normal.abs().sum(-1) - (normal * ball.middle).sum(-1)
     rows = torch.cat([torch.eye(CLASSES), -torch.eye(CLASSES)]).double().unsqueeze(0)
-    whole = Bounds(program, ball, REAL, corners=corners)
-    part = Bounds(program, ball.within(Halfspace(normal, constant)), REAL, corners=corners)
+    whole = bound_region(program, ball, REAL, BoundOptions(octagon=corners))
+    part = bound_region(
+        program, ball.within(Halfspace(normal, constant)), REAL, BoundOptions(octagon=corners)
+    )
     found = part.minimum(Objective(rows))
     assert bool((found >= whole.minimum(Objective(rows)) - 1e-6).all())
     many = ball.select(torch.zeros(4000, dtype=torch.int64))
@@ -150,7 +153,7 @@ def test_bounds_hold_in_what_the_half_space_leaves(name: str, corners: bool, fol
 
 
 def _clipped(over: BoundsOnDemand, ask: Question, known: Tensor) -> Tensor:
-    rows = RowQuestions.of(over.deepest, ask, known)
+    rows = RowQuestions.of(over.deepest(), ask, known)
     found = clipped(over, rows, deadline=math.inf, together=8)
     return known.index_put((found.instance[:, None], found.row), found.known)
 
@@ -161,9 +164,9 @@ def test_goals_before_the_truth_are_reached_and_none_beyond(
 ) -> None:
     monkeypatch.setattr(clipping, "DEPTH", 0.0)
     graph = read_onnx(write_network(name, folder))
-    over = BoundsOnDemand(compile_program(graph), ball_region(_centre(), 0.3, math.inf), REAL, None, None)
+    over = BoundsOnDemand(compile_program(graph), ball_region(_centre(), 0.3, math.inf), REAL)
     objective = Objective(torch.cat([torch.eye(CLASSES), -torch.eye(CLASSES)]).double().unsqueeze(0))
-    known = over.deepest.minimum(objective)
+    known = over.deepest().minimum(objective)
     truth = smallest_found(graph, over.region, objective.outputs)
     within = Question(objective, known + 0.1 * (truth - known), False)
     reached = _clipped(over, within, known)
@@ -184,12 +187,12 @@ def test_a_half_space_that_takes_counterexamples_away_is_caught(
     """The test above can fail: goals beyond the truth are reached where the half-space is too small."""
     monkeypatch.setattr(clipping, "DEPTH", 0.0)
     graph = read_onnx(write_network("lstm", folder))
-    over = BoundsOnDemand(compile_program(graph), ball_region(_centre(), 0.3, math.inf), REAL, None, None)
+    over = BoundsOnDemand(compile_program(graph), ball_region(_centre(), 0.3, math.inf), REAL)
     objective = Objective(torch.eye(CLASSES).double().unsqueeze(0))
-    known = over.deepest.minimum(objective)
+    known = over.deepest().minimum(objective)
     truth = smallest_found(graph, over.region, objective.outputs)
     beyond = Question(objective, truth + 1e-9, False)
-    rows = RowQuestions.of(over.deepest, beyond, known)
+    rows = RowQuestions.of(over.deepest(), beyond, known)
     constant = rows.halfspace.constant + 0.6 * (truth - known)[0] + 0.05
     moved = replace(rows, halfspace=Halfspace(rows.halfspace.normal, constant), depth=rows.depth + 1)
     found = clipped(over, moved, deadline=math.inf, together=8).known
@@ -207,7 +210,7 @@ def test_an_empty_part_is_no_contradiction(folder: Path) -> None:
     graph = read_onnx(write_network("lstm", folder))
     ball = ball_region(_centre(), 0.3, math.inf)
     far = Halfspace(torch.ones_like(ball.lower), 10 - ball.lower.sum(-1))
-    found = Bounds(compile_program(graph), ball.within(far), REAL).minimum(
+    found = bound_region(compile_program(graph), ball.within(far), REAL).minimum(
         Objective(torch.eye(CLASSES).double().unsqueeze(0))
     )
     assert not bool(torch.isnan(found).any())

@@ -4,6 +4,7 @@ That compiled planes are sound is tested with all others (`plane_checks.CASES` h
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -12,12 +13,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from relaxations import GATES, Gate, image, offset, offsets, planes
-from relaxations.bounding_planes import Planes
+from relaxations import GATES, Gate, bounding_planes, image, offset, offsets, planes
+from relaxations.bounding_planes import Planes, planes_over
 from relaxations.errors import InvalidBox
-from relaxations.kernels import calls as compiled
-from relaxations.polygons.polygon import thick
-from relaxations.slopes.simplex import exchange, start
+from relaxations.gate_box import GateBox
+from relaxations.kernels import adapters
+from relaxations.kernels.kernel import references
+from relaxations.octagon import thick
+from relaxations.slopes.simplex import EXCHANGE, exchange, start
 from tests.support.plane_checks import boxes, built, for_every_gate, plain, worst_violation
 from tests.support.polygons import cuts
 
@@ -94,10 +97,10 @@ def test_offsets_are_those_of_torch(gate: Gate, seed: int) -> None:
 def test_offsets_over_polygons_are_those_of_torch(seed: int) -> None:
     gate = GATES["sigmoid_tanh"]
     lower, upper = boxes(gate, {}, seed=seed, each=60)
-    diagonals = cuts(lower, upper, seed)
+    octagon = cuts(lower, upper, seed)
     slopes = slopes_of(gate, lower, upper, seed)
-    found = torch.stack(offsets(gate, slopes[0], slopes[1], lower, upper, None, diagonals))
-    expected = torch.stack(offsets(plain(gate), slopes[0], slopes[1], lower, upper, None, diagonals))
+    found = torch.stack(offsets(gate, slopes[0], slopes[1], lower, upper, None, octagon))
+    expected = torch.stack(offsets(plain(gate), slopes[0], slopes[1], lower, upper, None, octagon))
     gap = (found - expected).abs() / (1 + size_of(gate, slopes, lower, upper))
     assert gap.max() <= 1e-4  # the tolerance of the cells on slanted sides
     assert (gap <= 1e-14).double().mean() > 0.99
@@ -109,10 +112,10 @@ def test_planes_over_polygons_are_those_of_torch() -> None:
     gate = GATES["sigmoid_tanh"]
     lower, upper = boxes(gate, {}, each=40)
     keep = thick(lower, upper).all(0) & ((upper - lower) < 20).all(0)
-    diagonals = cuts(lower, upper, seed=2).map(lambda t: t[:, keep])
+    octagon = cuts(lower, upper, seed=2).map(lambda t: t[:, keep])
     lower, upper = lower[:, keep], upper[:, keep]
-    found = planes(gate, lower, upper, diagonals=diagonals)
-    close(found, planes(plain(gate), lower, upper, diagonals=diagonals), lower, upper)
+    found = planes(gate, lower, upper, octagon=octagon)
+    close(found, planes(plain(gate), lower, upper, octagon=octagon), lower, upper)
 
 
 @built
@@ -125,12 +128,12 @@ def test_images_are_those_of_torch(gate: Gate) -> None:
 
 @built
 @for_every_form
-@pytest.mark.parametrize("lean", [None, "centre"])
-def test_planes_are_those_of_torch(gate: Gate, lean: str | None) -> None:
+@pytest.mark.parametrize("tangent", [None, "centre"])
+def test_planes_are_those_of_torch(gate: Gate, tangent: str | None) -> None:
     lower, upper = ordinary(gate, {})
-    shift = None if lean is None else (0.0,) * gate.arity
-    found = planes(gate, lower, upper, lean=shift)
-    close(found, planes(plain(gate), lower, upper, lean=shift), lower, upper)
+    target = None if tangent is None else (0.0,) * gate.arity
+    found, other = (planes_over(GateBox(g, lower, upper, {}), target) for g in (gate, plain(gate)))
+    close(found, other, lower, upper)
 
 
 @built
@@ -213,52 +216,53 @@ def test_a_wrong_library_is_caught(
     gate: Gate, broken: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lower, upper = boxes(gate, {})
-    right = compiled.planes
-    monkeypatch.setattr(compiled, "planes", lambda *given: broken(right(*given)))
+    right = bounding_planes.PLANES
+    monkeypatch.setattr(bounding_planes, "PLANES", lambda *given: broken(right(*given)))
     assert worst_violation(gate, planes(gate, lower, upper), lower, upper, {}) > 0
 
 
+@built
 def test_a_form_is_a_row_of_the_table() -> None:
-    if compiled.LIBRARY is not None:
-        assert all(compiled.LIBRARY.gates[str(gate.compiled)] for gate in FORMS)
-        assert not compiled.LIBRARY.gates["no such row"]
+    functions = bounding_planes.IMAGE.bound()
+    assert functions
+    for gate in FORMS:
+        box = torch.zeros(gate.arity, 1, dtype=torch.float64)
+        assert adapters.image(functions, GateBox(gate, box, box, {}))
+        unknown = dataclasses.replace(gate, compiled="no such row")
+        assert adapters.image(functions, GateBox(unknown, box, box, {})) is None
 
 
 @for_every_gate
-def test_planes_are_sound_without_the_library(
-    gate: Gate, parameters: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(compiled, "LIBRARY", None)
+def test_planes_are_sound_without_the_library(gate: Gate, parameters: dict[str, Any]) -> None:
     lower, upper = boxes(gate, parameters, each=4)
-    found = planes(gate, lower, upper, parameters)
+    with references():
+        found = planes(gate, lower, upper, parameters)
     assert worst_violation(gate, found, lower, upper, parameters, samples=40) <= 0
 
 
 @built
 @for_every_gate
-def test_planes_are_as_tight_without_the_library(
-    gate: Gate, parameters: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_planes_are_as_tight_without_the_library(gate: Gate, parameters: dict[str, Any]) -> None:
     lower, upper = ordinary(gate, parameters)
     with_it = planes(gate, lower, upper, parameters)
-    monkeypatch.setattr(compiled, "LIBRARY", None)
-    close(with_it, planes(gate, lower, upper, parameters), lower, upper)
+    with references():
+        close(with_it, planes(gate, lower, upper, parameters), lower, upper)
 
 
 @built
 @pytest.mark.parametrize("k", [1, 2, 3])
-def test_both_reach_the_same_optimum(k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_reach_the_same_optimum(k: int) -> None:
     generator = torch.Generator().manual_seed(k)
     points = 2 * torch.rand(k, 50, 60, generator=generator, dtype=torch.float64) - 1
     values = torch.randn(50, 60, generator=generator, dtype=torch.float64)
     corner_values = torch.randn(k + 1, 50, generator=generator, dtype=torch.float64)
     target = torch.full((k, 1), 0.01, dtype=torch.float64)
     found = []
-    for library in (compiled.LIBRARY, None):
-        monkeypatch.setattr(compiled, "LIBRARY", library)
+    for place in (contextlib.nullcontext, references):
         sets = [(points[..., :40].contiguous(), values[:, :40].contiguous())]
         sets.append((points[..., 40:].contiguous(), values[:, 40:].contiguous()))
-        basis = exchange(start(corner_values, target), sets, 60)
+        with place():
+            basis = exchange(start(corner_values, target), sets, 60)
         height = basis.tableau[-1, -1]
         plane = (basis.slopes[..., None] * points).sum(0) + basis.tableau[-1, -2][:, None]
         assert (plane >= values - 1e-9).all()
@@ -266,14 +270,21 @@ def test_both_reach_the_same_optimum(k: int, monkeypatch: pytest.MonkeyPatch) ->
     assert torch.allclose(found[0], found[1], rtol=0, atol=1e-9)
 
 
+@built
 def test_tensors_that_do_not_fit_are_left_to_torch() -> None:
     tableau, basic = torch.zeros(4, 4, 1, dtype=torch.float64), torch.zeros(2, 3, 1, dtype=torch.float64)
     points, values = torch.zeros(2, 1, 9, dtype=torch.float64), torch.zeros(1, 9, dtype=torch.float64)
-    assert not compiled.exchange(tableau.float(), basic, [(points, values)], 1)
-    assert not compiled.exchange(tableau, basic, [(points[..., ::2], values[:, ::2])], 1)
+    functions = EXCHANGE.bound()
+    assert functions
+    assert adapters.exchange(functions, tableau.float(), basic, [(points, values)], 1) is None
+    assert adapters.exchange(functions, tableau, basic, [(points[..., ::2], values[:, ::2])], 1) is None
     wide = torch.zeros(2, 1, 600, dtype=torch.float64), torch.zeros(1, 600, dtype=torch.float64)
-    assert not compiled.exchange(tableau, basic, [wide], 1)
+    assert adapters.exchange(functions, tableau, basic, [wide], 1) is None
+    functions = bounding_planes.PLANES.bound()
+    assert functions
     gate, half = GATES["tanh"], torch.zeros(1, 3, dtype=torch.float16)
-    assert compiled.planes(gate, half, half, (0.0,)) is None
-    assert compiled.planes(GATES["relu"], half.double(), half.double(), (0.0,)) is None
-    assert compiled.image(gate, half.double(), half.double()[:, :2]) is None
+    assert adapters.planes(functions, GateBox(gate, half, half, {}), (0.0,)) is None
+    relu = GateBox(GATES["relu"], half.double(), half.double(), {})
+    assert adapters.planes(functions, relu, (0.0,)) is None
+    uneven = GateBox(gate, half.double(), half.double()[:, :2], {})
+    assert adapters.planes(functions, uneven, (0.0,)) is None
