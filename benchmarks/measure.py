@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from relaxations.kernels.library import SWITCH
-from relaxations.kernels.status import kernel_status
+from relaxations.kernels.status import KernelStatus, kernel_status
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,7 @@ def seconds(run: Callable[[], Any], repeats: int = 5, budget: float = 20.0) -> S
 def begin(title: str) -> None:
     """One thread from here on, compiled kernels or an error, and a heading with all that a figure depends on
     besides the code."""
-    os.environ.setdefault(SWITCH, "require")
-    kernels = kernel_status()
-    if not kernels.in_use and os.environ[SWITCH] != "off":
-        sys.exit(f"{kernels}; {SWITCH}=off measures without them")
+    kernels = require_kernels()
     torch.set_num_threads(1)
     today = datetime.datetime.now(datetime.UTC).date()
     print(
@@ -56,6 +53,16 @@ def begin(title: str) -> None:
         f"torch {torch.__version__}, {kernels}. Command: `{_command()}`\n",
         flush=True,
     )
+
+
+def require_kernels() -> KernelStatus:
+    """That the compiled kernels are in use, here and in processes that are started from here; ends this one
+    where they are not. RECERT_KERNELS=off says that they are not wanted."""
+    os.environ.setdefault(SWITCH, "require")
+    kernels = kernel_status()
+    if not kernels.in_use and os.environ[SWITCH] != "off":
+        sys.exit(f"{kernels}; {SWITCH}=off goes on without them")
+    return kernels
 
 
 def _processor() -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pickle import PicklingError
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 
@@ -24,6 +24,28 @@ class Support(NamedTuple):
 
     value: Tensor
     at: Tensor
+
+
+@dataclass(frozen=True)
+class Float32Error:
+    """What a runtime that computes the gate as one operation of float32 may err by, from exact operands p:
+    |computed − g(p)| ≤ `absolute` + `units`·2⁻²⁴·|g(p)|."""
+
+    absolute: float = 0.0
+    units: float = 4.0
+
+
+WITHIN_4_ULP = Float32Error()
+
+
+def always(**parameters: Any) -> bool:
+    del parameters
+    return True
+
+
+def never(**parameters: Any) -> bool:
+    del parameters
+    return False
 
 
 @dataclass(frozen=True)
@@ -46,6 +68,10 @@ class Gate:
     `compiled`  the row of `kernels/gates.c` with the same image, support and nodes, for
         `relaxations.kernels.adapters`; None for a gate that is made from another with other parts.
     `example`  parameter values that the tests use.
+    `error`  of float32 in the file's runtime; "composed" for a gate that a file has as the expression which
+        `function` traces, whose operations each have theirs.  A gate without one is refused.
+    `never_negative(**parameters)`  it is ≥ 0 over the reals, and in any correctly signed floating evaluation.
+    `kink_at_zero`  a box that reaches across 0 is best split there.
     """
 
     name: str
@@ -60,6 +86,9 @@ class Gate:
     example: tuple[Mapping[str, Any], ...] = ({},)
     octagon: bool = False
     compiled: str | None = None
+    error: Float32Error | Literal["composed"] | None = None
+    never_negative: Callable[..., bool] = never
+    kink_at_zero: bool = False
 
     def __reduce__(self) -> tuple[Callable[[str], Gate], tuple[str]]:
         """A row of the table travels to another process as its name."""
@@ -75,6 +104,10 @@ def register(gate: Gate) -> Gate:
     """Add a row to the table."""
     if gate.name in GATES:
         raise ValueError(f"a gate named '{gate.name}' is registered already")
+    if gate.error is None:
+        raise ValueError(
+            f"gate '{gate.name}' has no error model: give error=WITHIN_4_ULP, a Float32Error, or 'composed'"
+        )
     GATES[gate.name] = gate
     return gate
 

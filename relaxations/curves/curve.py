@@ -23,6 +23,8 @@ from torch import Tensor
 from relaxations.gate import Gate, Support
 from relaxations.rounding import UNIT, margin
 
+INTERVALS = 6
+"""Of the nodes at which a curve is sampled."""
 SLACK = 16
 """Default bound, in units of u, on the relative error of a derivative: two library functions and a
 product."""
@@ -85,10 +87,10 @@ def gate_of(
     *parameters: str,
     function: Callable[..., Tensor] | None = None,
     example: Sequence[Mapping[str, Any]] = ({},),
-    intervals: int = 6,
-    compiled: str | None = None,
+    **properties: Any,
 ) -> Gate:
-    """The one-operand gate of a curve; `function` where the traced form differs from the evaluated one."""
+    """The one-operand gate of a curve; `function` where the traced form differs from the evaluated one, and
+    `properties` are the remaining fields of `Gate`."""
 
     def support(scale: Tensor, slopes: Tensor, lower: Tensor, upper: Tensor, **values: Any) -> Support:
         found = curve.support(scale, slopes[0], lower[0], upper[0], **values)
@@ -102,11 +104,11 @@ def gate_of(
         function or curve.function,
         lambda lower, upper, **values: curve.image(lower[0], upper[0], **values),
         support,
-        lambda lower, upper, **values: (curve.nodes(lower[0], upper[0], intervals, **values),),
+        lambda lower, upper, **values: (curve.nodes(lower[0], upper[0], INTERVALS, **values),),
         lambda lower, upper, **values: curve.magnitude(lower[0], upper[0], **values),
         None if inside is None else lambda lower, upper, **values: inside(lower[0], upper[0], **values),
         tuple(example),
-        compiled=compiled,
+        **properties,
     )
 
 

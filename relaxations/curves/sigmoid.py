@@ -21,4 +21,7 @@ def inverse(q: Tensor) -> Tensor:
     return torch.log((1 - rest) / rest)
 
 
-SIGMOID = s_shaped(torch.sigmoid, derivative, inverse, core=18.0)
+CORE = 18.0
+"""Beyond it the curve is settled: its nodes lie inside."""
+
+SIGMOID = s_shaped(torch.sigmoid, derivative, inverse, CORE)

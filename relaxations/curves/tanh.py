@@ -17,4 +17,6 @@ def inverse(q: Tensor) -> Tensor:
     return 0.5 * sigmoid.inverse(0.25 * q)
 
 
-TANH = s_shaped(torch.tanh, derivative, inverse, core=9.0)
+CORE = 9.0
+
+TANH = s_shaped(torch.tanh, derivative, inverse, CORE)

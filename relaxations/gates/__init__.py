@@ -3,7 +3,6 @@
 from relaxations.gate import GATES
 from relaxations.gates import (
     blend,
-    erf,
     exponential,
     extremes,
     periodic,
@@ -18,7 +17,6 @@ from relaxations.gates import (
 __all__ = [
     "GATES",
     "blend",
-    "erf",
     "exponential",
     "extremes",
     "periodic",

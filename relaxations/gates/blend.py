@@ -7,26 +7,22 @@ minus a linear function has h at an end, and for either end it is a product of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import softsign
 
-from relaxations.curves.curve import Curve, complement, largest
+from relaxations.curves.curve import INTERVALS, Curve, complement, largest
 from relaxations.curves.sigmoid import SIGMOID
 from relaxations.curves.softsign import SOFTSIGN
 from relaxations.curves.tanh import TANH
 from relaxations.gate import Gate, Support, register
 from relaxations.gates.relu import HARD_SIGMOID, RELU, hard_sigmoid
-from relaxations.products import sigmoid_softsign, sigmoid_tanh
+from relaxations.products import CLOSED
 from relaxations.products.bilinear import product_support
 from relaxations.rounding import margin
-
-INTERVALS = 6
-CLOSED = {TANH: sigmoid_tanh.support, SOFTSIGN: sigmoid_softsign.support}
-"""Supports of σ(x)·(g(y) − h)."""
 
 
 def blend_gate(
@@ -35,10 +31,10 @@ def blend_gate(
     g: Curve,
     function: Callable[..., Tensor],
     parameters: tuple[str, ...] = (),
-    example: Sequence[Mapping[str, Any]] = ({},),
-    compiled: str | None = None,
+    **properties: Any,
 ) -> Gate:
-    """The gate (1 − f(z))·g(b) + f(z)·h, 0 ≤ f ≤ 1; `parameters` are those of f."""
+    """The gate (1 − f(z))·g(b) + f(z)·h, 0 ≤ f ≤ 1; `parameters` are those of f, and `properties` the
+    remaining fields of `Gate`."""
 
     def image(lower: Tensor, upper: Tensor, **values: Any) -> tuple[Tensor, Tensor]:
         """A convex combination: increasing in g(b) and h, linear in its weight."""
@@ -73,19 +69,8 @@ def blend_gate(
         # beside f ≤ 1 itself what f is computed from, where parameters make that large
         return size * f.magnitude(lower[0], upper[0], **values).clamp(min=1.0) if parameters else size
 
-    return Gate(
-        name,
-        3,
-        parameters,
-        function,
-        image,
-        support,
-        nodes,
-        magnitude,
-        None,
-        tuple(example),
-        compiled=compiled,
-    )
+    kinds = {"error": "composed", **properties}
+    return Gate(name, 3, parameters, function, image, support, nodes, magnitude, **kinds)
 
 
 def hard_blend(z: Tensor, b: Tensor, h: Tensor, alpha: float, beta: float) -> Tensor:
@@ -125,6 +110,6 @@ register(
         TANH,
         hard_blend,
         ("alpha", "beta"),
-        ({"alpha": 0.2, "beta": 0.5},),
+        example=({"alpha": 0.2, "beta": 0.5},),
     )
 )

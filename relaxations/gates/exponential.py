@@ -14,7 +14,7 @@ from torch import Tensor
 from relaxations.curves.curve import gate_of
 from relaxations.curves.pieces import Piece, piecewise
 from relaxations.errors import UnknownGate
-from relaxations.gate import register
+from relaxations.gate import WITHIN_4_ULP, always, register
 
 
 def _log(q: Tensor) -> Tensor:
@@ -24,7 +24,7 @@ def _log(q: Tensor) -> Tensor:
 EXP = piecewise(
     torch.exp, lambda: (Piece(-math.inf, math.inf, 1, torch.exp, torch.exp, _log),), monotone=True
 )
-register(gate_of(EXP, "exp"))
+register(gate_of(EXP, "exp", error=WITHIN_4_ULP, never_negative=always))
 
 
 def _inverse_log(q: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ LOG = piecewise(
     inside=lambda lower, upper: (lower > 0) & (upper > 0),
     monotone=True,
 )
-register(gate_of(LOG, "log"))
+register(gate_of(LOG, "log", error=WITHIN_4_ULP))
 
 
 def softplus(x: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ SOFTPLUS = piecewise(
     core=20.0,
     monotone=True,
 )
-register(gate_of(SOFTPLUS, "softplus"))
+register(gate_of(SOFTPLUS, "softplus", error=WITHIN_4_ULP))
 
 
 def _exponential_pieces(height: float, rate: float, line: float) -> tuple[Piece, ...]:
@@ -96,10 +96,20 @@ def celu(x: Tensor, alpha: float) -> Tensor:
 ELU = piecewise(elu, lambda alpha: _exponential_pieces(alpha, 1.0, 1.0), core=16.0)
 SELU = piecewise(selu, lambda alpha, gamma: _exponential_pieces(gamma * alpha, 1.0, gamma), core=16.0)
 CELU = piecewise(celu, lambda alpha: _exponential_pieces(alpha, alpha, 1.0), core=16.0)
-register(gate_of(ELU, "elu", "alpha", example=({"alpha": 1.0}, {"alpha": -0.7})))
 register(
     gate_of(
-        SELU, "selu", "alpha", "gamma", example=({"alpha": 1.6732631921768188, "gamma": 1.0507010221481323},)
+        ELU, "elu", "alpha", example=({"alpha": 1.0}, {"alpha": -0.7}), error=WITHIN_4_ULP, kink_at_zero=True
     )
 )
-register(gate_of(CELU, "celu", "alpha", example=({"alpha": 1.5},)))
+register(
+    gate_of(
+        SELU,
+        "selu",
+        "alpha",
+        "gamma",
+        example=({"alpha": 1.6732631921768188, "gamma": 1.0507010221481323},),
+        error=WITHIN_4_ULP,
+        kink_at_zero=True,
+    )
+)
+register(gate_of(CELU, "celu", "alpha", example=({"alpha": 1.5},), error=WITHIN_4_ULP, kink_at_zero=True))

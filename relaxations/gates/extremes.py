@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from relaxations.curves.curve import between, largest
-from relaxations.gate import Gate, Support, register
+from relaxations.gate import WITHIN_4_ULP, Gate, Support, register
 from relaxations.rounding import margin
 
 
@@ -39,7 +39,7 @@ def extreme(name: str, function: Callable[[Tensor, Tensor], Tensor]) -> Gate:
     def magnitude(lower: Tensor, upper: Tensor) -> Tensor:
         return largest(lower, upper).amax(0)
 
-    return Gate(name, 2, (), function, image, support, nodes, magnitude)
+    return Gate(name, 2, (), function, image, support, nodes, magnitude, error=WITHIN_4_ULP)
 
 
 register(extreme("max", torch.maximum))

@@ -24,7 +24,7 @@ from relaxations.curves.curve import (
     gate_of,
     quotient,
 )
-from relaxations.gate import register
+from relaxations.gate import WITHIN_4_ULP, register
 
 PERIOD = 2 * math.pi
 
@@ -57,5 +57,5 @@ def _cos_maximum(q: Tensor, rises: Tensor) -> Tensor:
 
 SIN = periodic(torch.sin, _sin_maximum)
 COS = periodic(torch.cos, _cos_maximum)
-register(gate_of(SIN, "sin"))
-register(gate_of(COS, "cos"))
+register(gate_of(SIN, "sin", error=WITHIN_4_ULP))
+register(gate_of(COS, "cos", error=WITHIN_4_ULP))

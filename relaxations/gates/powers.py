@@ -13,7 +13,7 @@ from torch import Tensor
 
 from relaxations.curves.curve import gate_of
 from relaxations.curves.pieces import Piece, piecewise
-from relaxations.gate import register
+from relaxations.gate import WITHIN_4_ULP, always, register
 from relaxations.gates.relu import identity
 
 LEAST = 1e-150
@@ -68,15 +68,17 @@ register(
         "pow",
         "exponent",
         example=tuple({"exponent": e} for e in (2.0, 3.0, 0.5, 1.5, -1.0, -2.0, -0.5, 1.0, 0.0)),
+        error=WITHIN_4_ULP,
+        never_negative=lambda exponent: exponent % 2 == 0,
     )
 )
 
 SQRT = piecewise(
     torch.sqrt, lambda: pieces(0.5), inside=lambda lower, upper: inside(lower, upper, 0.5), monotone=True
 )
-register(gate_of(SQRT, "sqrt"))
+register(gate_of(SQRT, "sqrt", error=WITHIN_4_ULP, never_negative=always))
 
 RECIPROCAL = piecewise(
     torch.reciprocal, lambda: pieces(-1.0), inside=lambda lower, upper: inside(lower, upper, -1.0)
 )
-register(gate_of(RECIPROCAL, "reciprocal"))
+register(gate_of(RECIPROCAL, "reciprocal", error=WITHIN_4_ULP))

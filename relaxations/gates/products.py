@@ -9,25 +9,23 @@ otherwise         `relaxations.products.bilinear`: in closed form where a factor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import softsign
 
-from relaxations.curves.curve import Curve
+from relaxations.curves.curve import INTERVALS, Curve
 from relaxations.curves.sigmoid import SIGMOID
 from relaxations.curves.softsign import SOFTSIGN
 from relaxations.curves.tanh import TANH
-from relaxations.gate import Gate, Support, register
+from relaxations.gate import WITHIN_4_ULP, Gate, Support, register
 from relaxations.gates.powers import RECIPROCAL
 from relaxations.gates.relu import HARD_SIGMOID, IDENTITY, RELU, hard_sigmoid
-from relaxations.products import sigmoid_softsign, sigmoid_tanh
+from relaxations.products import CLOSED
 from relaxations.products.bilinear import product_image, product_support
 from relaxations.rounding import margin
-
-INTERVALS = 6
 
 
 def product_gate(
@@ -36,10 +34,10 @@ def product_gate(
     g: Curve,
     function: Callable[..., Tensor],
     parameters: tuple[str, ...] = (),
-    example: Sequence[Mapping[str, Any]] = ({},),
-    compiled: str | None = None,
+    **properties: Any,
 ) -> Gate:
-    """The gate w(x)·g(y); `parameters` are those of w, whose domain is the gate's in x."""
+    """The gate w(x)·g(y); `parameters` are those of w, whose domain is the gate's in x, and `properties` the
+    remaining fields of `Gate`."""
     domain = w.inside
 
     def image(lower: Tensor, upper: Tensor, **values: Any) -> tuple[Tensor, Tensor]:
@@ -48,10 +46,8 @@ def product_gate(
 
     def support(scale: Tensor, slopes: Tensor, lower: Tensor, upper: Tensor, **values: Any) -> Support:
         pairs = (slopes[0], slopes[1]), (lower[0], upper[0]), (lower[1], upper[1])
-        if (w, g) == (SIGMOID, TANH):
-            return sigmoid_tanh.support(scale, *pairs)
-        if (w, g) == (SIGMOID, SOFTSIGN):
-            return sigmoid_softsign.support(scale, *pairs)
+        if w is SIGMOID and g in CLOSED:
+            return CLOSED[g](scale, *pairs)
         return product_support(w.bound(**values), g, scale, *pairs)
 
     def nodes(lower: Tensor, upper: Tensor, **values: Any) -> tuple[Tensor, ...]:
@@ -61,24 +57,12 @@ def product_gate(
         return w.magnitude(lower[0], upper[0], **values) * g.magnitude(lower[1], upper[1])
 
     inside = None if domain is None else lambda lower, upper, **values: domain(lower[0], upper[0], **values)
-    octagon = g is not IDENTITY  # measured: backward passes cut little from a gate's box with a state
-    return Gate(
-        name,
-        2,
-        parameters,
-        function,
-        image,
-        support,
-        nodes,
-        magnitude,
-        inside,
-        tuple(example),
-        octagon,
-        compiled,
-    )
+    # measured: backward passes cut little from a gate's box with a state
+    kinds: dict[str, Any] = {"inside": inside, "octagon": g is not IDENTITY, "error": "composed"}
+    return Gate(name, 2, parameters, function, image, support, nodes, magnitude, **{**kinds, **properties})
 
 
-HARD: Any = (("alpha", "beta"), ({"alpha": 0.2, "beta": 0.5},))
+HARD: Any = {"parameters": ("alpha", "beta"), "example": ({"alpha": 0.2, "beta": 0.5},)}
 
 register(product_gate("product", IDENTITY, IDENTITY, lambda x, y: x * y))
 register(
@@ -90,7 +74,15 @@ register(
     product_gate("tanh_product", TANH, IDENTITY, lambda x, y: torch.tanh(x) * y, compiled="tanh_product")
 )
 register(product_gate("relu_product", RELU, IDENTITY, lambda x, y: torch.relu(x) * y))
-register(product_gate("reciprocal_product", RECIPROCAL, IDENTITY, lambda x, y: torch.reciprocal(x) * y))
+register(
+    product_gate(
+        "reciprocal_product",
+        RECIPROCAL,
+        IDENTITY,
+        lambda x, y: torch.reciprocal(x) * y,
+        error=WITHIN_4_ULP,  # a quotient has one rounding, (1/x)·y two
+    )
+)
 register(product_gate("softsign_product", SOFTSIGN, IDENTITY, lambda x, y: softsign(x) * y))
 register(
     product_gate(
@@ -98,7 +90,7 @@ register(
         HARD_SIGMOID,
         IDENTITY,
         lambda x, y, alpha, beta: hard_sigmoid(x, alpha, beta) * y,
-        *HARD,
+        **HARD,
     )
 )
 register(
@@ -114,6 +106,6 @@ register(
         HARD_SIGMOID,
         TANH,
         lambda x, y, alpha, beta: hard_sigmoid(x, alpha, beta) * torch.tanh(y),
-        *HARD,
+        **HARD,
     )
 )

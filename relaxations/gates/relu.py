@@ -11,7 +11,7 @@ from torch import Tensor
 
 from relaxations.curves.curve import gate_of, largest
 from relaxations.curves.pieces import Piece, piecewise
-from relaxations.gate import register
+from relaxations.gate import WITHIN_4_ULP, always, register
 
 
 def identity(x: Tensor) -> Tensor:
@@ -39,10 +39,10 @@ RELU = piecewise(
     monotone=True,
     straight=True,
 )
-register(gate_of(RELU, "relu"))
+register(gate_of(RELU, "relu", error=WITHIN_4_ULP, never_negative=always, kink_at_zero=True))
 
 ABS = piecewise(torch.abs, lambda: (Piece(-math.inf, 0.0, 0, negative), Piece(0.0, math.inf, 0, identity)))
-register(gate_of(ABS, "abs"))
+register(gate_of(ABS, "abs", error=WITHIN_4_ULP, never_negative=always, kink_at_zero=True))
 
 
 def leaky_relu(x: Tensor, alpha: float) -> Tensor:
@@ -53,7 +53,16 @@ LEAKY_RELU = piecewise(
     leaky_relu,
     lambda alpha: (Piece(-math.inf, 0.0, 0, lambda x: alpha * x), Piece(0.0, math.inf, 0, identity)),
 )
-register(gate_of(LEAKY_RELU, "leaky_relu", "alpha", example=({"alpha": 0.01}, {"alpha": -0.5})))
+register(
+    gate_of(
+        LEAKY_RELU,
+        "leaky_relu",
+        "alpha",
+        example=({"alpha": 0.01}, {"alpha": -0.5}),
+        error=WITHIN_4_ULP,
+        kink_at_zero=True,
+    )
+)
 
 
 def thresholded_relu(x: Tensor, alpha: float) -> Tensor:
@@ -65,7 +74,15 @@ THRESHOLDED_RELU = piecewise(
     lambda alpha: (Piece(-math.inf, alpha, 0, zero), Piece(alpha, math.inf, 0, identity)),
     jumps=True,
 )
-register(gate_of(THRESHOLDED_RELU, "thresholded_relu", "alpha", example=({"alpha": 1.0}, {"alpha": -0.5})))
+register(
+    gate_of(
+        THRESHOLDED_RELU,
+        "thresholded_relu",
+        "alpha",
+        example=({"alpha": 1.0}, {"alpha": -0.5}),
+        error=WITHIN_4_ULP,
+    )
+)
 
 
 def clip(x: Tensor, low: float, high: float) -> Tensor:
@@ -80,7 +97,7 @@ CLIP = piecewise(
         Piece(max(low, high), math.inf, 0, lambda x: torch.full_like(x, high)),
     ),
 )
-register(gate_of(CLIP, "clip", "low", "high", example=({"low": -1.0, "high": 2.0},)))
+register(gate_of(CLIP, "clip", "low", "high", example=({"low": -1.0, "high": 2.0},), error=WITHIN_4_ULP))
 
 
 def hard_sigmoid(x: Tensor, alpha: float, beta: float) -> Tensor:
@@ -111,5 +128,6 @@ register(
         "alpha",
         "beta",
         example=({"alpha": 0.2, "beta": 0.5}, {"alpha": -1.0 / 6, "beta": 0.3}),
+        error=WITHIN_4_ULP,
     )
 )

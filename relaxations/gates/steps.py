@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from relaxations.curves.curve import Support, best, between, curve_from_support, gate_of, largest
-from relaxations.gate import register
+from relaxations.gate import WITHIN_4_ULP, register
 
 
 def step(x: Tensor) -> Tensor:
@@ -68,10 +68,10 @@ def _one(lower: Tensor, upper: Tensor) -> Tensor:
 
 
 STEP = curve_from_support(step, _step_support, _step_nodes, _one, monotone=True)
-register(gate_of(STEP, "step"))
+register(gate_of(STEP, "step", error=WITHIN_4_ULP))
 
 IS_ZERO = curve_from_support(is_zero, _is_zero_support, _step_nodes, _one)
-register(gate_of(IS_ZERO, "is_zero"))
+register(gate_of(IS_ZERO, "is_zero", error=WITHIN_4_ULP))
 
 
 def trunc(x: Tensor, limit: float) -> Tensor:
@@ -118,4 +118,4 @@ TRUNC = curve_from_support(
     inside=lambda lower, upper, limit: largest(lower, upper) <= limit,
     monotone=True,
 )
-register(gate_of(TRUNC, "trunc", "limit", example=({"limit": 2.0**31},)))
+register(gate_of(TRUNC, "trunc", "limit", example=({"limit": 2.0**31},), error=WITHIN_4_ULP))

@@ -1,4 +1,4 @@
-"""Gates of the form x·weight(x): silu, mish, hard swish.
+"""Gates of the form x·weight(x): silu, mish, gelu, hard swish.
 
 silu = x·σ(x):  silu'' = σ(x)σ(−x)·(2 − x·tanh(x/2)), so it is convex where x·tanh(x/2) ≤ 2, that is on [−c,
 c] with c = 2.3993…, and concave outside (x·tanh(x/2) is even and grows with |x|).
@@ -6,6 +6,9 @@ c] with c = 2.3993…, and concave outside (x·tanh(x/2) is even and grows with 
 mish = x·T, T = tanh(log(1 + eˣ)) = n/(n + 2), n = e²ˣ + 2eˣ: convex between its two inflections, concave
 outside; their places are proved by ball arithmetic in the tests.  At a place off by rounding the second
 derivative is of the order of u, and what a piece of length u then misses is of the order of u³.
+
+gelu = x·Φ(x) with Φ the normal distribution and φ its density: gelu' = Φ + xφ, gelu'' = (2 − x²)φ, so it is
+convex on [−√2, √2] and concave outside.
 
 hard swish = x·clip(x/6 + ½, 0, 1): 0, then (x² + 3x)/6, then x.
 """
@@ -21,11 +24,12 @@ from torch import Tensor
 
 from relaxations.curves.curve import gate_of, largest
 from relaxations.curves.pieces import Piece, bracketed, piecewise
-from relaxations.gate import register
+from relaxations.gate import WITHIN_4_ULP, register
 from relaxations.gates.relu import identity, zero
 
 Real = Callable[[Tensor], Tensor]
 SILU_INFLECTION = 2.3993572805154675
+ROOT = math.sqrt(2)
 MISH_INFLECTIONS = (-2.256376396360793, 1.4905711794854284)
 
 
@@ -70,10 +74,44 @@ def _valley(function: Real, derivative: Real, low: float, high: float) -> tuple[
 SILU = piecewise(
     silu, lambda: _valley(silu, silu_slope, -SILU_INFLECTION, SILU_INFLECTION), core=20.0, magnitude=largest
 )
-register(gate_of(SILU, "silu"))
+register(gate_of(SILU, "silu", error="composed"))
 
 MISH = piecewise(mish, lambda: _valley(mish, mish_slope, *MISH_INFLECTIONS), core=20.0, magnitude=largest)
-register(gate_of(MISH, "mish"))
+register(gate_of(MISH, "mish", error=WITHIN_4_ULP))
+
+
+def gelu(x: Tensor) -> Tensor:
+    return 0.5 * x * (1 + torch.erf(x / math.sqrt(2)))
+
+
+def accurate_gelu(x: Tensor) -> Tensor:
+    """gelu without the cancellation of 1 + erf for negative x."""
+    return 0.5 * x * torch.erfc(-x / ROOT)
+
+
+def gelu_slope(x: Tensor) -> Tensor:
+    return 0.5 * torch.erfc(-x / ROOT) + x * torch.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
+
+
+@cache
+def _gelu_pieces() -> tuple[Piece, ...]:
+    sides = ((-math.inf, -ROOT, -1), (-ROOT, ROOT, 1), (ROOT, math.inf, -1))
+    return tuple(
+        Piece(
+            low,
+            high,
+            sign,
+            accurate_gelu,
+            gelu_slope,
+            bracketed(gelu_slope, max(low, -38.0), min(high, 38.0), sign),
+            noise=4,
+        )
+        for low, high, sign in sides
+    )
+
+
+GELU = piecewise(accurate_gelu, _gelu_pieces, core=18.0, magnitude=largest)
+register(gate_of(GELU, "gelu", function=gelu, error="composed"))
 
 
 def hard_swish(x: Tensor) -> Tensor:
@@ -90,4 +128,4 @@ HARD_SWISH = piecewise(
     core=4.0,
     magnitude=largest,
 )
-register(gate_of(HARD_SWISH, "hard_swish"))
+register(gate_of(HARD_SWISH, "hard_swish", error=WITHIN_4_ULP))

@@ -20,9 +20,11 @@
 
 #include <math.h>
 
-#define UNIT 0x1p-53
-#define TINY 1e-290
-#define SLACK 16.0
+#include "constants.h"
+
+#define UNIT ROUNDING_UNIT
+#define TINY ROUNDING_TINY
+#define SLACK CURVE_SLACK
 
 static inline double larger(double a, double b)
 {
@@ -130,7 +132,7 @@ static inline struct support curve_support(const struct curve *of, double scale,
     return found;
 }
 
-static const struct curve SIGMOID = {sigmoid, sigmoid_slope, sigmoid_inverse, 18.0};
-static const struct curve TANH = {tanh, tanh_slope, tanh_inverse, 9.0};
+static const struct curve SIGMOID = {sigmoid, sigmoid_slope, sigmoid_inverse, SIGMOID_CORE};
+static const struct curve TANH = {tanh, tanh_slope, tanh_inverse, TANH_CORE};
 
 #endif

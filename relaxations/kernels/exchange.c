@@ -4,7 +4,7 @@
 #include "compiler.h"
 #include "gates.h"
 
-static const double PIVOT = 1e-9, TOLERANCE = 1e-14;
+static const double PIVOT = SIMPLEX_PIVOT, TOLERANCE = SIMPLEX_TOLERANCE;
 
 /* Fill up to a multiple of LANES with the last point, which changes nothing; the count then. */
 ptrdiff_t relaxations_pad(struct points *points, ptrdiff_t k, ptrdiff_t count)

@@ -7,7 +7,7 @@
 
 #include "curves.h"
 
-enum { OPERANDS = 3, INTERVALS = 6 };
+enum { OPERANDS = 3, INTERVALS = CURVE_INTERVALS };
 
 /* How a gate is made of the curves of its operands: v0, v0·v1, (1 - v0)·v1 + v0·v2. */
 enum made { ALONE, PRODUCT, BLEND };

@@ -2,7 +2,7 @@
 
 #include "polygon.h"
 
-static const double THIN = 1e-9, TOUCH = 1e-12;
+static const double THIN = OCTAGON_THIN, TOUCH = POLYGON_TOUCH;
 
 static int thick(const struct box *box, int k)
 {

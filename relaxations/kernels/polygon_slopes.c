@@ -4,8 +4,8 @@
 #include "polygon.h"
 #include "slopes.h"
 
-enum { RIM = 3 }; /* points on each side */
-static const double FAR = 8.0, TOUCH = 1e-12;
+enum { RIM = LEAST_VOLUME_RIM }; /* points on each side */
+static const double FAR = LEAST_VOLUME_FAR, TOUCH = POLYGON_TOUCH;
 
 struct place {
     double x, y;

@@ -4,10 +4,11 @@
 
 #include "segments.h"
 
-enum { PARTS = 2, AGAIN = 4, ROUNDS = 3, FEW = 4 * PARTS, MOST_CELLS = FEW * AGAIN * AGAIN * AGAIN };
-static const double TOLERANCE = 1e-4;
-static const double SIGMOID_MOST[] = {0.0963, 0.125, 0.128};
-static const double TANH_MOST[] = {0.77, 2.0, 4.09}, TANH_SHARE[] = {2.0, 4.0, 8.0};
+enum { PARTS = SEGMENTS_PARTS, AGAIN = SEGMENTS_AGAIN, ROUNDS = SEGMENTS_ROUNDS };
+enum { FEW = 4 * PARTS, MOST_CELLS = FEW * AGAIN * AGAIN * AGAIN };
+static const double TOLERANCE = SEGMENTS_TOLERANCE;
+static const double SIGMOID_MOST[] = SEGMENTS_SIGMOID_MOST;
+static const double TANH_MOST[] = SEGMENTS_TANH_MOST, TANH_SHARE[] = SEGMENTS_TANH_SHARE;
 
 struct node {
     double x, y, gate, value, third; /* a third of the derivative along a cell */
@@ -63,7 +64,7 @@ static void evaluate(double a, double b, const struct segment *of, int n, struct
         const double slope = s * ((1 - s) * t * of->dx + (1 - t * t) * of->dy) - (a * of->dx + b * of->dy);
         nodes[i] = (struct node){x, y, gate, gate - a * x - b * y, slope / (3 * n)};
     }
-    const double power = (double)n * n * n * n, error = of->fourth * (1.01 / (384 * power));
+    const double power = (double)n * n * n * n, error = of->fourth * (SEGMENTS_REMAINDER / (384 * power));
     for (int i = 0; i < n; i++) {
         const struct node *left = &nodes[i], *right = &nodes[i + 1];
         bounds[i] = cubic(left->value, left->third, right->third, right->value) + error;

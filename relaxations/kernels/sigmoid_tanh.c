@@ -4,7 +4,7 @@
 
 #include "sigmoid_tanh.h"
 
-enum { NEWTON = 4, PARTS = 8 };
+enum { NEWTON = SIGMOID_TANH_NEWTON, PARTS = BILINEAR_PARTS };
 
 struct height {
     double t, share; /* tanh y and 1 - tanh² y on the arc */

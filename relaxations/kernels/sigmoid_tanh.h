@@ -8,7 +8,7 @@
 
 #include "curves.h"
 
-static const double LEAST = 1e-150;
+static const double LEAST = ARC_LEAST;
 
 /* The part of it inside a box: x from `left` to `right`, y from `low` to `high`, rising with x. */
 struct arc {

@@ -5,7 +5,7 @@
 #include "segments.h"
 #include "sigmoid_tanh.h"
 
-static const double APART = 1e-7; /* rounding of x and y on the arc, relative and absolute */
+static const double APART = POLYGONS_SIGMOID_TANH_APART; /* rounding of x and y on the arc, relative and absolute */
 
 static void swap(double *a, double *b)
 {

@@ -6,10 +6,10 @@
 
 #include "slopes.h"
 
-static const double LEAST_WIDTH = 1e-6;
+static const double LEAST_WIDTH = LEAST_VOLUME_LEAST_WIDTH;
 
 /* Places around a point of contact for one operand, and for one that is only linear. */
-static const double ALONG[] = {-1.5, -0.9, -0.4, 0.0, 0.4, 0.9, 1.5}, HERE[] = {0.0};
+static const double ALONG[] = LEAST_VOLUME_ALONG, HERE[] = {0.0};
 
 /* Corners of the first basis, [k][vertex], and the inverse of the matrix with columns (corner, 1). */
 static const double CORNERS[][OPERANDS][OPERANDS + 1] = {

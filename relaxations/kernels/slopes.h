@@ -5,9 +5,10 @@
 
 #include "gates.h"
 
-enum { MOST_NODES = INTERVALS + 1, COARSE_STEPS = 8, FINE_STEPS = 12, STAGES = 2 };
-static const double STAGE[STAGES] = {0.5, 0.2};
-static const double AROUND[] = {-1.0, 0.0, 1.0}; /* places around a point of contact, for two operands or more */
+enum { MOST_NODES = INTERVALS + 1, STAGES = LEAST_VOLUME_STAGES_COUNT };
+enum { COARSE_STEPS = LEAST_VOLUME_COARSE_STEPS, FINE_STEPS = LEAST_VOLUME_FINE_STEPS };
+static const double STAGE[STAGES] = LEAST_VOLUME_STAGES;
+static const double AROUND[] = LEAST_VOLUME_AROUND; /* places around a point of contact, for two operands or more */
 
 /* A box, widened where it is thinner than rounding errors, as the grid sees it: p = centre ± half·v for every operand,
  * the values of its curve (NULL for the operand itself) at the nodes, of which the first and the last are the ends of

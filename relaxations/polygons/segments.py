@@ -38,6 +38,9 @@ TANH_MOST = 0.77, 2.0, 4.09
 """Bounds of the second, third and fourth derivative."""
 TANH_SHARE = 2.0, 4.0, 8.0
 """The same as multiples of the first."""
+REMAINDER = 1.01
+"""Times max|f⁗| / 384: a hundredth more than the bound, which a handful of roundings (2⁻⁵³ each) cannot use
+up."""
 
 
 class Segments(NamedTuple):
@@ -130,7 +133,7 @@ def evaluated(of: Segments, n: int) -> Cells:
     )
     d0, d1 = torch.lerp(c0, c1, split), torch.lerp(c1, c2, split)
     bound = torch.stack([first, c0, d0, d1, c2, last]).amax(0)
-    return Cells(xs, ys, gate, value, bound + fourth * (1.01 / (384 * n**4)))
+    return Cells(xs, ys, gate, value, bound + fourth * (REMAINDER / (384 * n**4)))
 
 
 def between(x: Tensor, y: Tensor, dx: Tensor, dy: Tensor, a: Tensor, b: Tensor) -> Segments:

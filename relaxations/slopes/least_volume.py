@@ -19,11 +19,8 @@ from relaxations.octagon import Cut
 from relaxations.polygons import polygon
 from relaxations.slopes.simplex import Basis, corners, exchange, start
 
-PATTERN: Mapping[int, tuple[float, ...]] = {
-    1: (-1.5, -0.9, -0.4, 0.0, 0.4, 0.9, 1.5),
-    2: (-1.0, 0.0, 1.0),
-    3: (-1.0, 0.0, 1.0),
-}
+ALONG, AROUND = (-1.5, -0.9, -0.4, 0.0, 0.4, 0.9, 1.5), (-1.0, 0.0, 1.0)
+PATTERN: Mapping[int, tuple[float, ...]] = {1: ALONG, 2: AROUND, 3: AROUND}
 STAGES = (0.5, 0.2)
 """Places by arity, in multiples of a share of the grid's spacing, that are added around each point of
 contact, share by share."""

@@ -31,7 +31,8 @@ from tests.support.networks.classifiers import FEATURES, FRAMES, write_network
 from tests.support.paths import ROOT
 from tests.support.plane_checks import boxes, built
 from tests.support.polygons import cuts
-from verifier.bounds.region_bounds import Bounds
+from verifier.bounds.options import BoundOptions
+from verifier.bounds.region_bounds import bound_region
 from verifier.network.program import compile_program
 from verifier.network.rounding import RoundingModel
 from verifier.problem.question import Objective
@@ -216,7 +217,7 @@ def test_cells_of_networks(
     program = compile_program(read_onnx(write_network(network, tmp_path)), dtype=dtype)
     data = torch.randn(2, FRAMES * FEATURES, generator=torch.Generator().manual_seed(0))
     region = ball_region(data, 0.05, torch.inf).to("cpu", dtype)
-    bounds = Bounds(program, region, RoundingModel(dtype, deployed=False), lookback=None)
+    bounds = bound_region(program, region, RoundingModel(dtype, deployed=False), BoundOptions(lookback=None))
     bounds.minimum(Objective(torch.eye(program.outputs[0].size, dtype=dtype).expand(2, -1, -1)))
     assert steps
 

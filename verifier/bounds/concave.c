@@ -12,12 +12,14 @@
 #include <string.h>
 
 #include "compiler.h"
+#include "constants.h"
 
-enum { LANES = 8, COLUMNS = 4, BLOCK = 4 };
+enum { LANES = CONCAVE_LANES, COLUMNS = CONCAVE_COLUMNS, BLOCK = 4 };
+_Static_assert(COLUMNS == 4, "products and pull are written out for four columns");
 
 #ifdef __GNUC__ /* its vectors; without, torch does it */
 
-static const float TINY = 1e-30f;
+static const float TINY = (float)CONCAVE_TINY, MIXED[COLUMNS] = CONCAVE_MIXED;
 
 typedef float lanes __attribute__((vector_size(LANES * sizeof(float)), aligned(sizeof(float)), may_alias));
 
@@ -263,9 +265,9 @@ FASTEST void verifier_concave(const float *place, ptrdiff_t parts, ptrdiff_t n, 
                 float seen[2 * COLUMNS];
                 products(x + j * n, x + (j + 1) * n, v, n, seen);
                 pull(x + j * n, x + (j + 1) * n, seen, n, pulled);
-                u[j] = (double)(0.1f * seen[0] + seen[1] + 0.8f * seen[2] + 0.6f * seen[3]);
+                u[j] = (double)(MIXED[0] * seen[0] + MIXED[1] * seen[1] + MIXED[2] * seen[2] + MIXED[3] * seen[3]);
                 if (j + 1 < count)
-                    u[j + 1] = (double)(0.1f * seen[4] + seen[5] + 0.8f * seen[6] + 0.6f * seen[7]);
+                    u[j + 1] = (double)(MIXED[0] * seen[4] + MIXED[1] * seen[5] + MIXED[2] * seen[6] + MIXED[3] * seen[7]);
             }
             for (ptrdiff_t i = 0; i < n; i++)
                 pulled[i] -= 0.5f * linear[i];

@@ -55,8 +55,8 @@ from relaxations.kernels.kernel import POINTER, REAL, SINGLE, SIZE, Functions, K
 from relaxations.rounding import relative_margin
 
 TOGETHER = 1 << 20  # entries of vectors that torch works on at once: they stay in the processor's cache
-COLUMNS = 4  # of Vᵀ; `c/concave.c` has them too
-LANES = 8  # entries that it takes at a time
+COLUMNS = 4  # of Vᵀ
+LANES = 8  # entries that C takes at a time
 ROUNDS = 10  # in which it climbs,
 LONG = 30  # and for so `FEW` rows
 FEW = 16
@@ -65,6 +65,7 @@ POWERS = 6  # iterations
 ABOVE = (1.01, 1.05, 1.3)  # times the largest eigenvalue that they have found is t
 LEAST = 1e-2  # of the mean of d: less does not pay
 TINY = 1e-30
+MIXED = (0.1, 1.0, 0.8, 0.6)  # of the columns, to begin power iterations with
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -178,7 +179,7 @@ def _climbed(terms: Terms, linear: Tensor, half: Half | None, rounds: int) -> _C
         exact = linear.double() + gamma.double() * half.normal.double()
         gain = gamma[:, 0].double() * half.constant - (exact - moved.double()).abs().sum(-1)
     d = d + LEAST * d[:, 1:].mean(-1, keepdim=True) + TINY
-    weights = seen.new_tensor([0.1, 1.0, 0.8, 0.6])
+    weights = seen.new_tensor(MIXED)
     return _Climbed(keep, vectors, moved, d, gain, (weights[:, None] * seen).sum(1))
 
 

@@ -22,12 +22,12 @@ SHRUNK = 0.9  # of the old width: below it slopes are chosen anew, not only offs
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Inherited:
-    """`boxes` of operands ([B, n], [B, n]), `planes` of sites, and `diagonals` of those whose boxes are cut
+    """`boxes` of operands ([B, n], [B, n]), `planes` of sites, and `octagons` of those whose boxes are cut
     by octagon constraints. Without planes, everything is made anew inside the boxes."""
 
-    boxes: Mapping[OperandKey, tuple[Tensor, Tensor]]
+    boxes: Mapping[OperandKey, tuple[Tensor, ...]]
     planes: Mapping[SiteKey, Planes] | None = None
-    diagonals: Mapping[SiteKey, Octagon] = field(default_factory=dict)
+    octagons: Mapping[SiteKey, Octagon] = field(default_factory=dict)
 
     def select(self, instances: Tensor) -> Inherited:
         """The boxes of these instances."""
@@ -63,7 +63,7 @@ def inherited_planes(step: GateStep, time: int, lower: Tensor, upper: Tensor, in
     changed, shrunk = least < 1.0, least < SHRUNK
     if not bool(changed.any()):
         return held
-    diagonals = inherited.diagonals.get(step.at(time))
+    octagon = inherited.octagons.get(step.at(time))
     low_slope, high_slope = held.lower_slope.clone(), held.upper_slope.clone()
     low, high = held.lower_offset.clone(), held.upper_offset.clone()
     for where, fresh in ((shrunk, True), (changed & ~shrunk, False)):
@@ -72,7 +72,7 @@ def inherited_planes(step: GateStep, time: int, lower: Tensor, upper: Tensor, in
             continue
         pick = (slice(None), *place)
         box = lower[pick], upper[pick]
-        cut = None if diagonals is None else diagonals.map(lambda t, pick=pick: t[pick])
+        cut = None if octagon is None else octagon.map(lambda t, pick=pick: t[pick])
         if fresh:
             found = planes(step.gate, *box, step.parameters, octagon=cut)
             low_slope[pick], high_slope[pick] = found.lower_slope, found.upper_slope

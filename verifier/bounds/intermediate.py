@@ -26,12 +26,12 @@ from verifier.bounds.rows import RowBounds
 from verifier.network.affine import AffineForm
 from verifier.network.keys import OperandKey, SiteKey
 from verifier.network.program import Block, GateStep, ScanStep, Stage
-from verifier.network.rounding import RoundingModel, never_negative
+from verifier.network.rounding import RoundingModel
 from verifier.problem.budget import check
 from verifier.problem.region import Region
 from verifier.propagation.backward import Prepared
 from verifier.propagation.forward import LinearBounds, LinearPass
-from verifier.propagation.interval import Interval, Operand, interval_of
+from verifier.propagation.interval import Interval, Operand, interval_of, joined
 from verifier.propagation.sites import Site
 from verifier.propagation.zonotope import ScanZonotopes, Zonotope, ZonotopePass
 
@@ -110,7 +110,7 @@ class IntermediateBounds:
                 if isinstance(step, GateStep):
                     box, cut = boxes[step.number], cuts.get(step.number)
                     variables[step.output] = self._gate(step, box, cut, time, block.width)
-                    self._join(step, time, zonotopes)
+                    self._together(step, time, zonotopes)
                 else:
                     variables |= self._scan(step, block, variables, zonotopes)
         # a state whose form was an operand is as tight as that operand
@@ -181,7 +181,7 @@ class IntermediateBounds:
         """Octagon constraints that cut the boxes of `gates`, by number of the gate."""
         gates = [step for step in gates if step.gate.octagon]
         if self._part.inherited is not None and not self._part.anew:
-            held = self._part.inherited.diagonals
+            held = self._part.inherited.octagons
             return {step.number: held[step.at(time)] for step in gates if step.at(time) in held}
         if not self._options.octagon or not self._options.backward:
             return {}
@@ -190,7 +190,7 @@ class IntermediateBounds:
         for step in gates:
             operands = [self.operands[form.at(time)] for form in step.operands]
             cut = octagon_rows(step, *boxes[step.number], operands, relative)
-            found[step.number] = cut.diagonals(self.rows.minimum(cut.rows, cut.constant, scan, time))
+            found[step.number] = cut.octagon(self.rows.minimum(cut.rows, cut.constant, scan, time))
             check(self._deadline)
         return found
 
@@ -229,11 +229,11 @@ class IntermediateBounds:
             self.sites[site.key] = site
             self.rows.put(site)
         low, high = low - gate_error, high + gate_error
-        if never_negative(step):
+        if step.gate.never_negative(**step.parameters):
             low = low.clamp_min(0.0)
         return Interval(low, high, torch.zeros_like(low))
 
-    def _join(self, step: GateStep, time: int, zonotopes: ZonotopePass | None) -> None:
+    def _together(self, step: GateStep, time: int, zonotopes: ZonotopePass | None) -> None:
         """Add the gate to those of which rows win something back together."""
         together = self.rows.multi_neuron
         if together is None or zonotopes is None:
@@ -242,7 +242,7 @@ class IntermediateBounds:
         taken = together.takes(step.size)
         if taken:
             found = quadratic_gap(
-                step.gate, site.planes, site.lower, site.upper, step.parameters, site.diagonals
+                step.gate, site.planes, site.lower, site.upper, step.parameters, site.octagon
             )
             together.add(site.key, found, zonotopes.operands(step))
         zonotopes.gate(site, fresh=taken)
@@ -299,13 +299,7 @@ class IntermediateBounds:
             followed.end()
         bounds = dict(zip(scan.finals, states, strict=True))
         for name, parts in zip(scan.stacked, stacked, strict=True):
-            ordered = [parts[k] for k in range(scan.length)]
-            bounds[name] = Interval(
-                torch.cat([i.lower for i in ordered], -1),
-                torch.cat([i.upper for i in ordered], -1),
-                torch.cat([i.error for i in ordered], -1),
-                all(i.tight for i in ordered),
-            )
+            bounds[name] = joined([parts[k] for k in range(scan.length)])
         return bounds
 
     def _operand(self, block: Block, form: AffineForm, variables: Mapping[str, Interval]) -> Operand:

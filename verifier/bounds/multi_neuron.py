@@ -50,7 +50,7 @@ FAINT = 1e-12  # of what the heaviest gate is worth: what is less is left out
 TINY = 1e-30
 
 
-def joins(program: Block, region: Region, arithmetic: RoundingModel) -> bool:
+def multi_neuron_applies(program: Block, region: Region, arithmetic: RoundingModel) -> bool:
     """Whether gates can be taken together: inputs in a box, in float64, of a network of a size for it."""
     if region.cutting_ball is not None or arithmetic.dtype != torch.float64:
         return False

@@ -39,7 +39,7 @@ class OctagonRows:
     centre: Tensor
     half: Tensor
 
-    def diagonals(self, minimum: Tensor) -> Octagon:
+    def octagon(self, minimum: Tensor) -> Octagon:
         """From lower bounds [B, R] of the rows; what could not be bounded cuts nothing."""
         found = (minimum - self.margin).nan_to_num(nan=-torch.inf)
         count, _, units = self.centre.shape

@@ -8,7 +8,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from verifier.bounds.inheritance import Inherited, Subproblem
-from verifier.bounds.multi_neuron import joins
+from verifier.bounds.multi_neuron import multi_neuron_applies
 from verifier.bounds.options import BoundOptions
 from verifier.bounds.region_bounds import Bounds, bound_region
 from verifier.network.program import Block, gate_steps
@@ -103,11 +103,11 @@ class BoundsOnDemand:
         return other
 
     @property
-    def can_join(self) -> bool:
-        """Whether `jointly` gives anything."""
-        return self.lookback is None and joins(self._program, self.region, self._arithmetic)
+    def allows_multi_neuron(self) -> bool:
+        """Whether `with_multi_neuron` gives anything."""
+        return self.lookback is None and multi_neuron_applies(self._program, self.region, self._arithmetic)
 
-    def jointly(self, deadline: float) -> BoundsOnDemand:
+    def with_multi_neuron(self, deadline: float) -> BoundsOnDemand:
         """The same region until `deadline`, where bounds win back what gates cannot lose together."""
         return self._over(self.region, replace(self._options, multi_neuron=True), deadline)
 

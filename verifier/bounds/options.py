@@ -10,7 +10,7 @@ class BoundOptions:
     """Without `backward`, intervals are all there is. With a `lookback` of k, backward passes go at most k
     time steps back in a scan and end in what is known of its states.
 
-    `octagon` cuts the boxes of those gates for which it pays (`Gate.corners`) by bounds on sums and
+    `octagon` cuts the boxes of those gates for which it pays (`Gate.octagon`) by bounds on sums and
     differences of their operands. `multi_neuron` wins back what gates cannot lose together
     (`verifier.bounds.multi_neuron`): for all boxes or, inside of inherited ones, for objectives only; it is
     for float64, boxes of inputs, and passes without a `lookback`."""

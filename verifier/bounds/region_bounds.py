@@ -20,7 +20,7 @@ from verifier.network.rounding import RoundingModel
 from verifier.problem.question import Objective
 from verifier.problem.region import Region
 from verifier.propagation.backward import Prepared
-from verifier.propagation.interval import Interval, Operand, interval_of
+from verifier.propagation.interval import Interval, Operand, interval_of, joined
 from verifier.propagation.sites import RelaxedGate, Site
 from verifier.propagation.splits import Splits, SplitTerm
 
@@ -56,12 +56,7 @@ class Bounds:
 
     def output_interval(self) -> Interval:
         """Interval of all outputs, flattened and concatenated [B, m], from intervals alone."""
-        parts = [operand.interval for operand in self.outputs]
-        return Interval(
-            torch.cat([p.lower for p in parts], -1),
-            torch.cat([p.upper for p in parts], -1),
-            torch.cat([p.error for p in parts], -1),
-        )
+        return joined([operand.interval for operand in self.outputs])
 
     def minimum(self, objective: Objective) -> Tensor:
         """Lower bounds [B, R] of the objective's rows over the region: the best of interval and backward

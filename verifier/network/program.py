@@ -120,6 +120,17 @@ def gate_steps(block: Block) -> Iterator[GateStep]:
             yield from gate_steps(step.body)
 
 
+def sites_of(block: Block) -> Iterator[tuple[GateStep, int]]:
+    """Every gate of a program at every time step, in the order in which they are bounded."""
+    for stage in block.stages:
+        for step in stage.steps:
+            if isinstance(step, GateStep):
+                yield step, 0
+            else:
+                for time in range(step.length):
+                    yield from ((gate, time) for gate, _ in sites_of(step.body))
+
+
 class _GateCall(NamedTuple):
     """The gate `name` of values `operands`, for which `node` stands in the graph."""
 

@@ -14,11 +14,12 @@ DTYPES: Mapping[str, torch.dtype] = {"float64": torch.float64, "float32": torch.
 class Settings:
     """How hard to try, and where.
 
-    `lookback`: iterations that a backward sweep goes back in a scan, where it ends in linear bounds of the
-    states (see verifier.propagation.lookback); by default all of a scan of up to LONG iterations, after FEW
-    have been tried if it has more than MANY, and NEAR of a longer one. `deployed`: bounds also cover the
-    file's own float32 rounding in onnxruntime (see verifier.network.rounding). `memory` in MiB: as many
-    instances are bounded together as are estimated to fit (see verifier.proof.memory), one at least."""
+    `lookback`: time steps that a backward pass goes back in a scan, where it ends in linear bounds of the
+    states (see verifier.propagation.lookback); by default all of a scan of up to LONG time steps, after FEW
+    have been tried if it has more than MANY, and NEAR of a longer one (see verifier.proof.prover).
+    `deployed`: bounds also cover the file's own float32 rounding in onnxruntime (see
+    verifier.network.rounding). `memory` in MiB: as many instances are bounded together as are estimated to
+    fit (see verifier.proof.memory), one at least."""
 
     dtype: str = "float64"
     device: str = "cpu"

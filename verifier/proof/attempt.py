@@ -81,8 +81,8 @@ class Attempt:
             self.found = torch.maximum(self.found, bounds.minimum(self.ask.objective))
 
     def by_row(self) -> RowQuestions:
-        """What is undecided, row by row. Half-spaces are from planes of small volume: slopes climbed for the
-        lowest point leave the middle of a region lower."""
+        """What is undecided, row by row. Half-spaces are from planes of small volume: slopes optimised for
+        the lowest point leave the middle of a region lower."""
         if self.rows is None:
             self.rows = RowQuestions.of(self.over.deepest(), self.ask, self.found)
         return self.rows

@@ -1,8 +1,9 @@
 """How many instances can be bounded together within a memory budget, and what is kept of the last ones.
 
-A model of the peak, not a measurement: a sweep holds ALIVE values of the size of its widest one for every
-row it carries, and every site keeps KEPT values of the size of its gate. Both counts lie above what was seen
-in processes that bound LSTMs, GRUs and RNNs of 32 to 128 units; allocators differ, so expect a factor of two.
+A model of the peak, not a measurement: a backward pass holds ALIVE values of the size of its widest one for
+every row it carries, and every site keeps KEPT values of the size of its gate. Both counts lie above what was
+seen in processes that bound LSTMs, GRUs and RNNs of 32 to 128 units; allocators differ, so expect a factor of
+two.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ T = TypeVar("T")
 
 ALIVE, KEPT = 16, 48
 TRIED = 400  # values that a part in branch and bound holds for every entry of a gate: samples, gradients
-LEAF = 12  # values that an open part keeps for every entry of a gate: boxes, splits, multipliers, planes
-INPUT_COPIES = 8  # of the coefficients of all inputs: by frame, assembled, and what regions make of them
+LEAF = 12  # values that an undecided part keeps for every entry of a gate: boxes, splits, multipliers, planes
+INPUT_COPIES = 8  # of the coefficients of all inputs: by time step, assembled, and what regions make of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ def instance_bytes(program: Block, dtype: torch.dtype) -> int:
 
 
 def part_bytes(program: Block, dtype: torch.dtype) -> int:
-    """Bytes that bounding one more part takes in branch and bound: boxes are inherited, one row is swept."""
+    """Bytes that bounding one more part takes in branch and bound: boxes are inherited, one row goes back."""
     inputs = sum(program.variables[name] for name in program.inputs)
     width = max(_widest(block) for block in _blocks(program))
     entries = ALIVE * width + INPUT_COPIES * inputs + TRIED * _sites(program)
@@ -58,7 +59,7 @@ def part_bytes(program: Block, dtype: torch.dtype) -> int:
 
 
 def leaf_bytes(program: Block, dtype: torch.dtype) -> int:
-    """Bytes of one more open part of branch and bound, at rest: with a half-space of the inputs."""
+    """Bytes of one more undecided part of branch and bound, at rest: with a half-space of the inputs."""
     inputs = sum(program.variables[name] for name in program.inputs)
     return (LEAF * _sites(program) + inputs) * torch.finfo(dtype).bits // 8
 
@@ -68,7 +69,7 @@ def _blocks(program: Block) -> tuple[Block, ...]:
 
 
 def _sites(program: Block) -> int:
-    """Entries of all operands of gates, at all iterations."""
+    """Entries of all operands of gates, at all time steps."""
     scans = (step for step in program.steps if isinstance(step, ScanStep))
     return _gates(program) + sum(step.length * _gates(step.body) for step in scans)
 

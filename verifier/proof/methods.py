@@ -22,7 +22,7 @@ from verifier.proof.branching.trees import Trees
 from verifier.proof.branching.trend import Trend
 from verifier.proof.refinement.ascent import AscentOptions, ascend
 from verifier.proof.refinement.clipping import DEPTH, clipped
-from verifier.proof.refinement.multi_neuron_clipping import jointly
+from verifier.proof.refinement.multi_neuron_clipping import multi_neuron_clipped
 from verifier.proof.results import Minimum
 
 MULTI_NEURON_SHARE = 0.8  # of the time that is left, at most, where branch and bound follows
@@ -99,13 +99,13 @@ def _clip(attempt: Attempt) -> None:
 
 def _relaxes_together(attempt: Attempt) -> bool:
     over = attempt.over
-    return over.has_gates and over.can_join and not divisible(over.region)
+    return over.has_gates and over.allows_multi_neuron and not divisible(over.region)
 
 
 def _multi_neuron(attempt: Attempt) -> None:
     budget = attempt.budget
     share = budget.share(MULTI_NEURON_SHARE) if budget.allows(Method.bab) else budget
-    rows, attempt.inherited = jointly(attempt.over, attempt.by_row(), share.deadline)
+    rows, attempt.inherited = multi_neuron_clipped(attempt.over, attempt.by_row(), share.deadline)
     attempt.keep(rows)
 
 

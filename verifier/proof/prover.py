@@ -29,7 +29,7 @@ from verifier.proof.methods import minimise
 from verifier.proof.results import MarginBounds, Minimum, ProofResult
 from verifier.propagation.backward import Prepared
 
-LONG, NEAR = 200, 16  # time grows as T² up to LONG iterations, from there on as T
+LONG, NEAR = 200, 16  # time grows as T² up to LONG time steps, from there on as T
 MANY, FEW = 64, 8  # beyond MANY time steps passes of FEW, which take a third of the time, are tried first
 
 

@@ -15,7 +15,7 @@ from verifier.problem.method import Method
 class MarginBounds:
     """`per_class` [B, K]: proved lower bound of score[label] − score[k] over the region, +∞ at the label;
     `lower` [B] the least of a row; `method` what gave it; `finished` False if the deadline cut it short;
-    `why` says of every instance what kept it open, "" where nothing did."""
+    `why` says of every instance what kept it undecided, "" where nothing did."""
 
     per_class: Tensor
     method: str
@@ -30,8 +30,9 @@ class MarginBounds:
 @dataclass(frozen=True, slots=True)
 class ProofResult:
     """`proved`: no input of the case's boxes satisfies all its constraints; `bound` is the best lower bound
-    of the constraint that refutes it (> 0 iff proved); `why` says what kept it open, "" where nothing did.
-    `witness` are inputs that came up on the way and satisfy the query, where such were looked for."""
+    of the constraint that refutes it (> 0 iff proved); `why` says what kept it undecided, "" where
+    nothing did. `witness` are inputs that came up on the way and satisfy the query, where such were looked
+    for."""
 
     proved: bool
     bound: float

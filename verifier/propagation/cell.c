@@ -11,7 +11,7 @@
  *     count of gates, then for each      n, arity, place of its output in `scratch`, destinations of each operand
  *     destinations:                      count, then of each where, place, scale, adds
  *
- * `where` is 0 for `waiting`, 1 for `direct`, 2 for `scratch`; `scale` an index into `scales`, or -1 for the
+ * `where` is WAITING, DIRECT or SCRATCH of compiled_cell.py; `scale` an index into `scales`, or -1 for the
  * identity; `adds` is 0 where nothing has been written yet.
  *
  * planes[g] [batch or 1, 2 * arity + 2, n]: for every operand middle and minus_radius, then the same of the offset.
@@ -23,8 +23,9 @@
 #include <string.h>
 
 #include "compiler.h"
+#include "constants.h"
 
-enum { LANES = 8 };
+enum { LANES = 8, PLACES = 3 };
 
 #define DEFINE_CELL(NAME, REAL, ABS)                                                                             \
     /* `pulls`, `adds` and whether there is a `scale` are constants wherever this is expanded */                 \
@@ -84,7 +85,9 @@ enum { LANES = 8 };
     {                                                                                                            \
         for (ptrdiff_t i = first; i < last; i++) {                                                               \
             const ptrdiff_t b = i / rows, r = i % rows;                                                          \
-            REAL *const places[3] = {waiting + (i - first) * width, direct + i * span, scratch};                 \
+            REAL *const places[PLACES] = {[COMPILED_CELL_WAITING] = waiting + (i - first) * width,               \
+                                          [COMPILED_CELL_DIRECT] = direct + i * span,                            \
+                                          [COMPILED_CELL_SCRATCH] = scratch};                                    \
             double constant = before[b * before_stride + r];                                                     \
             const ptrdiff_t *next = code;                                                                        \
             const ptrdiff_t given = *next++;                                                                     \

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -59,6 +59,16 @@ class Interval:
             empty = (lower - upper > 1e-6 * (1 + self.magnitude)).any(-1)
             lower, upper = torch.minimum(lower, upper), torch.maximum(lower, upper)
         return Interval(lower, upper, self.error, tight), empty
+
+
+def joined(parts: Sequence[Interval]) -> Interval:
+    """The values of all parts, one after the other."""
+    return Interval(
+        torch.cat([part.lower for part in parts], -1),
+        torch.cat([part.upper for part in parts], -1),
+        torch.cat([part.error for part in parts], -1),
+        all(part.tight for part in parts),
+    )
 
 
 class Operand(NamedTuple):

@@ -17,7 +17,7 @@ class Site:
     """A gate at one time step: the box of its operands, its planes, and what rounding may add.
 
     `lower, upper` [k, B, n]; `magnitudes, errors` per operand [B, n]; `gate_error` [B, n] or a number;
-    `diagonals` of the box where octagon constraints cut it.
+    `octagon` constraints on the operands, where there are some.
     """
 
     step: GateStep
@@ -29,7 +29,7 @@ class Site:
     errors: tuple[Tensor, ...]
     gate_error: Tensor | float
     relative: float
-    diagonals: Octagon | None = None
+    octagon: Octagon | None = None
 
     def __repr__(self) -> str:
         units = "×".join(map(str, self.lower.shape))

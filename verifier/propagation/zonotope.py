@@ -108,7 +108,7 @@ class Zonotopes:
         """The output of a gate within whose region the `operands` are: of two parallel planes around it the
         middle, and for each unit a new generator, or an error where none is wanted."""
         step, mean = site.step, (site.planes.lower_slope + site.planes.upper_slope) / 2
-        planes = parallel(step.gate, mean, site.lower, site.upper, step.parameters, site.diagonals)
+        planes = parallel(step.gate, mean, site.lower, site.upper, step.parameters, site.octagon)
         low, high = planes.lower_offset, planes.upper_offset
         centre, half = (low + high) / 2, (high - low) / 2
         found = self.sum(operands, planes.slope, centre)

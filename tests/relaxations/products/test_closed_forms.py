@@ -22,7 +22,7 @@ from relaxations.curves.sigmoid import SIGMOID
 from relaxations.curves.softsign import SOFTSIGN
 from relaxations.curves.tanh import TANH
 from relaxations.gate import Support
-from relaxations.gates import erf, swish
+from relaxations.gates import swish
 from relaxations.gates.relu import HARD_SIGMOID, RELU
 from relaxations.products import sigmoid_softsign, sigmoid_tanh
 from relaxations.products.bilinear import product_support
@@ -125,7 +125,7 @@ def test_a_support_that_forgets_the_inside_is_caught(name: str) -> None:
     [
         (swish.silu_slope, swish.SILU_INFLECTION * torch.tensor([-1.0, 1.0], dtype=torch.float64)),
         (swish.mish_slope, torch.tensor(swish.MISH_INFLECTIONS, dtype=torch.float64)),
-        (erf.derivative, erf.ROOT * torch.tensor([-1.0, 1.0], dtype=torch.float64)),
+        (swish.gelu_slope, swish.ROOT * torch.tensor([-1.0, 1.0], dtype=torch.float64)),
     ],
     ids=["silu", "mish", "gelu"],
 )

@@ -111,13 +111,13 @@ def test_cut_corners_are_tighter(name: str, folder: Path, monkeypatch: pytest.Mo
 def test_corners_cut_too_far_are_caught(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All but the middle of every box is cut off."""
     graph, program = _prepared(name, folder)
-    honest = OctagonRows.diagonals
+    honest = OctagonRows.octagon
 
     def wrong(rows: OctagonRows, minimum: Tensor) -> Octagon:
         d = honest(rows, minimum)
         return Octagon(d.centre, d.half, *(0.01 * side for side in d.sides()))
 
-    monkeypatch.setattr(OctagonRows, "diagonals", wrong)
+    monkeypatch.setattr(OctagonRows, "octagon", wrong)
 
     def caught(eps: float) -> bool:
         region = ball_region(_data(4), eps, torch.inf)

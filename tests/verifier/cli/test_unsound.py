@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.running import FEATURES, FRAMES, Files, Recert
+from tests.support.command_line import FEATURES, FRAMES, Files, Recert
 
 from parsers.errors import UnsoundBound
 from tests.support.paths import ROOT

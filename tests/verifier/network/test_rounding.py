@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -9,9 +11,11 @@ import torch
 from onnx import TensorProto, helper
 
 from relaxations import GATES
+from relaxations.gate import Float32Error, register
 from relaxations.rounding import gamma
+from verifier.network import rounding
 from verifier.network.patterns import Symbol, patterns
-from verifier.network.rounding import DEPLOYED_ERROR, FLOAT32_UNIT, deployed_error
+from verifier.network.rounding import FLOAT32_UNIT, deployed_error
 
 _ONNX = {
     "sigmoid": "Sigmoid",
@@ -75,7 +79,33 @@ def test_the_measured_errors_are_upper_bounds(op: str) -> None:
     found = _session([helper.make_node(_ONNX[op], ["p0"], ["y"])], "y", 1).run(None, {"p0": x})[0]
     truth = GATES[op].function(torch.as_tensor(x, dtype=torch.float64))
     error = float((torch.as_tensor(found, dtype=torch.float64) - truth).abs().max())
-    assert DEPLOYED_ERROR[op] / 10 < error <= DEPLOYED_ERROR[op]
+    model = GATES[op].error
+    assert isinstance(model, Float32Error)
+    assert model.absolute / 10 < error <= model.absolute
+
+
+def test_errors_of_operands_come_in() -> None:
+    """tanh(x + y) errs by what x + y does and tanh does."""
+    total = Symbol("add", (Symbol("", operand=0), Symbol("", operand=1)))
+    _, inner = rounding._error(total, [torch.ones(())] * 2)  # pyright: ignore[reportPrivateUsage]
+    for op in ("sigmoid", "tanh"):
+        _, outer = rounding._error(Symbol(op, (total,)), [torch.ones(())] * 2)  # pyright: ignore[reportPrivateUsage]
+        _, alone = rounding._error(Symbol(op, total.children[:1]), [torch.ones(())])  # pyright: ignore[reportPrivateUsage]
+        assert float(outer) >= float(inner) + float(alone) - 1e-12
+
+
+def test_a_gate_without_an_error_model_is_refused() -> None:
+    gate = dataclasses.replace(GATES["tanh"], name="other", error=None)
+    with pytest.raises(ValueError, match="no error model"):
+        register(gate)
+    assert "other" not in GATES
+
+
+def test_a_gate_composed_of_what_has_no_error_model_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    strange = Symbol("exp", (Symbol("", operand=0),))
+    monkeypatch.setattr(rounding, "patterns", lambda: [("sigmoid_product", strange)])
+    with pytest.raises(TypeError, match="'exp', which has no error model"):
+        rounding._expressions.__wrapped__()  # pyright: ignore[reportPrivateUsage]
 
 
 def test_gamma_refuses_what_leaves_no_digit() -> None:

@@ -21,15 +21,13 @@ from torch import Tensor
 
 from verifier.bounds.region_bounds import Bounds
 from verifier.network.keys import SiteKey
-from verifier.proof.branching.flat import Layout
+from verifier.proof.branching.flat import Offsets
 from verifier.propagation.sites import Site
-
-_KINK_AT_ZERO = frozenset({"relu", "leaky_relu", "elu", "selu", "celu", "abs", "max", "min"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
-    """For each instance the m most promising splits: which `unit` of all operands in the layout, at which
+    """For each instance the m most promising splits: which `unit` of all operands, at which
     `point`, and its score `worth`, 0 where there is nothing to split; all [B, m]."""
 
     unit: Tensor
@@ -38,11 +36,11 @@ class Candidates:
 
 
 def candidates(
-    bounds: Bounds, layout: Layout, coefficients: Mapping[SiteKey, Tensor], row: Tensor, count: int
+    bounds: Bounds, offsets: Offsets, coefficients: Mapping[SiteKey, Tensor], row: Tensor, count: int
 ) -> Candidates:
     """`count` splits of every instance for the row [B] of the objective, the best first, given the
     `coefficients` [B, R, n] of every gate in a backward pass."""
-    lower, _ = layout.boxes(bounds)
+    lower, _ = offsets.boxes(bounds)
     scores, points = torch.zeros_like(lower), torch.zeros_like(lower)
     instance = torch.arange(len(row), device=row.device)
     for key, site in bounds.sites.items():
@@ -50,10 +48,10 @@ def candidates(
             continue
         weight = coefficients[key].expand(len(row), -1, -1)[instance, row].abs()
         for k, (form, score) in enumerate(zip(site.step.operands, _curvature(site), strict=True)):
-            place = layout.operands[form.at(site.time)]
+            place = offsets.operands[form.at(site.time)]
             scores[:, place] += (weight * score).masked_fill(site.upper[k] - site.lower[k] < 1e-9, 0.0)
             points[:, place] = _point(site, k)
-    worth, unit = scores.nan_to_num(nan=0.0, posinf=0.0).topk(min(count, layout.units), -1)
+    worth, unit = scores.nan_to_num(nan=0.0, posinf=0.0).topk(min(count, offsets.units), -1)
     return Candidates(unit, points.gather(-1, unit), worth)
 
 
@@ -84,7 +82,7 @@ def _curvature(site: Site) -> list[Tensor]:
 def _point(site: Site, k: int) -> Tensor:
     """The kink, where the gate has one inside; else the middle."""
     middle = (site.lower[k] + site.upper[k]) / 2
-    if site.step.gate.name in _KINK_AT_ZERO and site.step.gate.arity == 1:
+    if site.step.gate.kink_at_zero:
         inside = (site.lower[k] < 0) & (site.upper[k] > 0)
         return torch.where(inside, torch.zeros_like(middle), middle)
     return middle

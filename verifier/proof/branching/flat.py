@@ -1,13 +1,14 @@
-"""Where every operand and every plane of a network lies in one long vector.
+"""Where every operand and every plane of a program lies in one long vector: offsets by number and time step.
 
 Branch and bound keeps thousands of parts; with flat tensors [N, ..] selecting, joining and splitting them is
-a handful of calls, however many gates and time steps there are.
+a handful of calls, however many gates and time steps there are. Bounds read them by key, through views.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,30 +16,61 @@ from torch import Tensor
 from relaxations import Octagon, Planes
 from verifier.bounds.region_bounds import Bounds
 from verifier.network.keys import OperandKey, SiteKey
+from verifier.network.program import Block, sites_of
+
+Key = TypeVar("Key", OperandKey, SiteKey)
+Value = TypeVar("Value")
+Where = TypeVar("Where")
+
+
+class Views(Mapping[Key, Value], Generic[Key, Where, Value]):
+    """What lies at each place of some flat tensors, cut out when it is asked for."""
+
+    def __init__(self, places: Mapping[Key, Where], view: Callable[[Where], Value]) -> None:
+        self._places, self._view = places, view
+
+    def __getitem__(self, key: Key) -> Value:
+        return self._view(self._places[key])
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._places
+
+
+class Place(NamedTuple):
+    """The entries of a site, for a gate of that `arity`."""
+
+    entries: slice
+    arity: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Layout:
-    """`operands` key → slice of [.., P], P = `units`; `planes` key of a site → (slice of [.., S], arity);
-    `diagonals` key of a site that has them → the same of [.., D]."""
+class Offsets:
+    """`operands` are slices of [.., P], P = `units`; `planes` places of [.., S]; `octagons`, of sites that
+    octagon constraints cut, places of [.., D]."""
 
     operands: Mapping[OperandKey, slice]
-    planes: Mapping[SiteKey, tuple[slice, int]]
-    diagonals: Mapping[SiteKey, tuple[slice, int]]
+    planes: Mapping[SiteKey, Place]
+    octagons: Mapping[SiteKey, Place]
     units: int
 
     def boxes(self, bounds: Bounds) -> tuple[Tensor, Tensor]:
         """The boxes of all operands, [B, P] each."""
-        found = [bounds.operands[key][0] for key in self.operands]
+        found = [bounds.operands[key].interval for key in self.operands]
         return torch.cat([i.lower for i in found], -1), torch.cat([i.upper for i in found], -1)
 
-    def by_operand(self, flat: Tensor) -> dict[OperandKey, Tensor]:
-        """[.., P] ↦ views [.., n]."""
-        return {key: flat[..., place] for key, place in self.operands.items()}
+    def by_operand(self, *flat: Tensor) -> Mapping[OperandKey, tuple[Tensor, ...]]:
+        """The entries [.., n] of an operand in each of the tensors [.., P]."""
+        return Views(self.operands, lambda place: tuple(t[..., place] for t in flat))
 
     def flat(self, found: Mapping[OperandKey, Tensor], like: Tensor) -> Tensor:
-        """The inverse of `by_operand` for tensors [*, B, n]; [B, *, P] with zeros where an operand is
-        missing. `like` [B, *, P] gives the shape."""
+        """Tensors [*, B, n] of operands ↦ [B, *, P] with zeros where an operand is missing. `like`
+        [B, *, P] gives the shape."""
         flat = torch.zeros_like(like)
         for key, values in found.items():
             flat[..., self.operands[key]] = values.movedim(-2, 0)
@@ -54,51 +86,53 @@ class Layout:
             parts.append(torch.stack([lower, upper]).permute(2, 0, 1, 3).flatten(2))
         return torch.cat(parts, -1)
 
-    def by_site(self, flat: Tensor) -> dict[SiteKey, Planes]:
+    def planes_of(self, flat: Tensor) -> Mapping[SiteKey, Planes]:
         """The inverse of `flat_planes`."""
-        found = {}
-        for key, (place, arity) in self.planes.items():
-            lower, upper = flat[..., place].unflatten(-1, (arity + 1, -1)).permute(1, 2, 0, 3)
-            found[key] = Planes(lower[:arity], lower[arity], upper[:arity], upper[arity])
-        return found
 
-    def flat_diagonals(self, bounds: Bounds) -> Tensor:
-        """Octagon of every site that has them ↦ [B, D]: frames, then bounds."""
+        def view(place: Place) -> Planes:
+            arity = place.arity
+            lower, upper = flat[..., place.entries].unflatten(-1, (arity + 1, -1)).permute(1, 2, 0, 3)
+            return Planes(lower[:arity], lower[arity], upper[:arity], upper[arity])
+
+        return Views(self.planes, view)
+
+    def flat_octagons(self, bounds: Bounds) -> Tensor:
+        """The octagon constraints of every site that has some ↦ [B, D]."""
         parts = [bounds.lost.new_zeros(len(bounds.lost), 0, dtype=bounds.region.lower.dtype)]
-        for key in self.diagonals:
-            d = bounds.sites[key].diagonals
-            assert d is not None
-            parts.append(torch.cat([d.centre, d.half, *d.sides()]).movedim(1, 0).flatten(1))
+        for key in self.octagons:
+            o = bounds.sites[key].octagon
+            assert o is not None
+            parts.append(torch.cat([o.centre, o.half, *o.sides()]).movedim(1, 0).flatten(1))
         return torch.cat(parts, -1)
 
-    def diagonals_by_site(self, flat: Tensor) -> dict[SiteKey, Octagon]:
-        """The inverse of `flat_diagonals`."""
-        found = {}
-        for key, (place, arity) in self.diagonals.items():
-            sizes = [arity, arity, *[arity - 1] * 4]
-            values = flat[:, place].unflatten(-1, (sum(sizes), -1)).movedim(0, 1)
-            found[key] = Octagon(*values.split(sizes))
-        return found
+    def octagons_of(self, flat: Tensor) -> Mapping[SiteKey, Octagon]:
+        """The inverse of `flat_octagons`."""
+
+        def view(place: Place) -> Octagon:
+            sizes = [place.arity, place.arity, *[place.arity - 1] * 4]
+            values = flat[:, place.entries].unflatten(-1, (sum(sizes), -1)).movedim(0, 1)
+            return Octagon(*values.split(sizes))
+
+        return Views(self.octagons, view)
 
 
-def layout_of(bounds: Bounds) -> Layout:
-    """The layout of every part of what `bounds` is about."""
+def offsets_of(program: Block, octagon: bool) -> Offsets:
+    """The offsets of all of `program`; with `octagon`, of the constraints of gates for which they pay."""
     operands: dict[OperandKey, slice] = {}
-    planes: dict[SiteKey, tuple[slice, int]] = {}
-    diagonals: dict[SiteKey, tuple[slice, int]] = {}
+    planes: dict[SiteKey, Place] = {}
+    octagons: dict[SiteKey, Place] = {}
     units = total = cuts = 0
-    for key, site in bounds.sites.items():
-        arity = len(site.lower)
-        size = (arity + 1) * site.step.size
-        planes[key] = slice(total, total + size), arity
+    for step, time in sites_of(program):
+        arity = len(step.operands)
+        size = (arity + 1) * step.size
+        planes[step.at(time)] = Place(slice(total, total + size), arity)
         total += size
-        if site.diagonals is not None:
-            size = (6 * arity - 4) * site.step.size
-            diagonals[key] = slice(cuts, cuts + size), arity
+        if octagon and step.gate.octagon:
+            size = (6 * arity - 4) * step.size
+            octagons[step.at(time)] = Place(slice(cuts, cuts + size), arity)
             cuts += size
-        for form in site.step.operands:
-            operand = form.at(site.time)
-            if operand not in operands:
-                operands[operand] = slice(units, units + form.size)
+        for form in step.operands:
+            if form.at(time) not in operands:
+                operands[form.at(time)] = slice(units, units + form.size)
                 units += form.size
-    return Layout(operands, planes, diagonals, units)
+    return Offsets(operands, planes, octagons, units)

@@ -25,7 +25,7 @@ from verifier.problem.halfspace import Halfspace
 from verifier.problem.question import Question
 from verifier.problem.region import Region
 from verifier.proof.branching.candidates import candidates
-from verifier.proof.branching.flat import layout_of
+from verifier.proof.branching.flat import offsets_of
 from verifier.proof.branching.leaves import Leaves, worth_splitting
 from verifier.proof.branching.search import MOST, search
 from verifier.proof.branching.trees import Trees
@@ -112,12 +112,12 @@ class _GateSplitting:
         self._make = make
         self._effort = effort
         self._deadline = deadline
-        self._layout = layout = layout_of(bounds)
-        self._boxes = layout.boxes(bounds)
-        self._planes = layout.flat_planes(
+        self._offsets = offsets = offsets_of(bounds.program, bounds.options.octagon)
+        self._boxes = offsets.boxes(bounds)
+        self._planes = offsets.flat_planes(
             {key: site.planes for key, site in bounds.sites.items()} if planes is None else planes
         )
-        self._diagonals = layout.flat_diagonals(bounds)
+        self._octagons = offsets.flat_octagons(bounds)
         self._halfspace = bounds.region.halfspace or Halfspace.everything(bounds.region.lower)
         self._last = (0, 0.0)  # leaves split in the last round, and its seconds
 
@@ -204,26 +204,23 @@ class _GateSplitting:
     def _bounds(self, leaves: Leaves, anew: bool = False) -> Bounds:
         """Bounds of parts with what they inherit; with their planes and boxes made `anew`, inside the old
         ones."""
-        layout = self._layout
-        split = torch.isfinite(leaves.part_lower) | torch.isfinite(leaves.part_upper)
-        lower, upper = layout.by_operand(leaves.part_lower), layout.by_operand(leaves.part_upper)
+        offsets = self._offsets
+        used = (torch.isfinite(leaves.part_lower) | torch.isfinite(leaves.part_upper)).any(0)
+        parts = offsets.by_operand(leaves.part_lower, leaves.part_upper)
         splits = {
-            key: Part(lower[key], upper[key])
-            for key, used in layout.by_operand(split.any(0)).items()
-            if bool(used.any())
+            key: Part(*parts[key]) for key, place in offsets.operands.items() if bool(used[place].any())
         }
         instance, halfspace = self._trees.instance[leaves.tree], Halfspace(leaves.normal, leaves.constant)
-        held_lower, held_upper = layout.by_operand(leaves.lower), layout.by_operand(leaves.upper)
-        boxes = {key: (held_lower[key], held_upper[key]) for key in layout.operands}
+        boxes = offsets.by_operand(leaves.lower, leaves.upper)
         if anew:
             return self._make(instance, splits, Inherited(boxes), halfspace)
-        diagonals = layout.diagonals_by_site(self._diagonals[instance])
-        inherited = Inherited(boxes, layout.by_site(leaves.planes), diagonals)
+        octagons = offsets.octagons_of(self._octagons[instance])
+        inherited = Inherited(boxes, offsets.planes_of(leaves.planes), octagons)
         return self._make(instance, splits, inherited, halfspace)
 
     def _multipliers(self, leaves: Leaves, bounds: Bounds) -> dict[OperandKey, Tensor]:
-        beta = self._layout.by_operand(leaves.beta)
-        return {key: beta[key].movedim(1, 0) for key in bounds.splits}
+        beta = self._offsets.by_operand(leaves.beta)
+        return {key: beta[key][0].movedim(1, 0) for key in bounds.splits}
 
     def _improved(self, leaves: Leaves, bounds: Bounds, steps: int) -> Leaves:
         """What an ascent of `steps` from `bounds` makes of `leaves`."""
@@ -239,9 +236,9 @@ class _GateSplitting:
         )
         distance = found.best - goal
         next_split = candidates(
-            bounds, self._layout, found.coefficients, distance.argmax(-1), effort.candidates
+            bounds, self._offsets, found.coefficients, distance.argmax(-1), effort.candidates
         )
-        lower, upper = self._layout.boxes(bounds)
+        lower, upper = self._offsets.boxes(bounds)
         there, depth = clips(
             bounds, ask, bounds.relaxed_with(found.planes), multipliers(bounds, found.beta)
         ).deepest()
@@ -253,8 +250,8 @@ class _GateSplitting:
             leaves.part_upper,
             lower,
             upper,
-            self._layout.flat_planes(found.planes),
-            self._layout.flat(found.beta, leaves.beta),
+            self._offsets.flat_planes(found.planes),
+            self._offsets.flat(found.beta, leaves.beta),
             next_split.unit,
             next_split.point,
             next_split.worth,

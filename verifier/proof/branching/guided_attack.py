@@ -1,8 +1,9 @@
 """Attacks from where an unfinished proof says that a counterexample would be.
 
-A sweep through a part of the region leaves a linear function A·x + b below the row that is asked about. The
-point of the region where it is least is where the bound is lost: the best place for a descent to begin, as
-far as the planes know. Which descent, and what counts as found, is not decided here (`Budget.refute`).
+A backward pass through a part of the region leaves a linear function A·x + b below the row that is asked
+about. The point of the region where it is least is where the bound is lost: the best place for a descent to
+begin, as far as the planes know (like BaB-Attack, Zhang et al. 2022, which starts from branching's open
+parts too). Which descent, and what counts as found, is not decided here (`Budget.refute`).
 """
 
 from __future__ import annotations

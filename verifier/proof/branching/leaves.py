@@ -13,7 +13,7 @@ from verifier.proof.branching.trees import Trees, next_leaves
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Leaves(Rows):
-    """Undecided parts [N] over a `Layout` with P operand units and S entries of planes: their `tree`, how
+    """Undecided parts [N] over `Offsets` with P operand units and S entries of planes: their `tree`, how
     far the best row is `above` its goal; splits `part_*` [N, P], infinite where there is none; boxes `*` [N,
     P]; `planes` [N, 2, S]; multipliers `beta` [N, 2, P]; candidates for the next split [N, m]: `unit`,
     `point`, and `worth`, 0 where there is nothing to split; the half-space of its counterexamples, `normal`

@@ -23,7 +23,9 @@ from verifier.problem.question import Question
 from verifier.proof.refinement.clipping import DEPTH, GAIN, ROUNDS, RowQuestions, above, clips
 
 
-def jointly(over: BoundsOnDemand, rows: RowQuestions, deadline: float) -> tuple[RowQuestions, Inherited]:
+def multi_neuron_clipped(
+    over: BoundsOnDemand, rows: RowQuestions, deadline: float
+) -> tuple[RowQuestions, Inherited]:
     """What is known of `rows` raised until the `deadline` (time.monotonic), with the last half-space of each;
     and the boxes of all operands where its counterexamples are."""
     instance, ask = rows.instance, rows.ask
@@ -42,7 +44,7 @@ def jointly(over: BoundsOnDemand, rows: RowQuestions, deadline: float) -> tuple[
     waiting = instance[left].unique()
     with suppress(OutOfTime):
         for k in waiting[missing[waiting].argsort()]:
-            one = over.select(k.unsqueeze(0)).jointly(deadline)
+            one = over.select(k.unsqueeze(0)).with_multi_neuron(deadline)
             found.all_of(left[instance[left] == k].tolist(), one, ask)
     return replace(rows, known=found.best, halfspace=found.halfspace), Inherited(found.boxes)
 

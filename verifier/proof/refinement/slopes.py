@@ -34,12 +34,12 @@ class Slopes:
             torch.stack([site.planes.upper_slope for site in sites], 1),
             torch.stack([site.planes.upper_offset for site in sites]),
         )
-        cuts = [site.diagonals for site in sites if site.diagonals is not None]
-        self._diagonals = joined(cuts) if len(cuts) == len(sites) else None
+        cuts = [site.octagon for site in sites if site.octagon is not None]
+        self._octagon = joined(cuts) if len(cuts) == len(sites) else None
         self._samples = None
-        if self._diagonals is not None:
+        if self._octagon is not None:
             self._samples = polygon_samples(
-                self._step.gate, self._lower, self._upper, self._step.parameters, self._diagonals
+                self._step.gate, self._lower, self._upper, self._step.parameters, self._octagon
             )
         gap = torch.stack([site.gap() for site in sites])
         width = (self._upper - self._lower).clamp_min(1e-12)
@@ -64,7 +64,7 @@ class Slopes:
         samples = None if exact else self._samples
         if coefficients is None:
             if samples is None:
-                low, high = offsets(gate, lower_slope, upper_slope, *box, parameters, self._diagonals)
+                low, high = offsets(gate, lower_slope, upper_slope, *box, parameters, self._octagon)
             else:
                 below = torch.ones_like(self._lower[0], dtype=torch.bool)
                 low, high = samples.offset(below, lower_slope), samples.offset(~below, upper_slope)
@@ -74,7 +74,7 @@ class Slopes:
             upper_slope = torch.where(below, self._origin.upper_slope, upper_slope)
             slope = torch.where(below, lower_slope, upper_slope)
             if samples is None:
-                found = offset(gate, below, slope, *box, parameters, self._diagonals)
+                found = offset(gate, below, slope, *box, parameters, self._octagon)
             else:
                 found = samples.offset(below, slope)
             low = torch.where(below, found, self._origin.lower_offset)

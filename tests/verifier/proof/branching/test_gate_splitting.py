@@ -26,7 +26,7 @@ from verifier.problem.halfspace import Halfspace
 from verifier.problem.question import Objective
 from verifier.problem.region import Region, ball_region
 from verifier.proof.branching.candidates import candidates
-from verifier.proof.branching.flat import layout_of
+from verifier.proof.branching.flat import offsets_of
 from verifier.proof.branching.gate_splitting import Effort, MakeBounds, branch_and_bound
 from verifier.propagation.splits import Part, Splits, split_term
 
@@ -161,11 +161,11 @@ def test_what_is_proved_by_parts_is_proved(folder: Path) -> None:
 def test_the_choice_is_of_something_wide(folder: Path) -> None:
     _, program, region = _question("lstm", folder, 0.3)
     bounds = bound_region(program, region, REAL)
-    layout = layout_of(bounds)
+    offsets = offsets_of(bounds.program, bounds.options.octagon)
     coefficients: dict[SiteKey, Tensor] = {}
     bounds.backward_minimum(Objective(ROWS), record=coefficients)
-    found = candidates(bounds, layout, coefficients, torch.zeros(1, dtype=torch.int64), 5)
-    lower, upper = layout.boxes(bounds)
+    found = candidates(bounds, offsets, coefficients, torch.zeros(1, dtype=torch.int64), 5)
+    lower, upper = offsets.boxes(bounds)
     assert found.worth[0].tolist() == sorted(found.worth[0].tolist(), reverse=True)
     assert float(found.worth.min()) > 0
     lower, upper = lower[0, found.unit[0]], upper[0, found.unit[0]]
