@@ -161,7 +161,7 @@ def accuracy_lines(outcomes: Sequence[Outcome]) -> list[str]:
         f"  {_interval(n, a.total)}"
         for name, n in rows
     ]
-    lines[0] += "  (95 % confidence, Wilson)"
+    lines[0] += "  (95 %, Wilson)"
     return [*lines, _time(a.seconds, a.total), *_undecided(outcomes)]
 
 
@@ -216,7 +216,7 @@ def radius_lines(found: Sequence[RadiusBounds]) -> list[str]:
     return [
         f"{'median radius':<23}certified ≥ {lower:.4g}, PGD upper bound ≤ {upper:.4g}",
         f"{'clean accuracy':<23}{100 * len(right) / total:5.1f} %  {share}"
-        f"  {_interval(len(right), total)}  (95 % confidence, Wilson)",
+        f"  {_interval(len(right), total)}  (95 %, Wilson)",
         _time(math.fsum(d.seconds for d in found), total),
     ]
 

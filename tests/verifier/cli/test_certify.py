@@ -46,9 +46,7 @@ def test_table_and_summary_on_standard_output(recert: Recert, tiny: Files, tmp_p
     assert len(objects(lines.read_text())) == len(tiny.labels)
     for heading in ("sample", "verdict", "margin ≥", "margin ≤", "seconds"):
         assert heading in result.stdout
-    assert (
-        "clean accuracy          80.0 %  4 of 5   37.6 –  96.4 %  (95 % confidence, Wilson)" in result.stdout
-    )
+    assert "clean accuracy          80.0 %  4 of 5   37.6 –  96.4 %  (95 %, Wilson)" in result.stdout
     assert "certified accuracy      80.0 %  4 of 5" in result.stdout
 
 
