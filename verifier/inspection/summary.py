@@ -33,7 +33,8 @@ class Gates:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One recurrence, in the `form` that the file had; `states` maps letters of `equations` to sizes."""
+    """One recurrence, in the `form` that the file had; `step` is the shape of one time step, `states` maps
+    letters of `equations` to sizes."""
 
     form: str
     origin: str
