@@ -20,22 +20,21 @@ def smallest_found(
     """The least values [B, R] of rows · outputs that a search finds in the region; `rows` [B, R, m]."""
     evaluator = Evaluator(graph)
     generator = torch.Generator().manual_seed(seed)
-    best = torch.full(rows.shape[:2], torch.inf, dtype=torch.float64)
-    for instance in range(len(region)):
-        one = region.select(torch.tensor([instance]))
-        many = repeated(one, samples)
-        span = one.upper - one.lower
-        x = one.lower + span * torch.rand(samples, span.shape[1], generator=generator, dtype=torch.float64)
-        x[1::2] = torch.where(torch.rand(x[1::2].shape, generator=generator) < 0.5, one.lower, one.upper)
-        x = project(many, x)
-        values = evaluator.flat(x) @ rows[instance].T
-        best[instance] = torch.minimum(best[instance], values.min(0).values)
-        start = x[values.argmin(0)]  # one start for each row
-        climb = repeated(one, len(start))
-        for step in range(STEPS):
-            start.requires_grad_(True)
-            value_now = (evaluator.flat(start) * rows[instance]).sum(-1)
-            (gradient,) = torch.autograd.grad(value_now.sum() + 0 * start.sum(), start)
-            best[instance] = torch.minimum(best[instance], value_now.detach())
-            start = project(climb, start.detach() - span * gradient.sign() * 0.5 * 0.9**step)
+    count, R, m = rows.shape
+    lower, span = region.lower[:, None], (region.upper - region.lower)[:, None]
+    share = torch.rand(count, samples, region.lower.shape[1], generator=generator, dtype=torch.float64)
+    x = lower + span * share
+    corner = torch.rand(x[:, 1::2].shape, generator=generator) < 0.5
+    x[:, 1::2] = torch.where(corner, lower, region.upper[:, None])
+    x = project(repeated(region, samples), x.flatten(0, 1))
+    values = evaluator.flat(x).reshape(count, samples, m) @ rows.mT  # [B, samples, R]
+    best, at = values.min(1)
+    x = x.reshape(count, samples, -1).gather(1, at[..., None].expand(-1, -1, x.shape[-1])).flatten(0, 1)
+    inside, wide = repeated(region, R), (region.upper - region.lower).repeat_interleave(R, 0)
+    for step in range(STEPS):  # downhill from the best sample of every row
+        x.requires_grad_(True)
+        value = (evaluator.flat(x) * rows.flatten(0, 1)).sum(-1)
+        (gradient,) = torch.autograd.grad(value.sum() + 0 * x.sum(), x)
+        best = torch.minimum(best, value.detach().reshape(count, R))
+        x = project(inside, x.detach() - wide * gradient.sign() * 0.5 * 0.9**step)
     return best
