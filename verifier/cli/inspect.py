@@ -136,7 +136,7 @@ def _text(model: Path, shown: Shown) -> Iterable[str]:
 def _cell(k: int, cell: Cell, shown: Shown) -> Iterable[str]:
     order = "last to first" if cell.direction == "reverse" else "first to last"
     yield f"cell {k}: {cell.form}, from {cell.origin}" if cell.origin else f"cell {k}: {cell.form}"
-    yield f"  time steps  {shown.length(cell.length)} of shape {list(cell.frame)}, {order}"
+    yield f"  time steps  {shown.length(cell.length)} of shape {list(cell.step)}, {order}"
     yield f"  states      {', '.join(f'{name} of {size}' for name, size in cell.states.items())}"
     yield f"  parameters  {cell.parameters:,}"
     yield from _lines(cell.equations)

@@ -33,13 +33,14 @@ class Gates:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One recurrence, in the `form` that the file had; `states` maps letters of `equations` to sizes."""
+    """One recurrence, in the `form` that the file had; `step` is the shape of one time step, `states` maps
+    letters of `equations` to sizes."""
 
     form: str
     origin: str
     length: int
     direction: str
-    frame: tuple[int, ...]
+    step: tuple[int, ...]
     states: Mapping[str, int]
     equations: tuple[str, ...]
     parameters: int
@@ -104,7 +105,7 @@ def _cell(scan: Scan, body: Block | None) -> Cell:
         origin=scan.origin,
         length=scan.length,
         direction="reverse" if scan.reverse else "forward",
-        frame=scan.body.shape(scan.step_inputs[0]) if scan.step_inputs else (),
+        step=scan.body.shape(scan.step_inputs[0]) if scan.step_inputs else (),
         states={letters[name]: sizes[name] for name in scan.states_in},
         equations=tuple(cell_equations(scan)),
         parameters=_parameters(scan.body),
