@@ -76,7 +76,7 @@ def _offsets(functions: Functions, box: GateBox, sign: Tensor, slopes: Tensor) -
     if slopes.shape != lower.shape or lower.shape != upper.shape:
         slopes, lower, upper = torch.broadcast_tensors(slopes, lower, upper)
     form = _form(box)
-    if form is None or lower.shape[:1] != (box.gate.arity,) or not on_cpu(slopes):
+    if form is None or lower.shape[:1] != (box.gate.arity,) or not slopes.is_cpu:
         return None
     low, high, widest = _boxes(lower, upper)
     sign, wanted = _double(sign), _double(slopes)
@@ -135,7 +135,7 @@ def _form(box: GateBox) -> bytes | None:
     lower, upper = box.lower, box.upper
     if box.gate.compiled is None or lower.shape != upper.shape or lower.dtype not in WIDEST:
         return None
-    if not on_cpu(lower, upper) or lower.shape[:1] != (box.gate.arity,):
+    if not (lower.is_cpu and upper.is_cpu) or lower.shape[:1] != (box.gate.arity,):
         return None
     return box.gate.compiled.encode()
 

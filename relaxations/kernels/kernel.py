@@ -107,4 +107,4 @@ def _told(found: Library) -> Library:
 
 def on_cpu(*tensors: Tensor) -> bool:
     """Whether all are where C can reach them."""
-    return all(t.device.type == "cpu" for t in tensors)
+    return all(t.is_cpu for t in tensors)

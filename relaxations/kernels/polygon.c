@@ -1,4 +1,5 @@
-/* The geometry of polygons: the steps of `Diagonals.trimmed`, `unit_box` and `sides` in relaxations/polygons/polygon.py. */
+/* The geometry of polygons: the steps of `Octagon.trimmed` and `unit_box` in relaxations/octagon.py,
+ * `sides` in relaxations/polygons/polygon.py. */
 
 #include "polygon.h"
 
