@@ -343,7 +343,7 @@ def test_branching_with_short_sweeps_holds(folder: Path) -> None:
     region = _region(torch.tensor([0.1, 0.3]))
     labels = Evaluator(graph).flat(region.middle).argmax(-1).tolist()
     found = Prover(graph, Settings(lookback=2, slope_steps=4)).margins(
-        region, labels, Budget(time.monotonic() + 3)
+        region, labels, Budget(time.monotonic() + 8)
     )
     assert found.method == "bab"
     rows = torch.eye(CLASSES).double()[labels].unsqueeze(1) - torch.eye(CLASSES).double()
