@@ -1,11 +1,43 @@
-"""Errors that a user can act on. Each message is one line that says what is wrong and what to do."""
+"""Errors that a user can act on. Each message is one line that says what is wrong and what to do.
+
+A remedy often names a parameter. Who calls a function knows it as `shapes={'time': 20}`, who types a command
+as `--bind time=20`: a message holds the parameter itself, and `worded` puts it in the reader's words.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of a library function that a message speaks of, and a value it has or could have."""
+
+    name: str
+    value: object = None
+
+    def __str__(self) -> str:
+        return self.name if self.value is None else f"{self.name}={self.value!r}"
 
 
 class RecertError(Exception):
     """Base of everything recert raises on purpose. The command line prints it and exits with status 2, and
-    with 3 for an `UnsoundBound`."""
+    with 3 for an `UnsoundBound`.
+
+    Made of the parts of its message, texts and parameters: `BadInput("the data leave the range ",
+    Parameter("clip", (0.0, 1.0)))`.
+    """
+
+    def __init__(self, *parts: str | Parameter) -> None:
+        super().__init__(*parts)
+
+    def __str__(self) -> str:
+        return self.worded(str)
+
+    def worded(self, word: Callable[[Parameter], str]) -> str:
+        """The message with its parameters as `word` has them."""
+        return "".join(word(part) if isinstance(part, Parameter) else str(part) for part in self.args)
 
 
 class InvalidGraph(RecertError):

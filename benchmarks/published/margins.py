@@ -37,13 +37,13 @@ COLUMNS = "network | ε | planes | corners | slopes | clipping: proved | CPU-s a
 def row(benchmark: Benchmark, radius: float, count: int) -> tuple[str, ...]:
     samples, network = benchmark.samples(), benchmark.classifier(Settings())
     region = benchmark.region(samples, radius)
-    first = network.margins(region, [s.label for s in samples], Budget(method=Method.crown)).lower
+    first = network.margins(region, [s.label for s in samples], Budget(method=Method.crown)).bounds.lower
     some = torch.nonzero(first <= 0)[:count, 0]
     part, labels = region.select(some), [samples[k].label for k in some.tolist()]
     cells, spent = [], []
     for depth in METHODS:
         begin = time.process_time()
-        lower = network.margins(part, labels, Budget(method=depth)).lower
+        lower = network.margins(part, labels, Budget(method=depth)).bounds.lower
         spent.append(f"{(time.process_time() - begin) / len(some):.2f}")
         proved = f"{int((lower > 0).sum())} of {len(some)}"
         cells.append(proved if depth == Method.clip else f"{float(lower.mean()):+.2f} ({proved})")

@@ -29,7 +29,7 @@ from verifier.problem.budget import Budget
 from verifier.problem.method import Method
 from verifier.problem.settings import Settings
 from verifier.robustness.certify import certify, parts
-from verifier.robustness.outcome import Verdict
+from verifier.robustness.outcome import Outcome, Verdict
 
 SEEDS = (101, 102, 103)
 METHODS = {method.value: method for method in Method if method >= Method.crown}
@@ -42,13 +42,13 @@ def verdicts(
     samples, network = benchmark.samples(), benchmark.classifier(Settings())
     begin = time.process_time()
     if method is Method.bab:
-        outcomes = certify(network, samples, lambda some: benchmark.region(some, radius), timeout=timeout)
-        found = {outcome.index: outcome.verdict for outcome in outcomes}
+        events = certify(network, samples, benchmark.region(samples, radius), timeout=timeout)
+        found = {event.index: event.verdict for event in events if isinstance(event, Outcome)}
     else:
         found = {}
         for part in parts(samples):
             region = benchmark.region(part, radius)
-            lower = network.margins(region, [s.label for s in part], Budget(method=method)).lower
+            lower = network.margins(region, [s.label for s in part], Budget(method=method)).bounds.lower
             for sample, bound in zip(part, lower.tolist(), strict=True):
                 found[sample.index] = Verdict.certified if bound > 0 else Verdict.unknown
     return found, (time.process_time() - begin) / len(samples)
@@ -109,7 +109,7 @@ def survive(saved: Path, restarts: int, steps: int, chosen: list[str]) -> int:
             for radius in sorted(set(held.values())):
                 some = [s for s in samples if held.get(s.index) == radius]
                 attacked = network.attack(benchmark.region(some, radius), [s.label for s in some])
-                broken |= {s.index for s, b in zip(some, attacked.broken, strict=True) if b}
+                broken |= {some[k].index for k in attacked.broken}
         print(
             f"{benchmark.name}: {len(held)} certified, {len(broken)} of them broken {sorted(broken)}",
             flush=True,

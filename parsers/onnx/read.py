@@ -11,14 +11,14 @@ import numpy as np
 import onnx
 
 import parsers.onnx.ops
-from parsers.errors import BadInput, UnboundDimension, UnsupportedModel
+from parsers.errors import BadInput, Parameter, UnboundDimension, UnsupportedModel
 from parsers.evaluate import evaluate_numpy
 from parsers.ir import Graph, validate
 from parsers.onnx.building.builder import Builder
 from parsers.onnx.building.prune import prune
 from parsers.onnx.building.simplifications import SIMPLIFICATIONS
 from parsers.onnx.building.values import Any, Const, Sym, Val, constant
-from parsers.onnx.file.dimensions import Binding, Bindings, InputSpec, bind, declared, is_batch_name
+from parsers.onnx.file.dimensions import EXAMPLE, Binding, Bindings, InputSpec, bind, declared, is_batch_name
 from parsers.onnx.file.expose import exposed
 from parsers.onnx.file.load import load
 from parsers.onnx.file.samples import random_inputs
@@ -83,8 +83,8 @@ def _refuse_time(
         graph.nodes
     ):
         raise UnboundDimension(
-            f"axis {axis} of input {spec} is free and sets the number of steps; give its size with data or"
-            f" --bind {spec.name}=N1xN2…"
+            f"axis {axis} of input {spec} is free and sets the number of steps; give its size with data or ",
+            Parameter("shapes", {spec.name: tuple(EXAMPLE if k == axis else n for k, n in enumerate(shape))}),
         )
 
 

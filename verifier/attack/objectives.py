@@ -31,7 +31,7 @@ def attack_margins(
 ) -> AttackResult:
     """Look for points of another class; `lowest` is min over k of score[label] − score[k].
 
-    The evaluator's graph has one output, K scores (`verifier.robustness.scores.scores`); `labels` [B]. From
+    The evaluator's graph has one output, K scores (`verifier.reductions.scores.scores`); `labels` [B]. From
     the center along all classes at once, then along each class by itself, nearest first; then from random
     points."""
     labels = labels.to(evaluator.device)

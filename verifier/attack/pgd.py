@@ -1,10 +1,11 @@
-"""Minimise a function of a network's inputs and outputs over a region: many descents at once.
+"""PGD, projected gradient descent (Madry et al. 2018), of any function of a network's inputs and outputs,
+over boxes and Lp balls, many descents at once. Different here:
 
     x ← Π(x + α·(corner(−m) − center)),      m ← 0.75·m + ∇loss/‖∇loss‖₁
 
 `corner(−m)` is the point of the region farthest against m, so one rule gives sign steps for boxes and p = inf
-(Madry et al. 2018, with the momentum of Dong et al. 2018), normalised steps for p = 2 and sparse ones for
-p = 1. α falls from `Effort.first_step` to `LAST_STEP`.
+(with the momentum of Dong et al. 2018), normalised steps for p = 2 and sparse ones for p = 1. α falls from
+`Effort.first_step` to `LAST_STEP`.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def search(
     best.offer(points.center(best.region), torch.arange(len(region), device=evaluator.device))
     _scatter(best, generator)
     for chunk in torch.arange(len(jobs.instance)).split(effort.rows):
-        left = chunk[best.open(jobs.instance[chunk])]
+        left = chunk[best.undone(jobs.instance[chunk])]
         if time.monotonic() > effort.deadline:
             break
         if len(left):
@@ -91,11 +92,11 @@ def search(
 
 
 def _scatter(best: _Best, generator: torch.Generator) -> None:
-    """Evaluate random points of the instances that are open, `effort.rows` at a time."""
+    """Evaluate random points of the instances that are not done, `effort.rows` at a time."""
     count, rows = len(best.region), best.effort.rows
     for first in range(0, best.effort.samples * count, rows):
         instance = torch.arange(first, first + rows) % count
-        instance = instance[best.open(instance)].to(best.evaluator.device)
+        instance = instance[best.undone(instance)].to(best.evaluator.device)
         if time.monotonic() > best.effort.deadline:
             return
         if len(instance):
@@ -120,7 +121,7 @@ def _descend(best: _Best, jobs: Jobs, rows: Tensor, generator: torch.Generator) 
         (gradient,) = torch.autograd.grad(loss.sum() + 0 * x.sum(), x)
         best.keep(x.detach(), value.detach(), instance)
         best.steps += 1
-        left = best.open(instance)
+        left = best.undone(instance)
         if time.monotonic() > effort.deadline or not bool(left.any()):
             return
         x = x.detach()
@@ -146,7 +147,7 @@ class _Best:
         self.x = points.center(self.region).clone()
         self.steps = 0
 
-    def open(self, instance: Tensor) -> Tensor:
+    def undone(self, instance: Tensor) -> Tensor:
         """Which of these instances are worth more steps."""
         return (self.value > self.effort.enough)[instance.to(self.value.device)].to(instance.device)
 

@@ -30,10 +30,9 @@ class Misclassification:
 class Replay:
     """The file at `path` as a user runs it: onnxruntime on the CPU, one thread, its default optimisations.
 
-    `inputs` are the inputs it declares, without those that `fixed` gives a value; `hidden` are values inside
-    it that come with the outputs. Raises `UnreadableModel` where onnxruntime does not load it, `BadInput`
-    where it has no input of a name in `fixed`.
-    """
+    `inputs` are the inputs it declares, without those that `fixed` gives a value; `outputs` the names of its
+    outputs; `hidden` are values inside it that come with them. Raises `UnreadableModel` where onnxruntime
+    does not load it, `BadInput` where it has no input of a name in `fixed`."""
 
     def __init__(
         self, path: str | Path, fixed: Mapping[str, Array] | None = None, hidden: Sequence[str] = ()
@@ -43,6 +42,7 @@ class Replay:
         every = tuple(declared(model))
         self.fixed = fixed_values(every, fixed or {})
         self.inputs: tuple[InputSpec, ...] = tuple(v for v in every if v.name not in self.fixed)
+        self.outputs: tuple[str, ...] = tuple(value.name for value in model.graph.output)
         try:
             self._runtime = Runtime(self.path)
             self._inside = Runtime(exposed(model, hidden)) if hidden else None

@@ -9,7 +9,7 @@ import numpy as np
 
 from parsers.ir import Value
 from parsers.query.layout import PRODUCTS
-from parsers.specification import Case, Specification
+from parsers.specification import Box, Case, Specification
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -21,9 +21,7 @@ CLOSE = 1e-6  # of the size of what is summed: the exact check decides
 def samples(cases: Sequence[Case], inputs: Sequence[Value], seed: int = 0) -> Iterator[dict[str, np.ndarray]]:
     """Points of the cases' witness boxes in the inputs' own types: the middles, then both far corners, then
     random points, half of them corners. At most `POINTS`, within `SECONDS`, turn by turn over the boxes."""
-    boxes = list(
-        {tuple(c.witnesses.values()): c.witnesses for c in cases if c.witnesses is not None}.values()
-    )
+    boxes = _distinct(cases)
     rng = np.random.default_rng(seed)
     stop = time.monotonic() + SECONDS
     given = 0
@@ -34,6 +32,17 @@ def samples(cases: Sequence[Case], inputs: Sequence[Value], seed: int = 0) -> It
                 return
             given += 1
             yield {v.name: _point(box[v.name].lower, box[v.name].upper, v, turn, rng) for v in inputs}
+
+
+def _distinct(cases: Sequence[Case]) -> list[Mapping[str, Box]]:
+    """The first `POINTS` boxes of witnesses, those that cases share once."""
+    found: list[Mapping[str, Box]] = []
+    for case in cases:
+        if case.witnesses is not None and all(case.witnesses is not boxes for boxes in found):
+            found.append(case.witnesses)
+            if len(found) == POINTS:
+                break
+    return found
 
 
 def _point(

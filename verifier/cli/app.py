@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
@@ -12,7 +11,7 @@ import typer
 from verifier import __version__
 from verifier.cli import checks, options
 from verifier.cli.checks import Checked
-from verifier.cli.options import Machine, Samples, grouped
+from verifier.cli.options import Machine, Query, Samples, grouped
 from verifier.cli.process import (
     Deadline,
     Status,
@@ -118,47 +117,22 @@ def inspect(
 @grouped
 @reports_errors
 def verify(
-    context: typer.Context,
-    machine: Machine,
-    query: Annotated[
-        Path, typer.Argument(help="A VNN-LIB file.", metavar="QUERY.vnnlib", show_default=False)
-    ],
-    network: Annotated[
-        list[str],
-        typer.Option(
-            "--network",
-            help="The ONNX file of a network that the query declares.",
-            metavar="[NAME=]MODEL.onnx",
-            show_default=False,
-        ),
-    ],
-    bind: options.Bind = None,
-    fix: options.Fix = None,
-    timeout: options.QueryTimeout = None,
-    assignments: Annotated[
-        Path | None,
-        typer.Option(
-            "--serialise-assignments",
-            help="After sat, write VARIABLE.pb (ONNX tensors) there instead of printing the assignment.",
-            metavar="DIR",
-            show_default=False,
-        ),
-    ] = None,
+    context: typer.Context, query: Query, machine: Machine, timeout: options.QueryTimeout = None
 ) -> None:
     """Answer a VNN-LIB query: unsat, sat (with the assignment), unknown or timed-out."""
     checked = Checked()
-    checked(checks.query, query)
-    for text in network:
+    checked(checks.query, query.query)
+    for text in query.network:
         checked(checks.network, text)
-    bound, fixed = checked(checks.bindings, bind or ()), checked(checks.fixed, fix or ())
+    bound, fixed = checked(checks.bindings, query.bind or ()), checked(checks.fixed, query.fix or ())
     checked(checks.timeout, timeout)
-    checked(checks.folder, assignments)
+    checked(checks.folder, query.assignments)
     checks.machine(machine, checked)
     checked.end()
     with Deadline(timeout, (context.obj or time.monotonic)()) as deadline:
         from verifier.cli.verify import Task, run
 
-        run(Task(query, network, bound, fixed, assignments), deadline, machine)
+        run(Task(query.query, query.network, bound, fixed, query.assignments), deadline, machine)
 
 
 @app.command()

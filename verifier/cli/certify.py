@@ -23,12 +23,19 @@ from verifier.cli.process import Mistakes, Status, say, say_ended
 from verifier.cli.progress import Progress
 from verifier.network.coverage import caveat
 from verifier.robustness.dataset import Dataset, load_dataset
-from verifier.robustness.outcome import Distortion, Outcome, Verdict
+from verifier.robustness.outcome import Outcome, Phase, RadiusBounds, Verdict
 
 if TYPE_CHECKING:
-    from verifier.robustness.task import Question, Work
+    from verifier.robustness.task import Question, Task
 
-Found = TypeVar("Found", Outcome, Distortion)
+Found = TypeVar("Found", Outcome, RadiusBounds)
+
+# what `Phase`s are called to the one who waits
+PHASES = {
+    "attack": "attacking {} by PGD",
+    "prove": "bounding {}",
+    "radius": "raising the certified radius of {}",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +75,18 @@ def run_certify(asked: Asked, machine: Machine, eps: float, written: str) -> Sta
 def run_radius(asked: Asked, machine: Machine, start: float, tolerance: float) -> Status:
     """Bound the minimum adversarial perturbation of every sample."""
 
-    def question() -> Question[Distortion]:
+    def question() -> Question[RadiusBounds]:
+        from verifier.robustness.radius import Search
         from verifier.robustness.task import Radius
 
-        return Radius(start, tolerance, asked.timeout, asked.method)
+        return Radius(Search(start, tolerance, asked.timeout, asked.method))
 
-    shown: Shown[Distortion] = Shown(
+    shown: Shown[RadiusBounds] = Shown(
         f"{report.norm_name(asked.p)}, certified radius",
         math.inf,
-        lambda d: "misclassified" if d.misclassified else "bounded",
-        report.distortion_table,
-        report.distortion_lines,
+        lambda d: d.verdict.value if d.misclassified else "bounded",
+        report.radius_table,
+        report.radius_lines,
     )
     return _run(asked, machine, question, shown)[1]
 
@@ -98,10 +106,15 @@ def _run(
     status, problem = Status.DONE, None
     with progress:
         try:
-            work = _work(asked, machine, question(), replay, dataset)
-            answers = _answers(work, replay, dataset, jobs, machine.threads)
+            task = _task(asked, machine, question(), replay, dataset)
+            answers = _answers(task, replay, dataset, jobs, machine.threads)
+            if jobs > 1:
+                progress.at(f"in {jobs} processes")
             with json or nullcontext(), closing(answers):
                 for entry in answers:
+                    if isinstance(entry, Phase):
+                        progress.at(PHASES[entry.name].format(len(entry.indices)), len(entry.indices))
+                        continue
                     found.append(entry)
                     if json is not None:
                         json.write(entry.as_json())
@@ -120,46 +133,45 @@ def _run(
     return found, status
 
 
-def _work(
+def _task(
     asked: Asked, machine: Machine, question: Question[Found], replay: Replay, dataset: Dataset
-) -> Work[Found]:
+) -> Task[Found]:
     """What is asked, as it can be sent to another process."""
-    from verifier.robustness.perturbation import FrameChoice
-    from verifier.robustness.task import Work
+    from verifier.robustness.perturbation import Perturbation, StepChoice
+    from verifier.robustness.task import Task
 
-    chosen = asked.steps, asked.features, asked.per_step
+    whole = asked.steps is None and asked.features is None and not asked.per_step
+    choice = None if whole else StepChoice(asked.steps, asked.features, asked.per_step)
     here = settings(machine)
-    return Work(
+    return Task(
         question,
         asked.model,
-        replay.fixed,
+        Perturbation(dataset.perturbed, asked.p, asked.clip, choice),
         replace(here, memory=max(1, here.memory // asked.jobs)),
+        replay.fixed,
         asked.output,
-        dataset.perturbed,
-        asked.p,
-        asked.clip,
-        FrameChoice(*chosen) if any(part not in (None, False) for part in chosen) else None,
     )
 
 
 def _answers(
-    work: Work[Found], replay: Replay, dataset: Dataset, jobs: int, threads: int
-) -> Generator[Found]:
-    """What is found about each sample, as it comes. What cannot be asked at all is refused first."""
+    task: Task[Found], replay: Replay, dataset: Dataset, jobs: int, threads: int
+) -> Generator[Found | Phase]:
+    """What is found about each sample, as it comes, and what is being done. What cannot be asked at all is
+    refused first."""
     from verifier.robustness.parallel import decided
-    from verifier.robustness.task import Desk
+    from verifier.robustness.task import Solver
 
-    desk, groups = Desk(work, replay), dataset.groups()
+    solver, groups = Solver(task, replay), dataset.groups()
     for number, group in enumerate(groups):
-        network = desk.network(group[0])
+        network = solver.network(group[0])
         dataset.check_labels(network.classes)
         note = caveat(network.graph)
         if note is not None and not number:
             say(f"recert: {note}")
         if jobs == 1:
-            yield from desk.decide(group)
+            yield from solver.solve(group)
     if jobs > 1:
-        yield from decided(work, groups, jobs, threads)
+        yield from decided(task, groups, jobs, threads)
 
 
 def _hint(asked: Asked, dataset: Dataset, eps: float) -> None:

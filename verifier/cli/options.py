@@ -159,6 +159,27 @@ Fix = Annotated[
         show_default=False,
     ),
 ]
+QueryFile = Annotated[
+    Path, typer.Argument(help="A VNN-LIB file.", metavar="QUERY.vnnlib", show_default=False)
+]
+Networks = Annotated[
+    list[str],
+    typer.Option(
+        "--network",
+        help="The ONNX file of a network that the query declares.",
+        metavar="[NAME=]MODEL.onnx",
+        show_default=False,
+    ),
+]
+Assignments = Annotated[
+    Path | None,
+    typer.Option(
+        "--serialise-assignments",
+        help="After sat, write VARIABLE.pb (ONNX tensors) there instead of printing the assignment.",
+        metavar="DIR",
+        show_default=False,
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +212,17 @@ class Samples:
     timeout: Timeout = None
     method: Method = "bab"
     jobs: Jobs = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What `verify` is asked: a query, the files of its networks, and where an assignment goes."""
+
+    query: QueryFile
+    network: Networks
+    bind: Bind = None
+    fix: Fix = None
+    assignments: Assignments = None
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:

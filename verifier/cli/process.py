@@ -10,13 +10,16 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import IntEnum
 from pathlib import Path
 from types import FrameType
-from typing import ParamSpec, Self
+from typing import TYPE_CHECKING, ParamSpec, Self
 
 import typer
+
+if TYPE_CHECKING:
+    from parsers.errors import Parameter
 
 P = ParamSpec("P")
 
@@ -24,6 +27,9 @@ WRITING = 0.05  # seconds before the limit at which `timed-out` is written
 STOPPING = 0.2  # seconds before the limit at which the analysis should stop by itself
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 UNWRITTEN = "the output cannot be written: {}; make room, or let it go elsewhere"
+
+# what a parameter of the library is called here, where its own name will not do
+OPTIONS = {"shapes": "--bind", "fixed": "--fix"}
 
 
 class Status(IntEnum):
@@ -87,15 +93,34 @@ def reports_errors(command: Callable[P, Status | None]) -> Callable[P, None]:
             status = _refuse([UNWRITTEN.format(error.strerror)])
         except Exception as error:
             from parsers.errors import RecertError, UnsoundBound, UnsupportedModel
+            from relaxations.errors import KernelsRequired
 
-            if not isinstance(error, RecertError):
+            if not isinstance(error, RecertError | KernelsRequired):
                 raise
-            status = _refuse(error.problems if isinstance(error, UnsupportedModel) else [str(error)])
+            if isinstance(error, UnsupportedModel):
+                status = _refuse(list(error.problems))
+            else:
+                status = _refuse([error.worded(option) if isinstance(error, RecertError) else str(error)])
             if isinstance(error, UnsoundBound):
                 status = Status.UNSOUND
         raise typer.Exit(int(status))
 
     return run
+
+
+def option(parameter: Parameter) -> str:
+    """A parameter of the library as it is typed: `shapes={'time': 20}` is `--bind time=20`."""
+    name = OPTIONS.get(parameter.name, f"--{parameter.name.replace('_', '-')}")
+    value = parameter.value
+    if isinstance(value, Mapping):
+        return " ".join(f"{name} {key}={_typed(item, 'x')}" for key, item in value.items())
+    return name if value is None else f"{name} {_typed(value, ' ')}"
+
+
+def _typed(value: object, between: str) -> str:
+    if isinstance(value, tuple):
+        return between.join(_typed(item, between) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _refuse(problems: list[str]) -> Status:

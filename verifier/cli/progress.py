@@ -20,21 +20,22 @@ from verifier.cli.process import say
 BAR = 16  # cells
 RARE = 60.0  # seconds between lines where there is no terminal
 SOON = 2.0  # seconds before which nothing can be said about the time left
+NEARLY = 0.95  # of the samples at hand, before they are through
 BLOCKS = " ▏▎▍▌▋▊▉█"
 
 
 class Progress:
     """Of `total` samples. `timeout` [s a sample] is a limit on the time left, `workers` share it.
 
-    `at(phase, share)` tells what is done now and which share in [0, 1] of the samples at hand it has come
-    through, `pending` how many these are; `found(kind)` counts a sample that is decided.
+    `at(phase, pending)` tells what is done now and about how many samples, `found(kind)` counts one that is
+    decided.
     """
 
     def __init__(self, total: int, timeout: float | None = None, workers: int = 1) -> None:
         self.total, self.timeout, self.workers = total, timeout, workers
         self.tally: Counter[str] = Counter()
-        self._phase, self._share, self._pending = "reading the network", 0.0, 0
-        self._begun = self._told = time.monotonic()
+        self._phase, self._pending = "reading the network", 0
+        self._begun = self._told = self._last = time.monotonic()
         self._console = Console(stderr=True)
         self._live = Live(
             console=self._console, get_renderable=self._renderable, refresh_per_second=4, transient=True
@@ -45,33 +46,41 @@ class Progress:
     def done(self) -> int:
         return self.tally.total()
 
-    def at(self, phase: str, share: float = 0.0, pending: int = 0) -> None:
-        self._phase, self._share, self._pending = phase, share, pending
+    def at(self, phase: str, pending: int = 0) -> None:
+        self._phase, self._pending = phase, pending
         self._tell()
 
     def found(self, kind: str) -> None:
         self.tally[kind] += 1
-        self._pending = max(0, self._pending - 1)
+        self._last = time.monotonic()
         self._tell()
 
     def line(self, width: int, *, bar: bool = True) -> str:
         """All that is known now, the most important first, in at most `width` columns."""
-        elapsed = time.monotonic() - self._begun
-        part = (self.done + self._share * self._pending) / self.total
-        left = self._left(elapsed, part)
+        part = (self.done + self._share() * self._pending) / self.total
+        left = self._left(part)
         about = f", {left} left" if left else ""
         counts = ", ".join(f"{n} {kind}" for kind, n in self.tally.items())
         count = f"{self.done}/{self.total}"
-        pieces = [f"{_bar(part)} {count}" if bar else count, f"{_clock(elapsed)}{about}", self._phase, counts]
+        clock = _clock(time.monotonic() - self._begun)
+        pieces = [f"{_bar(part)} {count}" if bar else count, f"{clock}{about}", self._phase, counts]
         return _fitting(pieces, width)
 
-    def _left(self, elapsed: float, part: float) -> str:
+    def _share(self) -> float:
+        """How far the samples at hand have come: judged by the pace of those before them, or else by the
+        time they are allowed."""
+        pace = (self._last - self._begun) / self.done if self.done else self.timeout
+        if not pace or not self._pending:
+            return 0.0
+        return min(NEARLY, (time.monotonic() - self._last) / (pace * self._pending))
+
+    def _left(self, part: float) -> str:
         """`about 0:40`, from the pace so far, `at most 0:40`, from the time limit, or nothing."""
-        limit = None
+        elapsed, limit = time.monotonic() - self._begun, None
         if self.timeout is not None:
-            samples = self.total - self.done
-            limit = self.timeout * samples / self.workers
-        if part > 0 and elapsed > SOON:
+            limit = self.timeout * (self.total - self.done) / self.workers
+        worked = self.done - self.tally["misclassified"]  # which take no time
+        if worked and elapsed > SOON:
             pace = elapsed * (1 - part) / part
             if limit is None or pace <= limit:
                 return f"about {_clock(pace)}"
@@ -87,7 +96,7 @@ class Progress:
             say(f"recert: {self.line(sys.maxsize, bar=False)}")
 
     def __enter__(self) -> Self:
-        self._begun = self._told = time.monotonic()
+        self._begun = self._told = self._last = time.monotonic()
         if self._shown:
             self._live.start()
         return self

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from verifier.cli.checks import Asked, Ranges, mistake
 from verifier.problem.method import Method
-from verifier.robustness.outcome import Accuracies, Distortion, Outcome, Verdict, median
+from verifier.robustness.outcome import Accuracies, Outcome, RadiusBounds, Verdict, median
 
 STYLES: Mapping[Verdict, str] = {
     Verdict.certified: "green",
@@ -109,17 +109,17 @@ def outcome_table(outcomes: Sequence[Outcome], width: int = PIPE_WIDTH) -> Table
     )
     for o in sorted(outcomes, key=lambda o: o.index):
         verdict = Text(o.verdict.value, style=STYLES[o.verdict])
-        bounds = _number(o.margin_lower), _number(o.margin_upper)
+        bounds = _number(o.lower), _number(o.upper)
         table.add_row(
             str(o.index), str(o.label), str(o.predicted), verdict, *bounds, f"{o.seconds:.2f}", o.method
         )
     return table
 
 
-def distortion_table(distortions: Sequence[Distortion], width: int = PIPE_WIDTH) -> Table:
+def radius_table(found: Sequence[RadiusBounds], width: int = PIPE_WIDTH) -> Table:
     table = _table(width, "sample", "label", "predicted", "radius ≥", "radius ≤", "seconds", "<method")
-    for d in sorted(distortions, key=lambda d: d.index):
-        row = (_number(d.radius_lower), _number(d.radius_upper), f"{d.seconds:.2f}")
+    for d in sorted(found, key=lambda d: d.index):
+        row = (_number(d.lower), _number(d.upper), f"{d.seconds:.2f}")
         method = Text("misclassified", style=STYLES[Verdict.misclassified]) if d.misclassified else d.method
         table.add_row(str(d.index), str(d.label), str(d.predicted), *row, method)
     return table
@@ -153,7 +153,7 @@ def accuracy_lines(outcomes: Sequence[Outcome]) -> list[str]:
     a = Accuracies.of(outcomes)
     rows = [
         ("clean accuracy", a.correct),
-        ("robust accuracy (PGD)", a.attacked),
+        ("robust accuracy (PGD)", a.robust),
         ("certified accuracy", a.certified),
     ]
     lines = [
@@ -161,7 +161,7 @@ def accuracy_lines(outcomes: Sequence[Outcome]) -> list[str]:
         f"  {_interval(n, a.total)}"
         for name, n in rows
     ]
-    lines[0] += "  (95 % confidence, Wilson)"
+    lines[0] += "  (95 %, Wilson)"
     return [*lines, _time(a.seconds, a.total), *_undecided(outcomes)]
 
 
@@ -191,7 +191,7 @@ def _undecided(outcomes: Sequence[Outcome]) -> list[str]:
         "",
         f"{len(unknown)} sample{'s' * many} {'are' if many else 'is'} undecided (unknown): the bound proves"
         " nothing, and no counterexample was found",
-        *(f"  sample {o.index}: {o.why}" for o in unknown[:REASONS] if o.why),
+        *(f"  sample {o.index}: {o.reason}" for o in unknown[:REASONS] if o.reason),
     ]
     return [*lines, *([f"  and {len(unknown) - REASONS} more"] if len(unknown) > REASONS else [])]
 
@@ -205,19 +205,19 @@ def remedy(asked: Asked, unknown: int) -> str:
     return "--timeout 60 lets branch and bound work on each of them for a minute"
 
 
-def distortion_lines(distortions: Sequence[Distortion]) -> list[str]:
-    right = [d for d in distortions if not d.misclassified]
+def radius_lines(found: Sequence[RadiusBounds]) -> list[str]:
+    right = [d for d in found if not d.misclassified]
     if not right:
-        return ["no sample was decided" if not distortions else "every sample is misclassified"]
-    lower = median(d.radius_lower or 0.0 for d in right)
-    upper = median(math.inf if d.radius_upper is None else d.radius_upper for d in right)
-    total = len(distortions)
+        return ["no sample was decided" if not found else "every sample is misclassified"]
+    lower = median(d.lower or 0.0 for d in right)
+    upper = median(math.inf if d.upper is None else d.upper for d in right)
+    total = len(found)
     share = f"{len(right)} of {total}"
     return [
         f"{'median radius':<23}certified ≥ {lower:.4g}, PGD upper bound ≤ {upper:.4g}",
         f"{'clean accuracy':<23}{100 * len(right) / total:5.1f} %  {share}"
-        f"  {_interval(len(right), total)}  (95 % confidence, Wilson)",
-        _time(math.fsum(d.seconds for d in distortions), total),
+        f"  {_interval(len(right), total)}  (95 %, Wilson)",
+        _time(math.fsum(d.seconds for d in found), total),
     ]
 
 

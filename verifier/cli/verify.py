@@ -18,9 +18,10 @@ from parsers.vnnlib import read_vnnlib
 from verifier.cli.checks import Values
 from verifier.cli.options import Machine, settings
 from verifier.cli.process import Deadline, say
-from verifier.network.coverage import COVERED_FLOATS, caveat
+from verifier.network.coverage import caveat
 from verifier.problem.budget import Budget
 from verifier.queries.answer import Answer, answer
+from verifier.queries.binding import check_types
 from verifier.queries.composed import ComposedNetwork
 
 
@@ -40,7 +41,7 @@ def run(task: Task, deadline: Deadline, machine: Machine) -> None:
     """Write the verdict to standard output, and after `sat` the assignment. Torch is imported only where
     samples do not decide."""
     specification = read_vnnlib(task.query)
-    _check_types(specification)
+    check_types(specification)
     models = _models(specification, task.networks)
     fixed = {name: np.array(values) for name, values in task.fixed.items()}
     network = ComposedNetwork(specification, models, partial(settings, machine), task.bound, fixed)
@@ -50,7 +51,7 @@ def run(task: Task, deadline: Deadline, machine: Machine) -> None:
     result = answer(network.spec, network, Budget(deadline.analysis))
     say(f"recert: {result.reason}")
     if result.witness is None:
-        deadline.write(result.answer.value)
+        deadline.write(result.verdict.value)
     elif task.assignments is None:
         deadline.write(f"{Answer.sat.value}\n{format_assignment(network.spec, *result.witness)}")
     else:
@@ -70,16 +71,6 @@ def _serialise(
         typed = array if types[name] == "real" else array.astype(types[name])
         tensor = onnx.numpy_helper.from_array(typed, name)
         (folder / f"{name}.pb").write_bytes(tensor.SerializeToString())
-
-
-def _check_types(specification: Specification) -> None:
-    """Refuse a query about arithmetic that proofs do not cover; integers and `real` need none."""
-    for v in (v for network in specification.networks for v in network.variables):
-        if "float" in v.dtype and v.dtype not in COVERED_FLOATS:
-            raise BadQuery(
-                f"{v.name} is declared {v.dtype}, whose rounding proofs do not cover; declare it `real`"
-                " to ask about the network over the real numbers"
-            )
 
 
 def _models(specification: Specification, given: Sequence[str]) -> dict[str, Path]:

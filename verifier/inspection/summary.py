@@ -24,7 +24,8 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """`units` applications of `pattern`, of one frame where it stands in a cell; bounded jointly."""
+    """`units` applications of `pattern`, in one time step where it stands in a cell. A pattern of several
+    operands is relaxed as one multivariate gate."""
 
     pattern: str
     units: int
@@ -45,7 +46,7 @@ class Cell:
     gates: tuple[Gates, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Inspection:
     """`refusals` are the nodes without a bound: empty if the network can be certified."""
 
@@ -60,6 +61,14 @@ class Inspection:
 
     def as_json(self) -> dict[str, object]:
         return asdict(self)
+
+    def __repr__(self) -> str:
+        """`Inspection(2 LSTM of 15 time steps, 4,512 parameters, can be certified)`"""
+        cells = Counter(f"{cell.form} of {cell.length} time steps" for cell in self.cells)
+        words = [f"{count} {cell}" for cell, count in cells.items()] or ["no recurrent cell"]
+        words.append(f"{self.parameters:,} parameters")
+        words.append("cannot be certified" if self.refusals else "can be certified")
+        return f"Inspection({', '.join(words)})"
 
 
 def inspect(graph: Graph) -> Inspection:
@@ -119,7 +128,7 @@ def _gates(block: Block | None) -> tuple[Gates, ...]:
 
 
 def _formula(step: GateStep) -> str:
-    """`σ(x)·tanh(y)`: the traced function of a joint gate, or a primitive by its name."""
+    """`σ(x)·tanh(y)`: the traced function of a multivariate gate, or a primitive by its name."""
     traced = dict(patterns()).get(step.gate.name)
     if traced is not None:
         return _symbol(traced)

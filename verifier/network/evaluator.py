@@ -160,10 +160,10 @@ def _scan_program(scan: Scan, body: Program) -> Program:
     def program(*inputs: Tensor) -> tuple[Tensor, ...]:
         # sᵗ⁺¹, yᵗ = body(sᵗ, xᵗ);  yᵗ lies where its xᵗ lay, also when time runs backwards.
         states = inputs[:states_count]
-        frames = [sequence.unbind(0) for sequence in inputs[states_count:]]
+        sequences = [sequence.unbind(0) for sequence in inputs[states_count:]]
         stacked: list[list[Tensor]] = [[] for _ in scan.stacked]
-        for t in order:
-            results = body(*states, *[frame[t] for frame in frames])
+        for position in order:
+            results = body(*states, *[sequence[position] for sequence in sequences])
             states = results[:states_count]
             for kept, y in zip(stacked, results[states_count:], strict=True):
                 kept.append(y)

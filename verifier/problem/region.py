@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from parsers.errors import BadInput
+from parsers.errors import BadInput, Parameter
 from relaxations.rounding import relative_margin
 from verifier.problem.ball import Ball, Groups, outward, step
 from verifier.problem.halfspace import Halfspace, multipliers
@@ -258,10 +258,12 @@ def ball_region(
         low, high = clip
         outside = (x < low) | (x > high)
         if not low <= high:
-            raise BadInput(f"--clip {low:g} {high:g}: the first number must not exceed the second")
+            raise BadInput(Parameter("clip", clip), ": the first number must not exceed the second")
         if bool(outside.any()):
             value = float(x[outside][0])
-            raise BadInput(f"the data leave the range of --clip {low:g} {high:g}: one value is {value:.9g}")
+            raise BadInput(
+                "the data leave the range ", Parameter("clip", clip), f": one value is {value:.9g}"
+            )
         lower, upper = lower.clamp(min=low), upper.clamp(max=high)
     groups = Groups.of(group)
     radii = radius.unsqueeze(-1).expand(-1, len(groups.members))

@@ -60,7 +60,7 @@ class Prover:
     ) -> MarginBounds:
         """Bounds of a classifier's margins over `region` (B instances), `labels` [B].
 
-        The graph must have one output with K scores (`verifier.robustness.scores.scores`). Instances share
+        The graph must have one output with K scores (`verifier.reductions.scores.scores`). Instances share
         the time. `budget.refute` is given an instance and the class that may win there. Whoever gives it
         knows what it found."""
         labels = torch.as_tensor(labels, dtype=torch.int64, device=self._device)
@@ -86,6 +86,11 @@ class Prover:
         per_class = torch.full((len(labels), classes), math.inf, dtype=self._dtype, device=self._device)
         per_class = per_class.scatter(1, others[labels], torch.cat(found))
         return MarginBounds(per_class, max(methods).value, finished, why)
+
+    def least(self, region: Region, rows: Tensor, budget: Budget = Budget()) -> Minimum:
+        """Lower bounds [B, R] of `rows` [R, m] of the outputs over `region`, by each method of the budget."""
+        objective = Objective(rows.to(self._device, self._dtype).unsqueeze(0))
+        return self._minimise(self._over(region), objective, budget, math.inf)
 
     def prove(self, case: Case, budget: Budget = Budget()) -> ProofResult:
         """Try to show that no input in the case's boxes satisfies all of its constraints.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
@@ -15,14 +15,12 @@ from verifier.problem.method import Method
 class MarginBounds:
     """`per_class` [B, K]: proved lower bound of score[label] − score[k] over the region, +∞ at the label;
     `lower` [B] the least of a row; `method` what gave it; `finished` False if the deadline cut it short;
-    `why` says of every instance what kept it undecided, "" where nothing did; `broken` has the margins < 0 of
-    confirmed points that came up on the way, by instance, where those were looked for."""
+    `why` says of every instance what kept it undecided, "" where nothing did."""
 
     per_class: Tensor
     method: str
     finished: bool
     why: tuple[str, ...]
-    broken: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def lower(self) -> Tensor:

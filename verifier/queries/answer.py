@@ -1,4 +1,4 @@
-"""Answer a VNN-LIB query.
+"""Answer a VNN-LIB query (Demarchi et al. 2023).
 
 `sat` needs a witness that onnxruntime, running the original file, confirms in exact arithmetic; `unsat` needs
 a proof for every case of the disjunction. Everything else is `unknown`, or `timed-out`.
@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 
 Arrays = Mapping[str, np.ndarray]
 
-GLANCE_SHARE = 0.2  # of the time that is left, for one sweep over every case
-ATTACK_SHARE = 0.3  # and then for the attack on those that it leaves open
+QUICK = "crown"  # the method of the first look at every case
+GLANCE_SHARE = 0.2  # of the time that is left, for that look
+ATTACK_SHARE = 0.3  # and then for the attack on those that it leaves undecided
 
 
 class Answer(StrEnum):
+    """The verdict on a query: an input satisfies it, none does, nobody knows, or would with more time."""
+
     sat = "sat"
     unsat = "unsat"
     unknown = "unknown"
@@ -36,15 +39,20 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class QueryResult:
-    """`reason` says how the answer came about; `witness` are the inputs and outputs of a `sat`."""
+    """`reason` says how the `verdict` came about; `witness` are the inputs and outputs of a `sat`. `method`
+    is the one that decided, or the last that was tried."""
 
-    answer: Answer
+    verdict: Answer
     reason: str
     witness: tuple[Arrays, Arrays] | None = None
+    method: str = "none"
 
 
 class Network(Protocol):
     """What is needed of a network; `verifier.queries.composed.ComposedNetwork` is one."""
+
+    @property
+    def cases(self) -> tuple[Case, ...]: ...
 
     def run(self, inputs: Arrays) -> Arrays: ...
 
@@ -61,23 +69,24 @@ def answer(spec: Specification, network: Network, budget: Budget = Budget()) -> 
     """Answer `spec`, which must be bound to the network."""
     if not spec.bound:
         raise BadQuery("the query is not bound to a network yet")
-    cases = spec.cases
-    if not cases:
+    if not spec.cases or not network.cases:
         return QueryResult(Answer.unsat, "the query contradicts itself, whatever the network is")
-    sampled = _sampled(spec, network, cases)
+    sampled = _sampled(spec, network)
     if sampled is not None:
         return sampled
     try:
-        return _decide(spec, network, cases, budget)
+        return _decide(spec, network, budget)
     except UnsupportedModel as error:
         return QueryResult(Answer.unknown, "; ".join(error.problems))
 
 
-def _decide(spec: Specification, network: Network, cases: Sequence[Case], budget: Budget) -> QueryResult:
-    """What is quick first: one sweep for every case, the attack on what it leaves open, the thorough proof.
+def _decide(spec: Specification, network: Network, budget: Budget) -> QueryResult:
+    """What is quick first: one backward pass for every case, the attack on what it leaves undecided, the
+    thorough proof.
 
     Where there is no bound for some node, the attack alone can answer.
     """
+    cases = network.cases
     try:
         glances = budget.share(GLANCE_SHARE)
         remaining = [
@@ -89,7 +98,7 @@ def _decide(spec: Specification, network: Network, cases: Sequence[Case], budget
             raise
         return found
     if not remaining:
-        return QueryResult(Answer.unsat, f"all of {len(cases)} cases are proved")
+        return QueryResult(Answer.unsat, f"all of {len(cases)} cases are proved", method=QUICK)
     found = _attacked(spec, network, remaining, budget)
     return found or _prove(spec, network, remaining, len(cases), budget)
 
@@ -97,49 +106,55 @@ def _decide(spec: Specification, network: Network, cases: Sequence[Case], budget
 def _prove(
     spec: Specification, network: Network, remaining: Sequence[Case], total: int, budget: Budget
 ) -> QueryResult:
-    """`unsat` where all cases are refuted, `sat` where a proof came upon a counterexample, else what is open.
-    The rest of the `total` are refuted already."""
+    """`unsat` where all cases are refuted, `sat` where a proof came upon a counterexample, else what is
+    undecided. The rest of the `total` are refuted already."""
     worst: ProofResult | None = None
+    method = QUICK
     for number, case in enumerate(remaining, total - len(remaining) + 1):
         if case.unbounded:
-            return QueryResult(Answer.unknown, f"no counterexample was found, and {case.unbounded}")
+            reason = f"no counterexample was found, and {case.unbounded}"
+            return QueryResult(Answer.unknown, reason, method="pgd")
         if budget.over:
-            return QueryResult(Answer.timed_out, f"{number - 1} of {total} cases are proved")
+            reason = f"{number - 1} of {total} cases are proved"
+            return QueryResult(Answer.timed_out, reason, method=method)
         result = network.prove(case, budget)
+        method = result.method
         if result.witness is not None:
             outputs = network.run(result.witness)
             if satisfies(spec, result.witness, outputs):
                 reason = "onnxruntime confirms a counterexample that the proof led to"
-                return QueryResult(Answer.sat, reason, (result.witness, outputs))
+                return QueryResult(Answer.sat, reason, (result.witness, outputs), "guided-pgd")
         if not result.proved and (worst is None or result.bound < worst.bound):
             worst = result
         if worst is not None and not worst.finished:
-            return QueryResult(Answer.timed_out, f"case {number} of {total} is open: {worst.why}")
+            reason = f"case {number} of {total} is undecided: {worst.why}"
+            return QueryResult(Answer.timed_out, reason, method=worst.method)
     if worst is None:
-        return QueryResult(Answer.unsat, f"all of {total} cases are proved")
-    return QueryResult(
-        Answer.unknown,
-        f"no proof ({worst.method}) and no counterexample: {worst.why}",
-    )
+        return QueryResult(Answer.unsat, f"all of {total} cases are proved", method=method)
+    reason = f"no proof ({worst.method}) and no counterexample: {worst.why}"
+    return QueryResult(Answer.unknown, reason, method=worst.method)
 
 
-def _sampled(spec: Specification, network: Network, cases: Sequence[Case]) -> QueryResult | None:
+def _sampled(spec: Specification, network: Network) -> QueryResult | None:
     """`sat` where a few points of the regions hold a counterexample."""
+    cases = network.cases
     for inputs in network.samples(cases):
         outputs = network.run(inputs)
         if _finite(outputs) and nearly(spec, cases, inputs, outputs) and spec.satisfied_by(inputs, outputs):
-            return QueryResult(Answer.sat, "onnxruntime confirms a sampled counterexample", (inputs, outputs))
+            reason = "onnxruntime confirms a sampled counterexample"
+            return QueryResult(Answer.sat, reason, (inputs, outputs), "sampling")
     return None
 
 
 def _attacked(
     spec: Specification, network: Network, cases: Sequence[Case], budget: Budget
 ) -> QueryResult | None:
-    """`sat` where descents along gradients find a counterexample."""
+    """`sat` where projected gradient descents find a counterexample."""
     for inputs in network.candidates(cases, budget.share(ATTACK_SHARE).deadline):
         outputs = network.run(inputs)
         if satisfies(spec, inputs, outputs):
-            return QueryResult(Answer.sat, "onnxruntime confirms the counterexample", (inputs, outputs))
+            reason = "onnxruntime confirms the counterexample"
+            return QueryResult(Answer.sat, reason, (inputs, outputs), "pgd")
         if budget.over:
             break
     return None

@@ -1,12 +1,24 @@
-"""Sizes of a network's inputs that a query fixes."""
+"""What a query says of its networks' types and of their inputs' sizes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
 
+from parsers.errors import BadQuery
 from parsers.onnx.file.dimensions import Bindings, InputSpec, may_be_batch
-from parsers.specification import Variable
+from parsers.specification import Specification, Variable
+from verifier.network.coverage import COVERED_FLOATS
+
+
+def check_types(specification: Specification) -> None:
+    """Refuse a query about arithmetic that proofs do not cover; integers and `real` need none."""
+    for v in (v for network in specification.networks for v in network.variables):
+        if "float" in v.dtype and v.dtype not in COVERED_FLOATS:
+            raise BadQuery(
+                f"{v.name} is declared {v.dtype}, whose rounding proofs do not cover; declare it `real`"
+                " to ask about the network over the real numbers"
+            )
 
 
 def bindings(version: str, variables: Sequence[Variable], inputs: Sequence[InputSpec]) -> Bindings:

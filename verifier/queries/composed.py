@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from parsers import read_onnx
-from parsers.compose import qualified, side_by_side, with_equal_inputs, with_products
+from parsers.compose import qualified
 from parsers.errors import BadInput, BadQuery
 from parsers.ir import Graph, Value
 from parsers.onnx.file.dimensions import Bindings, declared
 from parsers.onnx.file.load import load
 from parsers.onnx.file.structure import difference
-from parsers.query.layout import PRODUCTS
 from parsers.specification import Case, Network, Specification
 from verifier.attack.replay import Replay
 from verifier.attack.sampling import samples
@@ -26,7 +25,9 @@ from verifier.problem.budget import Budget
 from verifier.problem.method import Method
 from verifier.queries.answer import satisfies
 from verifier.queries.binding import bindings
-from verifier.queries.equalities import Equalities
+from verifier.reductions.equalities import Equalities
+from verifier.reductions.outputs import Mentioned, Products, SideBySide
+from verifier.reductions.reduction import Chain, Problem
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,7 +61,8 @@ class Member:
 
 
 class ComposedNetwork:
-    """All networks of a query; `spec` is the query bound to them, `graph` computes all that it speaks of.
+    """All networks of a query; `spec` is the query bound to them, `graph` computes all that its `cases` speak
+    of.
 
     `models` gives the file of every declared network that is not `equal-to` another. `shapes` and `fixed`
     give free dimensions a size and inputs a value, in whichever network has them. Raises `BadQuery` where a
@@ -85,30 +87,39 @@ class ComposedNetwork:
             outputs += values[:own]
             hidden += values[own:]
         self.spec = spec.bind(inputs, outputs, hidden)
-        if len(self._members) == 1:
-            graph = self._members[0].graph
-        else:
-            graph = side_by_side({m.prefix: m.graph for m in self._members})
-            graph = replace(graph, outputs=tuple(v.name for v in self.spec.network_outputs))
-        self._ties = Equalities.of(self.spec)
-        self.graph = with_products(with_equal_inputs(graph, self._ties.leader), spec.products, PRODUCTS)
+
+    @cached_property
+    def _reductions(self) -> Chain:
+        """From the declared networks and the query to one graph that is bounded and attacked."""
+        outputs = tuple(v.name for v in self.spec.network_outputs)
+        return Chain(
+            (
+                SideBySide(outputs),
+                Equalities.of(self.spec),
+                Products(self.spec.products),
+                Mentioned.by(self.spec.cases),
+            )
+        )
+
+    @cached_property
+    def _problem(self) -> Problem:
+        return self._reductions.apply(Problem({m.prefix: m.graph for m in self._members}, self.spec.cases))
 
     @property
-    def inputs(self) -> tuple[Value, ...]:
-        return self.graph.inputs
+    def graph(self) -> Graph:
+        """What is bounded and attacked."""
+        return self._problem.graph
+
+    @property
+    def cases(self) -> tuple[Case, ...]:
+        """What the query's own cases became; those that contradict themselves are gone."""
+        return self._problem.cases
 
     @cached_property
-    def _relevant(self) -> Graph:
-        """The graph without outputs that the query does not speak of."""
-        named = {name for case in self.spec.cases for c in case.constraints for name in c.coefficients}
-        wanted = tuple(name for name in self.graph.outputs if name in named)
-        return replace(self.graph, outputs=wanted or self.graph.outputs[:1])
-
-    @cached_property
-    def _verifier(self) -> Prover:
+    def _prover(self) -> Prover:
         from verifier.proof.prover import Prover
 
-        return Prover(self._relevant, self._settings())
+        return Prover(self.graph, self._settings())
 
     @cached_property
     def _evaluator(self) -> Evaluator:
@@ -116,7 +127,7 @@ class ComposedNetwork:
         from verifier.problem.settings import DTYPES
 
         settings = self._settings()
-        return Evaluator(self._relevant, settings.device, DTYPES[settings.dtype])
+        return Evaluator(self.graph, settings.device, DTYPES[settings.dtype])
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
         """All outputs and hidden values in onnxruntime."""
@@ -124,52 +135,41 @@ class ComposedNetwork:
 
     def samples(self, cases: Sequence[Case]) -> Iterator[Arrays]:
         """A few points of the cases' regions; see `verifier.attack.sampling`."""
-        tied = [case for case in map(self._ties.case, cases) if case is not None]
-        return (self._ties.point(inputs) for inputs in samples(tied, self.inputs))
+        return (self._reductions.back(inputs) for inputs in samples(cases, self.graph.inputs))
 
     def candidates(self, cases: Sequence[Case], deadline: float = math.inf) -> Iterator[Arrays]:
         """Inputs that may satisfy one of `cases`, the most promising first; none of them is checked."""
         from verifier.attack.effort import effort
         from verifier.attack.objectives import attack_cases
 
-        tied = [case for case in map(self._ties.case, cases) if case is not None]
-        if not tied:
-            return
-        found = attack_cases(self._evaluator, tied, effort(self._settings(), deadline))
+        found = attack_cases(self._evaluator, cases, effort(self._settings(), deadline))
         for k in found.lowest.argsort().tolist():
             if float(found.lowest[k]) > CLOSE:
                 return
-            yield self._ties.point(found.arrays(self.inputs, k))
+            yield self._reductions.back(found.arrays(self.graph.inputs, k))
 
     def glance(self, case: Case, deadline: float) -> bool:
-        """Whether one backward sweep refutes the case before `deadline`; its bounds are kept for `prove`."""
-        tied = self._ties.case(case)
-        if tied is None:
-            return True
-        return self._verifier.prove(tied, Budget(deadline, Method.crown, strict=True)).proved
+        """Whether one backward pass refutes the case before `deadline`; its bounds are kept for `prove`."""
+        return self._prover.prove(case, Budget(deadline, Method.crown, strict=True)).proved
 
     def prove(self, case: Case, budget: Budget = Budget()) -> ProofResult:
-        """Try to refute a case; see `Prover.prove`. What the proof leaves open is attacked from where it is
-        lost; an input found there is told if it satisfies the query exactly."""
+        """Try to refute a case; see `Prover.prove`. What the proof leaves undecided is attacked from where it
+        is lost; an input found there is told if it satisfies the query exactly."""
         from verifier.attack.effort import guided
         from verifier.attack.objectives import attack_cases
-        from verifier.proof.results import ProofResult
 
-        tied = self._ties.case(case)
-        if tied is None:
-            return ProofResult(True, math.inf, "equalities", True)
         witnesses: list[Arrays] = []
 
         def refute(instance: Tensor, _: Tensor, starts: Tensor) -> Tensor:
             allowed = guided(self._settings(), budget.deadline)
-            found = attack_cases(self._evaluator, [tied], allowed, starts.cpu())
+            found = attack_cases(self._evaluator, [case], allowed, starts.cpu())
             if float(found.lowest) <= CLOSE:
-                inputs = self._ties.point(found.arrays(self.inputs, 0))
+                inputs = self._reductions.back(found.arrays(self.graph.inputs, 0))
                 if satisfies(self.spec, inputs, self.run(inputs)):
                     witnesses.append(inputs)
             return (instance >= 0) & bool(witnesses)
 
-        result = self._verifier.prove(tied, replace(budget, refute=refute))
+        result = self._prover.prove(case, replace(budget, refute=refute))
         return replace(result, witness=witnesses[0]) if witnesses else result
 
 

@@ -1,4 +1,4 @@
-"""Decide samples: predict, attack, bound; each sample as soon as it can be told.
+"""Decide samples: predict, attack (PGD, Madry et al. 2018), bound; each sample as soon as it can be told.
 
 wrong before anything moves          → misclassified
 a confirmed point of another class   → broken
@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import torch
@@ -18,12 +19,11 @@ import torch
 from verifier.problem.budget import Budget
 from verifier.problem.method import Method
 from verifier.problem.region import Region
-from verifier.proof.results import MarginBounds
-from verifier.robustness.classifier import Attacked
+from verifier.robustness.classifier import Attacked, Proved
 from verifier.robustness.dataset import Sample
-from verifier.robustness.outcome import Outcome, Verdict
+from verifier.robustness.outcome import Outcome, Phase, Stats, Verdict
 
-TOGETHER = 16  # samples of one shape that share every sweep
+TOGETHER = 16  # samples of one shape that share every backward pass
 ATTACK_SHARE = 0.3  # of the time limit
 
 
@@ -34,24 +34,26 @@ class Decider(Protocol):
 
     def attack(self, region: Region, labels: Sequence[int], deadline: float) -> Attacked: ...
 
-    def margins(self, region: Region, labels: Sequence[int], budget: Budget) -> MarginBounds: ...
+    def margins(self, region: Region, labels: Sequence[int], budget: Budget) -> Proved: ...
 
 
 def certify(
     network: Decider,
     samples: Sequence[Sample],
-    region_of: Callable[[Sequence[Sample]], Region],
+    region: Region,
     *,
     timeout: float | None = None,
     method: Method = Method.bab,
-) -> Iterator[Outcome]:
-    """Outcomes of `samples` in the order in which they are decided; `region_of` makes the regions of some.
+) -> Iterator[Outcome | Phase]:
+    """Outcomes of `samples` over their instances of `region`, in the order in which they are decided, and
+    between them what is being done.
 
     `timeout` is in seconds a sample: samples that are decided together share the sum. Bounds go up to
     `method`.
     """
-    for part in parts(samples):
-        yield from _together(network, part, region_of, timeout, method)
+    for part in torch.arange(len(samples)).split(TOGETHER):
+        some = [samples[k] for k in part.tolist()]
+        yield from _together(network, some, region.select(part), timeout, method)
 
 
 def parts(samples: Sequence[Sample], size: int = TOGETHER) -> Iterator[Sequence[Sample]]:
@@ -63,52 +65,96 @@ def parts(samples: Sequence[Sample], size: int = TOGETHER) -> Iterator[Sequence[
 def _together(
     network: Decider,
     samples: Sequence[Sample],
-    region_of: Callable[[Sequence[Sample]], Region],
+    region: Region,
     timeout: float | None,
     method: Method,
-) -> Iterator[Outcome]:
+) -> Iterator[Outcome | Phase]:
     begun = time.monotonic()
-    predicted = dict(zip(samples, network.predict(samples), strict=True))
-    seconds = (time.monotonic() - begun) / len(samples)
+    outcomes = _timed(predicted(network, samples), begun)
+    yield from (outcome for outcome in outcomes if outcome.misclassified)
 
-    def outcome(
-        sample: Sample,
-        verdict: Verdict,
-        lower: float | None,
-        upper: float | None,
-        method: str,
-        why: str = "",
-    ) -> Outcome:
-        known = (sample.index, sample.label, predicted[sample])
-        return Outcome(*known, verdict, lower, upper, seconds, method, why)
-
-    for sample in samples:
-        if predicted[sample] != sample.label:
-            yield outcome(sample, Verdict.misclassified, None, None, "none")
-    right = [sample for sample in samples if predicted[sample] == sample.label]
-    if not right:
+    outcomes, region = _undecided(outcomes, region)
+    if not outcomes:
         return
-
     begun = time.monotonic()
-    allowed = math.inf if timeout is None else timeout * len(right)
-    region = region_of(right)
-    attacked = network.attack(region, [s.label for s in right], begun + ATTACK_SHARE * allowed)
-    seconds += (time.monotonic() - begun) / len(right)
-    for sample, broken, upper in zip(right, attacked.broken, attacked.margin, strict=True):
-        if broken:
-            yield outcome(sample, Verdict.broken, None, upper, "pgd")
-    open_ = [k for k, broken in enumerate(attacked.broken) if not broken]
-    if not open_:
-        return
-
+    allowed = math.inf if timeout is None else timeout * len(outcomes)
     budget = Budget(begun + allowed, method)
+    yield _phase("attack", outcomes, begun + ATTACK_SHARE * allowed)
+    outcomes = _timed(_attacked(network, outcomes, region, begun + ATTACK_SHARE * allowed), begun)
+    yield from (outcome for outcome in outcomes if outcome.verdict is Verdict.broken)
+
+    outcomes, region = _undecided(outcomes, region)
+    if not outcomes:
+        return
     begun = time.monotonic()
-    region = region.select(torch.tensor(open_))
-    bounds = network.margins(region, [right[k].label for k in open_], budget)
-    seconds += (time.monotonic() - begun) / len(open_)
-    for place, (k, lower, why) in enumerate(zip(open_, bounds.lower.tolist(), bounds.why, strict=True)):
-        if place in bounds.broken:
-            yield outcome(right[k], Verdict.broken, None, bounds.broken[place], "guided-pgd")
+    yield _phase("prove", outcomes, budget.deadline)
+    yield from _timed(_proved(network, outcomes, region, budget), begun)
+
+
+def predicted(network: Decider, samples: Sequence[Sample]) -> list[Outcome]:
+    """What is known of samples before anything moves: `misclassified`, or nothing yet."""
+    return [
+        Outcome(
+            index=sample.index,
+            label=sample.label,
+            predicted=found,
+            verdict=Verdict.unknown if found == sample.label else Verdict.misclassified,
+        )
+        for sample, found in zip(samples, network.predict(samples), strict=True)
+    ]
+
+
+def _attacked(
+    network: Decider, outcomes: Sequence[Outcome], region: Region, deadline: float
+) -> list[Outcome]:
+    attacked = network.attack(region, [o.label for o in outcomes], deadline)
+    found = [replace(o, upper=margin) for o, margin in zip(outcomes, attacked.margin, strict=True)]
+    for k, point in attacked.broken.items():
+        found[k] = replace(found[k], verdict=Verdict.broken, method="pgd", counterexample=point.inputs)
+    return found
+
+
+def _proved(network: Decider, outcomes: Sequence[Outcome], region: Region, budget: Budget) -> list[Outcome]:
+    proved = network.margins(region, [o.label for o in outcomes], budget)
+    bounds, found = proved.bounds, []
+    for k, (outcome, lower, why) in enumerate(zip(outcomes, bounds.lower.tolist(), bounds.why, strict=True)):
+        if k in proved.broken:
+            point = proved.broken[k]
+            found.append(
+                replace(
+                    outcome,
+                    verdict=Verdict.broken,
+                    upper=point.margin,
+                    method="guided-pgd",
+                    counterexample=point.inputs,
+                )
+            )
             continue
-        verdict = Verdict.certified if lower > 0 else Verdict.unknown
-        yield outcome(right[k], verdict, lower, attacked.margin[k], bounds.method, why)
+        certified = lower > 0
+        found.append(
+            replace(
+                outcome,
+                verdict=Verdict.certified if certified else Verdict.unknown,
+                lower=lower,
+                method=bounds.method,
+                finished=certified or bounds.finished,
+                reason=why,
+            )
+        )
+    return found
+
+
+def _undecided(outcomes: Sequence[Outcome], region: Region) -> tuple[list[Outcome], Region]:
+    """What is still `unknown`, and its instances of `region`."""
+    left = [k for k, outcome in enumerate(outcomes) if outcome.verdict is Verdict.unknown]
+    return [outcomes[k] for k in left], region.select(torch.tensor(left, dtype=torch.int64))
+
+
+def _timed(outcomes: Sequence[Outcome], begun: float) -> list[Outcome]:
+    """`outcomes` with the time since `begun`, which they share, added to theirs."""
+    each = (time.monotonic() - begun) / len(outcomes)
+    return [replace(o, stats=Stats(o.seconds + each)) for o in outcomes]
+
+
+def _phase(name: str, outcomes: Sequence[Outcome], deadline: float) -> Phase:
+    return Phase(name, tuple(outcome.index for outcome in outcomes), deadline)

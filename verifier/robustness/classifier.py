@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -16,7 +16,7 @@ from parsers.errors import BadInput, UnsoundBound
 from parsers.onnx.file.dimensions import Bindings
 from verifier.attack.effort import effort, guided
 from verifier.attack.objectives import attack_margins, attack_margins_from
-from verifier.attack.pgd import Jobs
+from verifier.attack.pgd import AttackResult, Jobs
 from verifier.attack.replay import Replay
 from verifier.network.evaluator import Evaluator
 from verifier.problem.budget import Budget
@@ -24,20 +24,37 @@ from verifier.problem.region import Region
 from verifier.problem.settings import DTYPES, Settings
 from verifier.proof.prover import Prover
 from verifier.proof.results import MarginBounds
+from verifier.reductions.reduction import Chain, Problem
+from verifier.reductions.scores import Scores
 from verifier.robustness.dataset import Sample
-from verifier.robustness.scores import scores
 
 Arrays = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Attacked:
-    """What an attack on B instances found: `broken[k]` if onnxruntime confirms another class at
-    `points[k]` [n], `margin[k]` the smallest margin seen, None where no point was tried."""
+class Counterexample:
+    """`inputs` by name that onnxruntime, running the original file, gives another class; `margin` < 0."""
 
-    broken: list[bool]
+    inputs: Arrays
+    margin: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Attacked:
+    """What an attack on B instances found: `margin[k]` the smallest seen, None where no point was tried, at
+    `points[k]` [n]; `broken` has the instances of which it is confirmed."""
+
     margin: list[float | None]
     points: Tensor
+    broken: Mapping[int, Counterexample]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Proved:
+    """Bounds of the margins of B instances, and the counterexamples that came up on the way, by instance."""
+
+    bounds: MarginBounds
+    broken: Mapping[int, Counterexample] = field(default_factory=dict)
 
 
 class Classifier:
@@ -51,7 +68,8 @@ class Classifier:
     ) -> None:
         self.graph = read_onnx(replay.path, shapes, replay.fixed)
         self._replay, self._settings = replay, settings
-        self._scores = scores(self.graph, output)
+        self._reductions = Chain((Scores(output),))
+        self._scores = self._reductions.apply(Problem({"": self.graph})).graph
         self._output = output or self.graph.outputs[0]
         self._evaluator = Evaluator(self._scores, settings.device, DTYPES[settings.dtype])
 
@@ -60,7 +78,7 @@ class Classifier:
         return math.prod(self.graph.shape(self._output))
 
     @cached_property
-    def _verifier(self) -> Prover:
+    def _prover(self) -> Prover:
         return Prover(self._scores, self._settings)
 
     def predict(self, samples: Sequence[Sample]) -> list[int]:
@@ -80,23 +98,25 @@ class Classifier:
         allowed = effort(self._settings, deadline)
         found = attack_margins(self._evaluator, region, torch.as_tensor(labels), allowed)
         margins = [value if math.isfinite(value) else None for value in found.lowest.tolist()]
-        broken = [
-            margin is not None and self._confirmed(found.arrays(self.graph.inputs, k), labels[k])
+        broken = {
+            k: point
             for k, margin in enumerate(margins)
-        ]
-        return Attacked(broken, margins, found.witness)
+            if margin is not None and (point := self._confirmed(found, k, labels[k], margin))
+        }
+        return Attacked(margins, found.witness, broken)
 
-    def _confirmed(self, inputs: Arrays, label: int) -> bool:
-        return self._replay.misclassified(inputs, label, self._output) is not None
+    def _confirmed(self, found: AttackResult, k: int, label: int, margin: float) -> Counterexample | None:
+        """The point that was found for instance k, if onnxruntime agrees."""
+        inputs = self._reductions.back(found.arrays(self.graph.inputs, k))
+        wrong = self._replay.misclassified(inputs, label, self._output)
+        return None if wrong is None else Counterexample(inputs, margin)
 
-    def margins(self, region: Region, labels: Sequence[int], budget: Budget = Budget()) -> MarginBounds:
-        """Proved lower bounds of the margins; see `Prover.margins`. What the proof leaves open is attacked
-        from where it is lost, and instances that this breaks are told.
+    def margins(self, region: Region, labels: Sequence[int], budget: Budget = Budget()) -> Proved:
+        """Proved lower bounds of the margins; see `Prover.margins`. What the proof leaves undecided is
+        attacked from where it is lost, and instances that this breaks are told.
 
         Raises `UnsoundBound` where an instance is both proved and broken."""
-        if budget.refute is not None:
-            return self._verifier.margins(region, labels, budget)
-        broken: dict[int, float] = {}
+        broken: dict[int, Counterexample] = {}
 
         def refute(instance: Tensor, wanted: Tensor, starts: Tensor) -> Tensor:
             places, here = instance.cpu().unique(return_inverse=True)
@@ -105,12 +125,13 @@ class Classifier:
             allowed = guided(self._settings, budget.deadline)
             found = attack_margins_from(self._evaluator, region.select(places), own, jobs, allowed)
             for k, (place, margin) in enumerate(zip(places.tolist(), found.lowest.tolist(), strict=True)):
-                if margin < 0 and self._confirmed(found.arrays(self.graph.inputs, k), int(own[k])):
-                    broken[place] = margin
+                point = self._confirmed(found, k, int(own[k]), margin) if margin < 0 else None
+                if point is not None:
+                    broken[place] = point
             return torch.isin(instance.cpu(), torch.tensor([*broken], dtype=torch.int64))
 
-        bounds = self._verifier.margins(region, labels, replace(budget, refute=refute))
+        bounds = self._prover.margins(region, labels, replace(budget, refute=refute))
         wrong = [k for k in broken if float(bounds.lower[k]) > 0]
         if wrong:
             raise UnsoundBound(f"instance {wrong[0]} has another class in a region that was proved")
-        return replace(bounds, broken=broken)
+        return Proved(bounds, broken)

@@ -1,7 +1,7 @@
 """Labelled samples from a .npz file, checked against what the network takes.
 
 `inputs` [N, …] holds one sample in each row, `labels` [N] their classes, `lengths` [N], if there, how many
-frames of each padded sample are real. A network with several inputs takes the others from arrays of
+time steps of each padded sample are real. A network with several inputs takes the others from arrays of
 their names (one named `lengths` is fed instead of being used to cut). Nothing is ever unpickled.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from parsers.errors import BadInput
+from parsers.errors import BadInput, Parameter
 from parsers.onnx.file.dimensions import InputSpec, may_be_batch
 
 Array = np.ndarray
@@ -47,20 +47,28 @@ class Dataset:
         return len(self.samples)
 
     def groups(self) -> list[tuple[Sample, ...]]:
-        """The samples by concrete shape, which can go through one graph together."""
-        found: dict[tuple[Shape, ...], list[Sample]] = {}
-        for sample in self.samples:
-            found.setdefault(tuple(sample.shapes.values()), []).append(sample)
-        return [tuple(members) for members in found.values()]
+        return grouped(self.samples)
 
     def check_labels(self, classes: int) -> None:
-        """Raise `BadInput` unless every label is a class of a network with so many."""
-        for sample in self.samples:
-            if not 0 <= sample.label < classes:
-                raise BadInput(
-                    f"label {sample.label} of sample {sample.index} is not one of the network's {classes} "
-                    f"classes, 0 to {classes - 1}"
-                )
+        check_labels(self.samples, classes)
+
+
+def check_labels(samples: Sequence[Sample], classes: int) -> None:
+    """Raise `BadInput` unless every label is a class of a network with so many."""
+    for sample in samples:
+        if not 0 <= sample.label < classes:
+            raise BadInput(
+                f"label {sample.label} of sample {sample.index} is not one of the network's {classes} "
+                f"classes, 0 to {classes - 1}"
+            )
+
+
+def grouped(samples: Sequence[Sample]) -> list[tuple[Sample, ...]]:
+    """The samples by concrete shape: those of one shape can go through one graph together."""
+    found: dict[tuple[Shape, ...], list[Sample]] = {}
+    for sample in samples:
+        found.setdefault(tuple(sample.shapes.values()), []).append(sample)
+    return [tuple(members) for members in found.values()]
 
 
 def stacked(samples: Sequence[Sample]) -> dict[str, Array]:
@@ -87,7 +95,7 @@ def load_dataset(path: str | Path, specs: Sequence[InputSpec], limit: int | None
     lengths = _whole_numbers(arrays["lengths"], "lengths", count) if cut else None
     main, others = _feeds(specs, arrays)
     if limit is not None and limit < 1:
-        raise BadInput(f"--limit {limit} leaves no samples")
+        raise BadInput(Parameter("limit", limit), " leaves no samples")
     kept = range(count if limit is None else min(limit, count))
     place = _Placement.of(main, arrays["inputs"].shape[1:], lengths)
     rest = {s.name: _Placement.of(s, arrays[s.name].shape[1:], None) for s in others}
@@ -166,19 +174,27 @@ class _Placement:
                 raise BadInput(f"the length of sample {index} is {length}; it must be 1 to {padded}")
             if self.time is not None:
                 array = np.take(array, range(length), axis=self.time)
-        return self._typed(array, index)
+        return typed(self.spec, array, index)
 
-    def _typed(self, array: Array, index: int) -> Array:
-        dtype = np.dtype(self.spec.dtype)
-        if array.dtype.kind not in "fiub" or (dtype.kind != "f" and array.dtype.kind == "f"):
-            raise BadInput(f"the data for input '{self.spec.name}' have type {array.dtype}; it takes {dtype}")
-        with np.errstate(over="ignore", invalid="ignore"):
-            typed = array.astype(dtype)
-        if dtype.kind == "f" and not np.isfinite(typed).all():
-            raise BadInput(f"sample {index} has values that are NaN, infinite or too large for {dtype}")
-        if dtype.kind != "f" and not np.array_equal(typed, array):
-            raise BadInput(f"sample {index} has values for input '{self.spec.name}' that {dtype} cannot hold")
-        return typed
+
+def placed(spec: InputSpec, array: Array) -> Array:
+    """One sample's array with the batch axis of size 1 of input `spec`, put in where it lacks it."""
+    insert = _missing_axis(spec, array.shape)
+    return array if insert is None else np.expand_dims(array, insert)
+
+
+def typed(spec: InputSpec, array: Array, index: int) -> Array:
+    """The array of sample `index` in the type of input `spec`, rounded to it if it holds real numbers."""
+    dtype = np.dtype(spec.dtype)
+    if array.dtype.kind not in "fiub" or (dtype.kind != "f" and array.dtype.kind == "f"):
+        raise BadInput(f"the data for input '{spec.name}' have type {array.dtype}; it takes {dtype}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        cast = array.astype(dtype)
+    if dtype.kind == "f" and not np.isfinite(cast).all():
+        raise BadInput(f"sample {index} has values that are NaN, infinite or too large for {dtype}")
+    if dtype.kind != "f" and not np.array_equal(cast, array):
+        raise BadInput(f"sample {index} has values for input '{spec.name}' that {dtype} cannot hold")
+    return cast
 
 
 def _missing_axis(spec: InputSpec, shape: Shape) -> int | None:

@@ -15,22 +15,23 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from typing import Any
 
-from parsers.errors import BadInput
+from parsers.errors import BadInput, Parameter
 from verifier.robustness.certify import TOGETHER, parts
 from verifier.robustness.dataset import Sample
-from verifier.robustness.task import Desk, Found, Work
+from verifier.robustness.outcome import Phase
+from verifier.robustness.task import Found, Solver, Task
 
-_desk: Desk[Any] | None = None  # of a process that was started here
+_solver: Solver[Any] | None = None  # of a process that was started here
 
 
 def decided(
-    work: Work[Found], groups: Sequence[Sequence[Sample]], jobs: int, threads: int
+    task: Task[Found], groups: Sequence[Sequence[Sample]], jobs: int, threads: int
 ) -> Iterator[Found]:
     """Answers for all samples, in groups of one shape, from `jobs` processes with `threads` each.
 
     Raises what they raise, and `BadInput` where one was killed. Closed early, it stops them.
     """
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin, (work, threads))
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin, (task, threads))
     try:
         size = min(TOGETHER, -(-sum(map(len, groups)) // jobs))  # smaller ones cost more a sample
         tasks = [pool.submit(_decide, part) for group in groups for part in parts(group, size)]
@@ -38,7 +39,8 @@ def decided(
             yield from done.result()
     except BrokenProcessPool as broken:
         raise BadInput(
-            f"one of the {jobs} processes was killed, for lack of memory most likely: give fewer --jobs"
+            f"one of the {jobs} processes was killed, for lack of memory most likely: give fewer ",
+            Parameter("jobs"),
         ) from broken
     except BaseException:  # closed, or interrupted: nobody waits for what is still being decided
         for process in multiprocessing.active_children():
@@ -48,14 +50,14 @@ def decided(
         pool.shutdown(cancel_futures=True)
 
 
-def _begin(work: Work[Any], threads: int) -> None:
+def _begin(task: Task[Any], threads: int) -> None:
     import torch
 
-    global _desk
+    global _solver
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one is told, and stops it
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
-    _desk = Desk(work)
+    _solver = Solver(task)
 
 
 def _end_with_parent() -> None:
@@ -67,5 +69,5 @@ def _end_with_parent() -> None:
 
 
 def _decide(samples: Sequence[Sample]) -> list[Any]:
-    assert _desk is not None
-    return list(_desk.decide(samples))
+    assert _solver is not None
+    return [found for found in _solver.solve(samples) if not isinstance(found, Phase)]

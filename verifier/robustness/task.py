@@ -1,42 +1,38 @@
-"""What is decided about samples: the question, the network, and what may move."""
+"""A task: a question about samples of a model, with all that an answer needs; and the answers.
+
+A `Task` is a plain record, so that it can be sent to another process. A `Solver` answers it for samples of
+one shape and then of the next; `solve` for all of them, here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
-from torch import Tensor
 
 from verifier.attack.replay import Replay
-from verifier.network.evaluator import join
 from verifier.problem.method import Method
-from verifier.problem.region import Region, ball_region
 from verifier.problem.settings import Settings
 from verifier.robustness.certify import certify
 from verifier.robustness.classifier import Classifier
-from verifier.robustness.dataset import Sample, stacked
-from verifier.robustness.outcome import Distortion, Outcome
-from verifier.robustness.perturbation import FrameChoice, movable_groups
-from verifier.robustness.radius import radii
+from verifier.robustness.dataset import Sample, grouped, stacked
+from verifier.robustness.outcome import Outcome, Phase, RadiusBounds
+from verifier.robustness.perturbation import Balls, Perturbation, movable_groups
+from verifier.robustness.radius import Search, radii
 
-Found = TypeVar("Found", bound="Outcome | Distortion")
-Answer = TypeVar("Answer", bound="Outcome | Distortion", covariant=True)
-
-
-class Balls(Protocol):
-    """Makes the regions of samples, of one radius or of one for each."""
-
-    def __call__(self, some: Sequence[Sample], eps: float | Tensor, /) -> Region: ...
+Found = TypeVar("Found", bound=Outcome | RadiusBounds)
+Answer = TypeVar("Answer", bound=Outcome | RadiusBounds, covariant=True)
 
 
 class Question(Protocol[Answer]):
-    """Answers for samples of one shape, each as soon as it is found."""
+    """Answers for samples of one shape, each as soon as it is found, and between them what is being done."""
 
-    def __call__(self, network: Classifier, samples: Sequence[Sample], balls: Balls) -> Iterator[Answer]: ...
+    def __call__(
+        self, network: Classifier, samples: Sequence[Sample], balls: Balls
+    ) -> Iterator[Answer | Phase]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,81 +40,73 @@ class Certify:
     """Is every point within `eps` of the same class? `timeout` in seconds a sample."""
 
     eps: float
-    timeout: float | None
-    method: Method
+    timeout: float | None = None
+    method: Method = Method.bab
 
-    def __call__(self, network: Classifier, samples: Sequence[Sample], balls: Balls) -> Iterator[Outcome]:
-        return certify(
-            network, samples, lambda some: balls(some, self.eps), timeout=self.timeout, method=self.method
-        )
+    def __call__(
+        self, network: Classifier, samples: Sequence[Sample], balls: Balls
+    ) -> Iterator[Outcome | Phase]:
+        return certify(network, samples, balls.of(self.eps), timeout=self.timeout, method=self.method)
 
 
 @dataclass(frozen=True, slots=True)
 class Radius:
     """How far is the nearest point of another class? See `verifier.robustness.radius.radii`."""
 
-    start: float
-    tolerance: float
-    timeout: float | None
-    method: Method
+    search: Search = field(default_factory=Search)
 
-    def __call__(self, network: Classifier, samples: Sequence[Sample], balls: Balls) -> Iterator[Distortion]:
-        return radii(
-            network,
-            samples,
-            balls,
-            start=self.start,
-            tolerance=self.tolerance,
-            timeout=self.timeout,
-            method=self.method,
-        )
+    def __call__(
+        self, network: Classifier, samples: Sequence[Sample], balls: Balls
+    ) -> Iterator[RadiusBounds | Phase]:
+        return radii(network, samples, balls, self.search)
 
 
 @dataclass(frozen=True, slots=True)
-class Work(Generic[Found]):
-    """A question about samples of a model whose input `perturbed` moves in the p-norm; it can be sent to
-    another process."""
+class Task(Generic[Found]):
+    """`question` about the file `model`, of whose inputs one moves (`perturbation`) and others may be
+    `fixed`; `output` names the classifier's scores where there are several outputs."""
 
     question: Question[Found]
     model: Path
-    fixed: Mapping[str, np.ndarray]
-    settings: Settings
-    output: str | None
-    perturbed: str
-    p: float
-    clip: tuple[float, float] | None
-    choice: FrameChoice | None
+    perturbation: Perturbation
+    settings: Settings = field(default_factory=Settings)
+    fixed: Mapping[str, np.ndarray] = field(default_factory=dict)
+    output: str | None = None
 
 
-class Desk(Generic[Found]):
-    """Does `work` here. The network is compiled for the shapes of the samples that come, and kept for the
-    next ones of these shapes."""
+class Solver(Generic[Found]):
+    """Answers `task`. The network is compiled for the shapes of the samples that come, and kept for the next
+    ones of these shapes. `replay` is the task's model, where it is open already."""
 
-    def __init__(self, work: Work[Found], replay: Replay | None = None) -> None:
-        self._work = work
+    def __init__(self, task: Task[Found], replay: Replay | None = None) -> None:
+        self._task = task
         self._given = replay
         self._shapes: object = None
         self._network: Classifier | None = None
 
     @cached_property
     def _replay(self) -> Replay:
-        return self._given or Replay(self._work.model, self._work.fixed)
+        return self._given or Replay(self._task.model, self._task.fixed)
 
     def network(self, sample: Sample) -> Classifier:
         """For samples of this one's shapes."""
         if self._network is None or self._shapes != sample.shapes:
-            self._network = Classifier(self._replay, sample.shapes, self._work.settings, self._work.output)
+            task = self._task
+            self._network = Classifier(self._replay, sample.shapes, task.settings, task.output)
             self._shapes = sample.shapes
-            self._moving = movable_groups(self._network.graph, self._work.perturbed, self._work.choice)
+            moving = task.perturbation
+            self._group = movable_groups(self._network.graph, moving.input, moving.choice)
         return self._network
 
-    def decide(self, samples: Sequence[Sample]) -> Iterator[Found]:
+    def solve(self, samples: Sequence[Sample]) -> Iterator[Found | Phase]:
         """Answers for samples of one shape."""
-        network, work = self.network(samples[0]), self._work
-        moving = self._moving
+        network = self.network(samples[0])
+        balls = self._task.perturbation.balls(network.graph, stacked(samples), self._group)
+        return self._task.question(network, samples, balls)
 
-        def balls(some: Sequence[Sample], eps: float | Tensor) -> Region:
-            inputs = join(network.graph.inputs, stacked(some))
-            return ball_region(inputs, eps, work.p, clip=work.clip, group=moving)
 
-        return work.question(network, samples, balls)
+def solve(task: Task[Found], samples: Sequence[Sample]) -> Iterator[Found | Phase]:
+    """Answers for all `samples`, each as soon as it is known; those of one shape one after the other."""
+    solver = Solver(task)
+    for group in grouped(samples):
+        yield from solver.solve(group)

@@ -8,12 +8,14 @@ from numbers import Integral
 
 import onnx
 
-from parsers.errors import BadInput, UnboundDimension
+from parsers.errors import BadInput, Parameter, UnboundDimension
 from parsers.onnx.building.values import Shape, dtype_name
 from parsers.onnx.problems import Unsupported
 
 Dimension = int | str | None  # a number, a name, or nothing at all
 Bindings = Mapping[str, Sequence[int] | int]
+
+EXAMPLE = 20  # the size of a free dimension in what a message proposes
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +135,18 @@ def _shape(
         else:
             name = f"'{d}'" if d else "without a name"
             raise UnboundDimension(
-                f"axis {k} ({name}) of input {spec} is free; give its size, e.g. --bind {d or spec.name}="
-                f"{'20' if d else 'N1xN2…'}, or data of that shape"
+                f"axis {k} ({name}) of input {spec} is free; give its size, e.g. ",
+                Parameter("shapes", {d: EXAMPLE} if d else {spec.name: example_shape(spec)}),
+                ", or data of that shape",
             )
     return tuple(shape)
+
+
+def example_shape(spec: InputSpec) -> tuple[int, ...]:
+    """A shape that the input can have, for messages."""
+    return tuple(
+        d if isinstance(d, int) else 1 if may_be_batch(spec, k) else EXAMPLE for k, d in enumerate(spec.dims)
+    )
 
 
 def may_be_batch(spec: InputSpec, axis: int) -> bool:

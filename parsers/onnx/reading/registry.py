@@ -86,7 +86,9 @@ def lookup(domain: str, name: str, opset: int) -> OnnxOp:
     entry = OPS.get((domain, name))
     if entry is None:
         raise Unsupported(
-            *UNREADABLE.get(name, ("this operator is not read", "see `recert supports --onnx-operators`"))
+            *UNREADABLE.get(
+                name, ("this operator is not read", "see the operators that `recert supports` lists")
+            )
         )
     if domain == "" and opset > onnx.defs.onnx_opset_version():
         raise Unsupported(

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from verifier.problem.budget import Budget
-from verifier.problem.region import Region, ball_region
+from verifier.problem.region import Region
 from verifier.proof.results import MarginBounds
-from verifier.robustness.classifier import Attacked
+from verifier.robustness.classifier import Attacked, Counterexample, Proved
 from verifier.robustness.dataset import Sample
+from verifier.robustness.perturbation import Balls
 
 
 class Line:
@@ -36,9 +36,10 @@ class Line:
         ends = torch.where(sign > 0, region.lower, region.upper)
         ends = ends if self.able else region.middle
         margin = (2 * sign * ends).squeeze(1)
-        return Attacked((margin < 0).tolist(), margin.tolist(), ends)
+        broken = {k: Counterexample({"x": ends[k].numpy()}, float(m)) for k, m in enumerate(margin) if m < 0}
+        return Attacked(margin.tolist(), ends, broken)
 
-    def margins(self, region: Region, labels: Sequence[int], budget: Budget) -> MarginBounds:
+    def margins(self, region: Region, labels: Sequence[int], budget: Budget) -> Proved:
         self.deadlines.append(budget.deadline)
         time.sleep(self.seconds)
         sign = 1.0 - 2.0 * torch.tensor(labels, dtype=torch.float64).unsqueeze(1)
@@ -46,12 +47,13 @@ class Line:
         per_class = torch.full((len(labels), 2), math.inf, dtype=torch.float64)
         others = 1 - torch.tensor(labels).unsqueeze(1)
         margins = per_class.scatter(1, others, 2 * worst - self.slack)
-        return MarginBounds(margins, "exact", True, ("",) * len(margins))
+        return Proved(MarginBounds(margins, "exact", True, ("",) * len(margins)))
 
 
 def samples(*values: float, label: int = 0) -> list[Sample]:
     return [Sample(i, label, {"x": np.array([v])}) for i, v in enumerate(values)]
 
 
-def ball(some: Sequence[Sample], eps: float | Tensor) -> Region:
-    return ball_region(torch.tensor(np.stack([s.inputs["x"] for s in some])), eps, math.inf)
+def balls(some: Sequence[Sample]) -> Balls:
+    center = torch.tensor(np.stack([s.inputs["x"] for s in some]))
+    return Balls(center, math.inf, None, torch.zeros(center.shape[1], dtype=torch.int64))

@@ -15,17 +15,19 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def test_phase_and_time_left(clock: list[float]) -> None:
+def test_it_moves_within_a_group(clock: list[float]) -> None:
     run = Progress(12)
+    run.at("attack", 3)
+    assert "left" not in run.line(200)  # nothing to judge by
+    clock[0] = 30.0
     for _ in range(3):
         run.found("certified")
-    clock[0] = 30.0
-    run.at("bounds", share=0.5, pending=6)
-    line = run.line(200)
-    assert "3/12" in line
-    assert "0:30, about 0:30 left" in line  # three of twelve, and six half done
-    assert "bounds" in line
-    assert "3 certified" in line
+    run.at("bounds", 6)
+    assert "3/12  0:30, about 1:30 left  bounds  3 certified" in run.line(200)
+    clock[0] = 60.0  # at ten seconds a sample, half of the six are through
+    assert "3/12  1:00, about 1:00 left" in run.line(200)
+    clock[0] = 500.0
+    assert run.line(200).index("3/12") == progress.BAR + 1
 
 
 def test_a_time_limit_bounds_the_time_left(clock: list[float]) -> None:
@@ -41,7 +43,7 @@ def test_it_fits(clock: list[float]) -> None:
     for kind in ("certified", "unknown", "misclassified", "broken"):
         run.found(kind)
     clock[0] = 5e4
-    run.at("a phase with a long name, which tells at length what is being done", 0.5, 16)
+    run.at("a phase with a long name, which tells at length what is being done", 16)
     for width in (79, 120):
         assert len(run.line(width)) <= width
         assert "left" in run.line(width)

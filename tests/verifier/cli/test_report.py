@@ -22,10 +22,17 @@ ASKED = Asked(
     *(None, None, None, Method.bab, 1),
 )
 
+
+def outcome(verdict: Verdict, index: int, lower: float | None, upper: float | None, method: str) -> Outcome:
+    return Outcome(
+        index=index, label=10, predicted=8, verdict=verdict, lower=lower, upper=upper, method=method
+    )
+
+
 WORST = [
-    Outcome(12345, 8, 0, Verdict.misclassified, None, None, 0.0, "none"),
-    Outcome(1, 8, 8, Verdict.unknown, -9.17234, -0.0000123456, 1234.5, "truncated-crown"),
-    Outcome(2, 10, 10, Verdict.certified, 0.000012345, 123.456, 0.5, "crown-octagon"),
+    outcome(Verdict.misclassified, 12345, None, None, "none"),
+    outcome(Verdict.unknown, 1, -9.17234, -0.0000123456, "truncated-crown"),
+    outcome(Verdict.certified, 2, 0.000012345, 123.456, "crown-octagon"),
 ]
 
 

@@ -16,7 +16,7 @@ from parsers.specification import Case, Specification
 from parsers.vnnlib.read import specification
 from verifier.problem.budget import Budget
 from verifier.proof.results import ProofResult
-from verifier.queries.answer import Answer, answer
+from verifier.queries.answer import Answer, QueryResult, answer
 from verifier.queries.binding import bindings
 
 Arrays = Mapping[str, np.ndarray]
@@ -36,6 +36,7 @@ class Sum:
         self.proofs = 0
         self.finished = True
         self.lies = 0.0
+        self.cases: tuple[Case, ...] = ()
 
     def run(self, inputs: Arrays) -> Arrays:
         return {"y": np.array([inputs["x"].sum() + self.lies], np.float32)}
@@ -69,63 +70,68 @@ def query(threshold: float) -> Specification:
     return spec.bind([Value("x", (2,))], [Value("y", (1,))])
 
 
+def answered(spec: Specification, network: Sum, budget: Budget = Budget()) -> QueryResult:
+    network.cases = spec.cases
+    return answer(spec, network, budget)
+
+
 def test_sat_comes_with_the_assignment() -> None:
-    result = answer(query(1.5), Sum())
-    assert result.answer is Answer.sat
+    result = answered(query(1.5), Sum())
+    assert result.verdict is Answer.sat
     assert result.witness is not None
     assert format_assignment(query(1.5), *result.witness) == "X float32 [2]\n1.0\n1.0\nY float32 [1]\n2.0"
 
 
 def test_unsat_needs_every_case() -> None:
     network = Sum()
-    assert answer(query(2.5), network).answer is Answer.unsat
+    assert answered(query(2.5), network).verdict is Answer.unsat
     assert network.proofs == 2
 
 
 def test_unknown_where_neither_is_found() -> None:
-    result = answer(query(1.5), Sum(offers=[(0.0, 0.0)]))
-    assert result.answer is Answer.unknown
+    result = answered(query(1.5), Sum(offers=[(0.0, 0.0)]))
+    assert result.verdict is Answer.unknown
     assert result.witness is None
 
 
 @pytest.mark.parametrize("offer", [(1.0, 1.0000001), (2.0, 2.0), (-0.5, 3.0)])
 def test_a_point_outside_of_the_box_is_no_counterexample(offer: tuple[float, float]) -> None:
-    assert answer(query(1.5), Sum(offers=[offer])).answer is Answer.unknown
+    assert answered(query(1.5), Sum(offers=[offer])).verdict is Answer.unknown
 
 
 @pytest.mark.parametrize("lies", [-1.0, np.nan, np.inf])
 def test_only_what_the_file_computes_counts(lies: float) -> None:
     network = Sum()
     network.lies = lies
-    assert answer(query(1.5), network).answer is Answer.unknown
+    assert answered(query(1.5), network).verdict is Answer.unknown
 
 
 def test_no_proof_beyond_its_slack() -> None:
-    assert answer(query(2.5), Sum(slack=0.6)).answer is Answer.unknown
+    assert answered(query(2.5), Sum(slack=0.6)).verdict is Answer.unknown
 
 
 def test_a_second_candidate_can_be_the_right_one() -> None:
-    assert answer(query(1.5), Sum(offers=[(0.5, 0.5), (1.0, 0.75)])).answer is Answer.sat
+    assert answered(query(1.5), Sum(offers=[(0.5, 0.5), (1.0, 0.75)])).verdict is Answer.sat
 
 
 def test_time_runs_out() -> None:
-    assert answer(query(2.5), Sum(), Budget(time.monotonic() - 1)).answer is Answer.timed_out
+    assert answered(query(2.5), Sum(), Budget(time.monotonic() - 1)).verdict is Answer.timed_out
     network = Sum(slack=0.6)
     network.finished = False
-    assert answer(query(2.5), network).answer is Answer.timed_out
+    assert answered(query(2.5), network).verdict is Answer.timed_out
 
 
 def test_a_proof_that_was_cut_short_but_holds_is_a_proof() -> None:
     network = Sum()
     network.finished = False
-    assert answer(query(2.5), network).answer is Answer.unsat
+    assert answered(query(2.5), network).verdict is Answer.unsat
 
 
 def test_an_empty_box_is_unsat_without_a_network() -> None:
     text = ABOVE.format(threshold=0.0) + "(assert (<= X[0] -1.0))\n"
     spec = specification(text).bind([Value("x", (2,))], [Value("y", (1,))])
     network = Sum()
-    assert answer(spec, network).answer is Answer.unsat
+    assert answered(spec, network).verdict is Answer.unsat
     assert network.proofs == 0
 
 

@@ -148,7 +148,7 @@ def test_a_second_input_without_data(tmp_path: Path) -> None:
 
 
 def test_limit_must_leave_something(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="--limit 0"):
+    with pytest.raises(BadInput, match="limit=0"):
         load_dataset(saved(tmp_path, **GOOD), [FIXED], limit=0)
 
 

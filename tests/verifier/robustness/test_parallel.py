@@ -21,7 +21,8 @@ from verifier.robustness.classifier import Classifier
 from verifier.robustness.dataset import Sample, load_dataset
 from verifier.robustness.outcome import Outcome
 from verifier.robustness.parallel import decided
-from verifier.robustness.task import Balls, Work
+from verifier.robustness.perturbation import Balls, Perturbation
+from verifier.robustness.task import Task
 
 
 def _told(text: str) -> dict[int, dict[str, object]]:
@@ -81,14 +82,11 @@ class Refusing:
 
 
 @pytest.mark.parametrize(
-    ("question", "words"), [(Killed(), "give fewer --jobs"), (Refusing(), "not to be decided")]
+    ("question", "words"), [(Killed(), "give fewer jobs"), (Refusing(), "not to be decided")]
 )
 def test_what_ends_a_process_is_told(tiny: Files, question: Any, words: str) -> None:
     replay = Replay(tiny.model)
     data = load_dataset(tiny.data, replay.inputs)
-    perturbed = data.perturbed
-    work: Work[Outcome] = Work(
-        question, tiny.model, {}, Settings(), None, perturbed, float("inf"), None, None
-    )
+    task: Task[Outcome] = Task(question, tiny.model, Perturbation(data.perturbed), Settings())
     with pytest.raises(BadInput, match=words):
-        list(decided(work, data.groups(), 2, 1))
+        list(decided(task, data.groups(), 2, 1))

@@ -1,4 +1,4 @@
-"""Which entries belong to which frame, and what a SPEC chooses of them."""
+"""Which entries belong to which time step, and what a SPEC chooses of them."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ import torch
 from parsers.errors import BadInput
 from parsers.ir import Graph
 from tests.support.networks.handmade import Builder, lstm_cell, lstm_classifier
-from verifier.robustness.perturbation import FrameChoice, frame_of_entries, movable_groups, parse_choice
+from verifier.robustness.perturbation import StepChoice, movable_groups, parse_choice, step_of_entries
 
 
 def flat_input() -> Graph:
-    """Eight numbers, read as four frames of two, next to a second input that is the initial state."""
+    """Eight numbers, read as four steps of two, next to a second input that is the initial state."""
     net = Builder("flat", {"h0": (1, 3), "x": (1, 8)})
     c0 = net.constant("c0", np.zeros((1, 3)))
-    frames = net.node("reshape", "x", shape=(4, 1, 2))
-    mixed = net.node("matmul", frames, net.constant("M", np.array([[1.0, 0.0], [0.5, 2.0]])))
+    steps = net.node("reshape", "x", shape=(4, 1, 2))
+    mixed = net.node("matmul", steps, net.constant("M", np.array([[1.0, 0.0], [0.5, 2.0]])))
     scan = net.scan(lstm_cell(2, 3, 0), ("h0", c0), (mixed,))
     return net.graph(scan.finals[0])
 
 
-def test_frames_are_found_whatever_the_layout() -> None:
+def test_steps_are_found_whatever_the_layout() -> None:
     lstm = lstm_classifier(3, 2, 4, 2)
-    assert frame_of_entries(lstm, "x").tolist() == [0, 0, 1, 1, 2, 2]
+    assert step_of_entries(lstm, "x").tolist() == [0, 0, 1, 1, 2, 2]
     square = lstm_classifier(3, 3, 4, 2, reverse=True)  # no axis could be told from the other by its size
-    assert frame_of_entries(square, "x").tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
-    assert frame_of_entries(flat_input(), "x").tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert step_of_entries(square, "x").tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert step_of_entries(flat_input(), "x").tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
-def test_frames_that_cannot_be_told_apart() -> None:
+def test_steps_that_cannot_be_told_apart() -> None:
     net = Builder("mixing", {"x": (4, 1, 2)})
     zero = net.constant("zero", np.zeros((1, 3)))
     average = net.constant("A", np.full((4, 4), 0.25))
@@ -38,30 +38,30 @@ def test_frames_that_cannot_be_told_apart() -> None:
         "reshape", net.node("matmul", average, net.node("reshape", "x", shape=(4, 2))), shape=(4, 1, 2)
     )
     graph = net.graph(net.scan(lstm_cell(2, 3, 0), (zero, zero), (mixed,)).finals[0])
-    with pytest.raises(BadInput, match="reach several frames at once"):
-        frame_of_entries(graph, "x")
+    with pytest.raises(BadInput, match="reach several time steps at once"):
+        step_of_entries(graph, "x")
     plain = Builder("plain", {"x": (1, 2)})
     with pytest.raises(BadInput, match="no recurrence reads input 'x'"):
-        frame_of_entries(plain.graph(plain.node("tanh", "x")), "x")
+        step_of_entries(plain.graph(plain.node("tanh", "x")), "x")
 
 
 @pytest.mark.parametrize(
     ("spec", "choice"),
     [
-        ("0-4,-1", FrameChoice(((0, 4), (-1, -1)))),
-        ("each", FrameChoice(per_frame=True)),
-        ("each, 3-5 : 0", FrameChoice(((3, 5),), ((0, 0),), True)),
-        (":0,1", FrameChoice(None, ((0, 0), (1, 1)))),
-        ("-3--1", FrameChoice(((-3, -1),))),
+        ("0-4,-1", StepChoice(((0, 4), (-1, -1)))),
+        ("each", StepChoice(per_step=True)),
+        ("each, 3-5 : 0", StepChoice(((3, 5),), ((0, 0),), True)),
+        (":0,1", StepChoice(None, ((0, 0), (1, 1)))),
+        ("-3--1", StepChoice(((-3, -1),))),
     ],
 )
-def test_parsing(spec: str, choice: FrameChoice) -> None:
+def test_parsing(spec: str, choice: StepChoice) -> None:
     assert parse_choice(spec) == choice
 
 
 @pytest.mark.parametrize("spec", ["", ":", "a", "1-", "0:", "0:x", "0,,1", "1.5", "0-1-2", "0,each", "each:"])
 def test_malformed_specs(spec: str) -> None:
-    with pytest.raises(BadInput, match="--frames"):
+    with pytest.raises(BadInput, match="steps='"):
         parse_choice(spec)
 
 
@@ -84,5 +84,5 @@ def test_groups(spec: str | None, groups: list[int]) -> None:
 
 @pytest.mark.parametrize("spec", ["4", "-5", "2-4", "3-1", ":2", "0:-3"])
 def test_what_does_not_exist(spec: str) -> None:
-    with pytest.raises(BadInput, match="but there are only"):
+    with pytest.raises(BadInput, match="does not exist: there are only"):
         movable_groups(flat_input(), "x", parse_choice(spec))

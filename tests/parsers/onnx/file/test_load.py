@@ -140,7 +140,7 @@ def test_free_dimensions(tmp_path: Path) -> None:
     path = save(tmp_path / "m.onnx", [RELU], {"x": ["batch", "time", 3]}, ["y"])
     text = fails(UnboundDimension, "'time'", lambda: read_onnx(path))
     assert "input 'x'" in text
-    assert "--bind time=20" in text
+    assert "shapes={'time': 20}" in text
     graph = read_onnx(path, {"time": 5})
     assert graph.inputs[0].shape == (1, 5, 3)
     assert any("taken to be the batch" in note for note in graph.notes)

@@ -20,7 +20,7 @@ from tests.support.bound_search import smallest_found
 from tests.support.bounding import repeated
 from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, write_network
 from tests.support.networks.combination_locks import KEY, NETWORKS
-from tests.support.networks.known_margins import Line, ball, samples
+from tests.support.networks.known_margins import Line, balls, samples
 from tests.support.subproblems import tree_of_each
 from verifier.attack.replay import Replay
 from verifier.bounds.inheritance import Inherited, Subproblem
@@ -44,8 +44,8 @@ from verifier.propagation.splits import Splits
 from verifier.queries.answer import Answer, answer
 from verifier.queries.composed import ComposedNetwork
 from verifier.robustness.certify import certify
-from verifier.robustness.classifier import Classifier
-from verifier.robustness.outcome import Verdict
+from verifier.robustness.classifier import Classifier, Counterexample, Proved
+from verifier.robustness.outcome import Outcome, Verdict
 
 LOCKS = ["rnn_tanh", "rnn_relu", "lstm_count", "gru_reset_after", "bidirectional_gru"]
 REAL = RoundingModel(deployed=False)
@@ -75,11 +75,12 @@ def test_a_plant_that_gradients_do_not_see_is_found(name: str, tmp_path: Path) -
     assert min(m for m in attacked.margin if m is not None) > 0.4
     found = [lock.margins(region, [0, 0, 0], Budget()) for _ in range(2)]
     assert set(found[0].broken) == {0, 1}
-    assert max(found[0].broken.values()) < -0.4
-    assert bool((found[0].lower[:2] <= 0).all())
-    assert float(found[0].lower[2]) > 0
-    assert found[0].broken == found[1].broken  # nothing is left to chance
-    assert torch.equal(found[0].per_class, found[1].per_class)
+    assert max(point.margin for point in found[0].broken.values()) < -0.4
+    assert bool((found[0].bounds.lower[:2] <= 0).all())
+    assert float(found[0].bounds.lower[2]) > 0
+    for k in (0, 1):  # nothing is left to chance
+        np.testing.assert_equal(found[0].broken[k].inputs, found[1].broken[k].inputs)
+    assert torch.equal(found[0].bounds.per_class, found[1].bounds.per_class)
 
 
 def test_certify_calls_it_broken(tmp_path: Path) -> None:
@@ -94,14 +95,13 @@ def test_certify_calls_it_broken(tmp_path: Path) -> None:
         def predict(self, samples: Sequence[object]) -> list[int]:
             return [0] * len(samples)
 
-    def region_of(chosen: Sequence[object]) -> Region:
-        return region.select(torch.tensor([some.index(s) for s in chosen]))  # type: ignore[arg-type]
-
-    found = {o.index: o for o in certify(Shut(), some, region_of)}
+    found = {o.index: o for o in certify(Shut(), some, region) if isinstance(o, Outcome)}
     assert [found[k].verdict for k in range(3)] == [Verdict.broken, Verdict.broken, Verdict.certified]
     for k in (0, 1):
-        assert (found[k].method, found[k].margin_lower) == ("guided-pgd", None)
-        assert (found[k].margin_upper or 0.0) < -0.4
+        assert (found[k].method, found[k].lower) == ("guided-pgd", None)
+        (x,) = (found[k].counterexample or {}).values()
+        assert bool(region.select(torch.tensor([k])).contains(torch.as_tensor(x).reshape(1, -1)))
+        assert (found[k].upper or 0.0) < -0.4
 
 
 class Question:
@@ -258,11 +258,13 @@ def test_attacks_take_a_small_share_of_the_time() -> None:
 
 def test_a_broken_sample_is_not_called_certified() -> None:
     class Both(Line):
-        def margins(self, region: Region, labels: Sequence[int], budget: Budget) -> MarginBounds:
-            return replace(super().margins(region, labels, budget), broken={0: -0.5})
+        def margins(self, region: Region, labels: Sequence[int], budget: Budget) -> Proved:
+            return replace(super().margins(region, labels, budget), broken={0: Counterexample({}, -0.5)})
 
-    first, second = certify(Both(able=False), samples(1.0, 1.0), lambda s: ball(s, 0.5))
-    assert (first.verdict, first.margin_upper) == (Verdict.broken, -0.5)
+    some = samples(1.0, 1.0)
+    events = certify(Both(able=False), some, balls(some).of(0.5))
+    first, second = (event for event in events if isinstance(event, Outcome))
+    assert (first.verdict, first.upper) == (Verdict.broken, -0.5)
     assert second.verdict is Verdict.certified
 
 
@@ -282,7 +284,7 @@ def test_a_query_is_answered_sat_from_its_proof(tmp_path: Path) -> None:
         for k, (low, high) in enumerate(ends)
     )
     network = ComposedNetwork(specification(QUERY.format(box=box)), {"N": path}, lambda: SETTINGS)
-    (case,) = network.spec.cases
+    (case,) = network.cases
     found = network.prove(case)
     assert not found.proved
     assert found.witness is not None
@@ -290,7 +292,7 @@ def test_a_query_is_answered_sat_from_its_proof(tmp_path: Path) -> None:
     class Careless:
         """The network, with nothing tried before the proof."""
 
-        run, prove = network.run, network.prove
+        run, prove, cases = network.run, network.prove, network.cases
 
         def samples(self, cases: object) -> list[dict[str, np.ndarray]]:
             del cases
@@ -305,7 +307,7 @@ def test_a_query_is_answered_sat_from_its_proof(tmp_path: Path) -> None:
             return False
 
     result = answer(network.spec, Careless())  # type: ignore[arg-type]
-    assert result.answer is Answer.sat
+    assert result.verdict is Answer.sat
     assert "the proof led to" in result.reason
     assert result.witness is not None
     assert network.spec.satisfied_by(*result.witness)

@@ -1,17 +1,32 @@
 """The scores of a classifier: its output before a closing softmax.
 
 softmax and log_softmax over the classes are increasing in each score against the others, so the classes
-compare as the scores do; margins of scores neither saturate nor lose digits.
+compare as the scores do, and a point of another class is one for both; margins of scores neither saturate nor
+lose digits.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import prod
 
-from parsers.errors import BadInput
+from parsers.errors import BadInput, Parameter
 from parsers.ir import Graph, Node
 from parsers.primitives import PRIMITIVES
+from verifier.reductions.reduction import Arrays, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The graph's only output becomes the scores of `output`; see `scores`."""
+
+    output: str | None = None
+
+    def apply(self, problem: Problem) -> Problem:
+        return problem.with_graph(scores(problem.graph, self.output))
+
+    def back(self, inputs: Arrays) -> Arrays:
+        return inputs
 
 
 def scores(graph: Graph, output: str | None = None) -> Graph:
@@ -48,7 +63,8 @@ def _only_output(graph: Graph) -> str:
         return graph.outputs[0]
     raise BadInput(
         f"the network has {len(graph.outputs)} outputs ({', '.join(graph.outputs)}); "
-        "choose the classifier's with --output NAME"
+        "choose the classifier's with ",
+        Parameter("output", graph.outputs[-1]),
     )
 
 

@@ -9,30 +9,31 @@ case that is refuted then is refuted; and a point satisfies them exactly once th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 
+from parsers.compose import with_equal_inputs
 from parsers.ir import Value
 from parsers.query.formula import Comparison
 from parsers.query.normal_form import conjuncts
 from parsers.specification import Box, Case, LinearConstraint, Specification
+from verifier.reductions.reduction import Arrays, Problem
 
-Arrays = Mapping[str, np.ndarray]
 Boxes = Mapping[str, Box]
 
+REMEMBERED = 4  # boxes: cases that share theirs follow one another
 
-@dataclass(eq=False)
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Equalities:
-    """`leader[e]` for every tied input element e; elements are numbered through all `inputs`.
-
-    `_made` keeps what became of boxes, so that boxes which cases share stay shared."""
+    """`leader[e]` for every tied input element e; elements are numbered through all `inputs`."""
 
     inputs: tuple[Value, ...]
     leader: Mapping[int, int]
-    _made: dict[tuple[Box, ...], Boxes] = field(default_factory=dict)
 
     @staticmethod
     def of(spec: Specification) -> Equalities:
@@ -54,10 +55,29 @@ class Equalities:
                 leader[second] = first
         return Equalities(spec.network_inputs, {e: find(e) for e in leader})
 
-    def point(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        """`inputs` with the leaders' values copied to what is tied to them."""
+    def apply(self, problem: Problem) -> Problem:
+        """The graph reads the leaders; boxes and constraints are of them. Cases whose boxes have no point
+        left go. Boxes that cases share stay shared: what is found out of them holds for all of these
+        cases."""
         if not self.leader:
-            return dict(inputs)
+            return problem
+        known: deque[tuple[Boxes, Boxes | None]] = deque(maxlen=REMEMBERED)
+
+        def cut(boxes: Boxes) -> Boxes | None:
+            for seen, result in known:
+                if seen is boxes:
+                    return result
+            known.append((boxes, self._boxes(boxes)))
+            return known[-1][1]
+
+        made = (self._case(case, cut) for case in problem.cases)
+        graph = with_equal_inputs(problem.graph, self.leader)
+        return Problem({"": graph}, tuple(case for case in made if case is not None))
+
+    def back(self, inputs: Arrays) -> Arrays:
+        """`inputs` with the leaders' values copied to what is equal to them."""
+        if not self.leader:
+            return inputs
         flat = [np.asarray(inputs[v.name]).reshape(-1) for v in self.inputs]
         places = np.cumsum([0, *map(len, flat)])
         changed = [part.copy() for part in flat]
@@ -66,34 +86,29 @@ class Equalities:
             changed[k][i] = flat[j][m]
         return {v.name: part.reshape(v.shape) for v, part in zip(self.inputs, changed, strict=True)}
 
-    def case(self, case: Case) -> Case | None:
-        """What the equalities make of `case`; None where they leave its boxes no point."""
-        if not self.leader:
-            return case
-        boxes = self._boxes(case.boxes)
+    def _case(self, case: Case, cut: Callable[[Boxes], Boxes | None]) -> Case | None:
+        boxes = cut(case.boxes)
         if boxes is None:
             return None
-        witnesses = None if case.witnesses is None else self._boxes(case.witnesses)
+        witnesses = None if case.witnesses is None else cut(case.witnesses)
         return replace(
             case, boxes=boxes, witnesses=witnesses, constraints=tuple(map(self._constraint, case.constraints))
         )
 
     def _boxes(self, boxes: Boxes) -> Boxes | None:
-        """Each leader's box cut to its followers'; shared boxes stay shared."""
-        key = tuple(boxes[v.name] for v in self.inputs)
-        if key not in self._made:
-            lower, upper = (
-                self._flat({n: getattr(b, end) for n, b in boxes.items()}) for end in ("lower", "upper")
-            )
-            for element, first in self.leader.items():
-                lower[first] = max(lower[first], lower[element])
-                upper[first] = min(upper[first], upper[element])
-            for element, first in self.leader.items():
-                lower[element], upper[element] = lower[first], upper[first]
-            low, high = self._arrays(lower), self._arrays(upper)
-            self._made[key] = {n: Box(low[n], high[n]) for n in low}
-        made = self._made[key]
-        return made if all(bool(np.all(b.lower <= b.upper)) for b in made.values()) else None
+        """Each leader's box cut to its followers'; None where that leaves no point."""
+        lower, upper = (
+            self._flat({n: getattr(b, end) for n, b in boxes.items()}) for end in ("lower", "upper")
+        )
+        for element, first in self.leader.items():
+            lower[first] = max(lower[first], lower[element])
+            upper[first] = min(upper[first], upper[element])
+        for element, first in self.leader.items():
+            lower[element], upper[element] = lower[first], upper[first]
+        if bool(np.any(lower > upper)):
+            return None
+        low, high = self._arrays(lower), self._arrays(upper)
+        return {n: Box(low[n], high[n]) for n in low}
 
     def _constraint(self, row: LinearConstraint) -> LinearConstraint:
         """The coefficients of tied elements added to their leaders'."""

@@ -11,7 +11,8 @@ from parsers.ir import Value
 from parsers.specification import Case, Specification
 from parsers.vnnlib.read import specification
 from tests.support.networks.handmade import Builder
-from verifier.queries.equalities import Equalities
+from verifier.reductions.equalities import Equalities
+from verifier.reductions.reduction import Problem
 
 TEXT = """(vnnlib-version <2.0>)
 (declare-network N
@@ -52,12 +53,16 @@ def test_nothing_else_is_a_tie(other: str) -> None:
     assert not Equalities.of(specification(text).bind(INPUTS, OUTPUTS)).leader
 
 
+def reduced(ties: Equalities, spec: Specification) -> tuple[Case, ...]:
+    net = Builder("four", {v.name: v.shape for v in INPUTS})
+    return ties.apply(Problem({"": net.graph(net.node("tanh", "x"))}, spec.cases)).cases
+
+
 def tied() -> tuple[Equalities, Case, Case]:
     spec = query("(assert (<= (+ Y[0] X[1] (* 3.0 A[2]) A[0]) (+ B[0] X[0])))")
     ties = Equalities.of(spec)
     (case,) = spec.cases
-    made = ties.case(case)
-    assert made is not None
+    (made,) = reduced(ties, spec)
     return ties, case, made
 
 
@@ -74,7 +79,7 @@ def test_points_that_satisfy_the_equalities_keep_their_truth() -> None:
     rng = np.random.default_rng(0)
     for _ in range(50):
         drawn = {v.name: np.round(rng.normal(size=v.shape) * 8) / 8 for v in INPUTS}
-        point = ties.point(drawn)
+        point = ties.back(drawn)
         values = {**point, "y": rng.normal(size=1), "b": rng.normal(size=1)}
         for before, after in zip(case.constraints, made.constraints, strict=True):
             left = [
@@ -87,7 +92,14 @@ def test_points_that_satisfy_the_equalities_keep_their_truth() -> None:
 
 def test_boxes_without_a_common_point_refute_a_case() -> None:
     spec = query("(assert (<= X[1] -0.5))(assert (>= A[2] 0.5))")
-    assert [Equalities.of(spec).case(case) for case in spec.cases] == [None]
+    assert len(spec.cases) == 1
+    assert not reduced(Equalities.of(spec), spec)
+
+
+def test_boxes_that_cases_share_stay_shared() -> None:
+    spec = query("(assert (or (<= Y[0] B[0]) (<= Y[0] 1.0)))")
+    first, second = reduced(Equalities.of(spec), spec)
+    assert first.boxes is second.boxes
 
 
 def test_a_graph_reads_the_leaders() -> None:

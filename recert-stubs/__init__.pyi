@@ -1,0 +1,3 @@
+from verifier.api import *
+
+__version__: str
