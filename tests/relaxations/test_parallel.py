@@ -45,7 +45,7 @@ def test_gates_stay_between_them_over_polygons(gate: Gate, parameters: dict[str,
     octagon = cuts(lower, upper)
     slope = _slope(gate, lower, upper, parameters, octagon)
     found = parallel(gate, slope, lower, upper, parameters, octagon)
-    assert _outside(gate, found, inner_points(lower, upper, octagon, 2000), parameters) <= 1e-12
+    assert _outside(gate, found, inner_points(lower, upper, octagon, 1000), parameters) <= 1e-12
 
 
 def test_no_slope_of_a_grid_is_much_closer() -> None:
