@@ -1,13 +1,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-# one process a core, one thread a process
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
+# one process a core, one thread a process, the kernels in C
+PYTEST := RECERT_KERNELS=require OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
 
 .PHONY: setup demo test test-all lint bench docs clean
 
 # recert with all that it needs to run
-.venv/.runs: pyproject.toml constraints.txt
+.venv/.runs: pyproject.toml setup.py constraints.txt $(wildcard relaxations/*/*.[ch] verifier/*/*.[ch])
 	@$(PYTHON) -c 'import sys; sys.exit("recert needs Python 3.11 or later: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	@echo "Installing recert into .venv: a few minutes at the first time, as torch is large."
 	@$(PYTHON) -m venv .venv
@@ -38,7 +38,7 @@ test-all: lint
 	$(PYTEST)
 
 bench: setup
-	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.engine
+	@RECERT_KERNELS=require OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.engine
 
 docs: .venv/.docs
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -c docs/site . build/docs

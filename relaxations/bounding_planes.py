@@ -1,5 +1,4 @@
-"""The three questions that a verifier asks of a gate: planes, offsets for given slopes, and the image of a
-box.
+"""Bounding planes of gates (POPQORN, Ko et al. 2019), offsets for given slopes, and the image of a box.
 
 Two bounding planes for each gate are those of POPQORN (Ko et al., ICML 2019).  Here their slopes are chosen
 for the least volume between them, by a small linear program instead of by descent, and soundness rests on the

@@ -1,4 +1,4 @@
-"""Outward margins for rounding in float64.
+"""Outward margins for rounding: the standard model and γₙ of Higham (2002), with one margin for all supports.
 
 Model of arithmetic.  u = 2⁻⁵³.  `+ − × ÷ √` are correctly rounded: relative error ≤ u.  Library functions
 (exp, tanh, sigmoid, log, erf, ...) err by at most 4 units in the last place, 8u, of a normal result; results

@@ -29,7 +29,7 @@ from verifier.proof.branching.input_splitting import divide, divisible
 from verifier.proof.branching.trees import Trees
 from verifier.proof.refinement.ascent import AscentOptions, ascend
 from verifier.proof.refinement.clipping import RowQuestions, clipped
-from verifier.proof.refinement.multi_neuron_clipping import jointly
+from verifier.proof.refinement.multi_neuron_clipping import multi_neuron_clipped
 
 MOST_ROWS = 6
 SMALL = 300_000  # units of all gates at all time steps, times inputs; beyond, deep methods take too long here
@@ -93,8 +93,8 @@ def _deep(
     found = clipped(over, rows_left, deadline=math.inf, together=16)
     yield "clipping", found.known
     yield "half-spaces", torch.cat([found.halfspace.normal.flatten(), found.halfspace.constant])
-    if over.can_join and _units(over.deepest()) < FEW:
-        more, _ = jointly(over, found, math.inf)
+    if over.allows_multi_neuron and _units(over.deepest()) < FEW:
+        more, _ = multi_neuron_clipped(over, found, math.inf)
         yield "joint", more.known
     trees = _trees(rows_left)
     effort = Effort(nodes=60, parts=64)

@@ -150,27 +150,6 @@ def greatest(values: Tensor, places: Tensor) -> Support:
     return Support(value, places.gather(extra, index).squeeze(extra))
 
 
-def tangent(
-    function: Callable[[Tensor], Tensor],
-    derivative: Callable[[Tensor], Tensor],
-    scale: Tensor,
-    slope: Tensor,
-    at: Tensor,
-    lower: Tensor,
-    upper: Tensor,
-    slack: float = SLACK,
-    noise: float = 0.0,
-) -> Tensor:
-    """The inequality above, r widened by its own rounding error."""
-    steepness = scale * derivative(at)
-    error = (slack * UNIT) * (steepness.abs() + slope.abs())
-    if noise:
-        error = error + (noise * UNIT) * scale.abs()
-    residual = steepness - slope
-    beyond = torch.maximum((residual + error) * (upper - at), (error - residual) * (at - lower))
-    return scale * function(at) - slope * at + beyond
-
-
 def quotient(slope: Tensor, scale: Tensor) -> Tensor:
     """slope / scale, the derivative wanted; where scale = 0 any number does, for then an end is optimal."""
     return slope / torch.where(scale == 0, 1.0, scale)

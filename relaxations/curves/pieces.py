@@ -21,8 +21,8 @@ from relaxations.curves.curve import (
     ends,
     even_nodes,
     quotient,
-    tangent,
 )
+from relaxations.rounding import UNIT
 
 CELLS, STEPS = 1024, 8
 """Of the table and of false position where a derivative has no inverse in closed form."""
@@ -53,9 +53,14 @@ def piece_support(piece: Piece, scale: Tensor, slope: Tensor, lower: Tensor, upp
     found = ends(piece.function, scale, slope, left, right)
     if piece.curvature and piece.derivative is not None and piece.inverse is not None:
         at = between(piece.inverse(quotient(slope, scale)), left, right)
-        inner = tangent(
-            piece.function, piece.derivative, scale, slope, at, left, right, piece.slack, piece.noise
-        )
+        # the inequality of `relaxations.curves.curve`, r widened by its own rounding error
+        steepness = scale * piece.derivative(at)
+        error = (piece.slack * UNIT) * (steepness.abs() + slope.abs())
+        if piece.noise:
+            error = error + (piece.noise * UNIT) * scale.abs()
+        residual = steepness - slope
+        beyond = torch.maximum((residual + error) * (right - at), (error - residual) * (at - left))
+        inner = scale * piece.function(at) - slope * at + beyond
         found = best(found, (torch.where(scale * piece.curvature < 0, inner, -torch.inf), at))
     present = (lower <= piece.upper) & (upper >= piece.lower)
     return Support(torch.where(present, found.value, -torch.inf), found.at)
@@ -66,16 +71,14 @@ def piecewise(
     pieces: Callable[..., Sequence[Piece]],
     core: float = math.inf,
     magnitude: Callable[..., Tensor] | None = None,
-    inside: Callable[..., Tensor] | None = None,
-    monotone: bool = False,
     jumps: bool = False,
-    straight: bool = False,
+    **kinds: Any,
 ) -> Curve:
     """A curve from its pieces: `pieces(**parameters)` from left to right, their ends meeting.
 
     With `jumps` the pieces need not meet in value: both one-sided values count, which bounds the closure
-    of the graph.  `straight`: they meet in value, and all are linear.  `magnitude`: where `function` cancels,
-    a bound on its intermediate values (default: on its image).
+    of the graph.  `magnitude`: where `function` cancels, a bound on its intermediate values (default: on its
+    image).  `kinds` are `inside`, `monotone` and `straight` of the `Curve`.
     """
 
     def support(scale: Tensor, slope: Tensor, lower: Tensor, upper: Tensor, **parameters: Any) -> Support:
@@ -92,7 +95,7 @@ def piecewise(
         kinks = [between(torch.full_like(lower, knot), lower, upper)[None] for knot in knots]
         return torch.cat([places, *kinks]).sort(0).values if kinks else places
 
-    return curve_from_support(function, support, nodes, magnitude, inside, monotone, straight)
+    return curve_from_support(function, support, nodes, magnitude, **kinds)
 
 
 def bracketed(

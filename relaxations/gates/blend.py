@@ -21,7 +21,7 @@ from relaxations.curves.tanh import TANH
 from relaxations.gate import Gate, Support, register
 from relaxations.gates.relu import HARD_SIGMOID, RELU, hard_sigmoid
 from relaxations.products import CLOSED
-from relaxations.products.bilinear import product_support
+from relaxations.products.bilinear import Problem, product_support
 from relaxations.rounding import margin
 
 
@@ -52,7 +52,7 @@ def blend_gate(
             at = -found.at[0], found.at[1], h
         else:
             w = complement(f.bound(**values))
-            found = product_support(w, g, scale, (slopes[0], slopes[1]), z, b, h)
+            found = product_support(w, g, Problem(scale, (slopes[0], slopes[1]), z, b, h))
             at = found.at[0], found.at[1], h
         value, index = (found.value + (scale - slopes[2]) * h).max(dim=0)
         return Support(value, torch.stack(at).gather(1, index.expand(3, 1, *index.shape))[:, 0])

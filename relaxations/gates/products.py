@@ -24,7 +24,7 @@ from relaxations.gate import WITHIN_4_ULP, Gate, Support, register
 from relaxations.gates.powers import RECIPROCAL
 from relaxations.gates.relu import HARD_SIGMOID, IDENTITY, RELU, hard_sigmoid
 from relaxations.products import CLOSED
-from relaxations.products.bilinear import product_image, product_support
+from relaxations.products.bilinear import Problem, product_image, product_support
 from relaxations.rounding import margin
 
 
@@ -48,7 +48,7 @@ def product_gate(
         pairs = (slopes[0], slopes[1]), (lower[0], upper[0]), (lower[1], upper[1])
         if w is SIGMOID and g in CLOSED:
             return CLOSED[g](scale, *pairs)
-        return product_support(w.bound(**values), g, scale, *pairs)
+        return product_support(w.bound(**values), g, Problem(scale, *pairs))
 
     def nodes(lower: Tensor, upper: Tensor, **values: Any) -> tuple[Tensor, ...]:
         return w.nodes(lower[0], upper[0], INTERVALS, **values), g.nodes(lower[1], upper[1], INTERVALS)

@@ -26,9 +26,7 @@ SWITCH = "RECERT_KERNELS"
 MODES = ("", "require", "off")
 """Of the environment variable: C where it is there, with one line on stderr where it is not; an error where
 it is not; never C."""
-REBUILD = (
-    "`python setup.py build_ext --inplace` in the checkout, or `pip install .`, builds it with any C compiler"
-)
+REBUILD = "`pip install --editable .` in the checkout, or `pip install .`, builds it with any C compiler"
 
 
 @dataclass(frozen=True)

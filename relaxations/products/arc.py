@@ -19,7 +19,7 @@ from torch import Tensor
 from relaxations.curves.curve import Curve, best, greatest
 from relaxations.curves.sigmoid import SIGMOID
 from relaxations.gate import Support
-from relaxations.products.bilinear import product_support
+from relaxations.products.bilinear import Problem, product_support
 
 LEAST = 1e-150
 
@@ -86,6 +86,7 @@ class Joint:
             a, b, h, x0, x1, y0, y1 = pick
             one = torch.ones_like(a)
             # one partition is enough: this part of the arc was never seen to hold the maximum
-            found = product_support(SIGMOID, self.curve, one, (a, b), (x0, x1), (y0, y1), h, rounds=0)
+            of = Problem(one, (a, b), (x0, x1), (y0, y1), h)
+            found = product_support(SIGMOID, self.curve, of, rounds=0)
             value[left], at[:, left] = found.value, found.at
         return Support(value, at)

@@ -1,4 +1,7 @@
-"""Products w(x)·(g(y) − h) of two curves, h a constant of each box: LSTM and GRU gates.
+"""Products w(x)·(g(y) − h) of two curves, h a constant of each box, instead of McCormick's (1976) of x·y.
+
+McCormick's envelope bounds a product of two values after each was bounded alone; here the curves w and g stay
+in: LSTM and GRU gates are bounded in their own operands x and y, as in POPQORN (Ko et al. 2019).
 
 Where a factor is linear between nodes so is the product for a fixed other operand, and its greatest value
 lies at a node.  What is left at each node is the support of the other curve with another scale: exact, in
@@ -39,23 +42,27 @@ class _Intervals(NamedTuple):
     at: Tensor
 
 
-def product_support(
-    w: Curve,
-    g: Curve,
-    scale: Tensor,
-    slopes: tuple[Tensor, Tensor],
-    x: tuple[Tensor, Tensor],
-    y: tuple[Tensor, Tensor],
-    h: Tensor | float = 0.0,
-    rounds: int = ROUNDS,
-) -> Support:
-    """Support of w(x)·(g(y) − h); `w` must be monotone unless a factor is straight.  All tensors broadcast to
-    [*S]."""
+class Problem(NamedTuple):
+    """The greatest scale·w(x)·(g(y) − h) − slopes·(x, y) over `x` and `y` between their ends; all tensors
+    broadcast to [*S]."""
+
+    scale: Tensor
+    slopes: tuple[Tensor, Tensor]
+    x: tuple[Tensor, Tensor]
+    y: tuple[Tensor, Tensor]
+    h: Tensor | float = 0.0
+
+
+def product_support(w: Curve, g: Curve, of: Problem, rounds: int = ROUNDS) -> Support:
+    """An upper bound of it, and its place; `w` must be monotone unless a factor is straight."""
     if not (w.straight or g.straight or w.monotone):
         raise ValueError("the outer factor of a product of two curves must be monotone")
-    scale, a, b, x0, x1, y0, y1, _ = torch.broadcast_tensors(scale, *slopes, *x, *y, torch.as_tensor(h))
+    h = of.h
+    scale, a, b, x0, x1, y0, y1, _ = torch.broadcast_tensors(
+        of.scale, *of.slopes, *of.x, *of.y, torch.as_tensor(h)
+    )
     if w.straight or g.straight:
-        return straight_support(w, g, scale, (a, b), (x0, x1), (y0, y1), h)
+        return straight_support(w, g, Problem(scale, (a, b), (x0, x1), (y0, y1), h))
 
     def bound(nodes: Tensor) -> _Intervals:
         """Upper bounds over the intervals between neighbours on axis 1 of `nodes` [m, parts + 1, *S]."""
@@ -91,16 +98,9 @@ def product_support(
     return Support(value, torch.stack([at, place.expand(value.shape)]))
 
 
-def straight_support(
-    w: Curve,
-    g: Curve,
-    scale: Tensor,
-    slopes: tuple[Tensor, Tensor],
-    x: tuple[Tensor, Tensor],
-    y: tuple[Tensor, Tensor],
-    h: Tensor | float,
-) -> Support:
-    """Support of w(x)·(g(y) − h) where one of the curves is straight; all tensors but h [*S]."""
+def straight_support(w: Curve, g: Curve, of: Problem) -> Support:
+    """Where one of the curves is straight, in closed form; all tensors but h [*S]."""
+    scale, slopes, x, y, h = of
     if g.straight:
         nodes = g.nodes(*y, 1)
         found = w.support(scale * (g.function(nodes) - h), slopes[0], *x)

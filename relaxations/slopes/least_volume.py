@@ -1,7 +1,7 @@
-"""Slopes of planes.  Any slope is sound; these are good.
+"""Slopes of nearly least volume, POPQORN's aim (Ko et al. 2019); any slope is sound, these are good.
 
 `minimum_volume` solves the linear program of `simplex` on a grid of the box, then again on finer grids around
-the points where the plane touches.  (POPQORN, Ko et al. 2019, goes to the least volume by gradient descent.)
+the points where the plane touches, where POPQORN goes by gradient descent on the offsets.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The minimum-volume problem over finitely many points, thousands of instances at once.
+"""The minimum-volume problem over finitely many points: Dantzig's simplex method, thousands of them at once.
 
 The least volume between a plane a·p + c ≥ g(p) and g over a box is reached by the least height of the
 plane at the box's centre m (the volume is area × height − const):

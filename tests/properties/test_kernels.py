@@ -264,7 +264,7 @@ def test_a_library_of_other_sources_is_refused(monkeypatch: pytest.MonkeyPatch) 
     refused = _found(monkeypatch, path)
     assert refused.handle is None
     assert "other C sources" in refused.reason
-    assert "build_ext --inplace" in refused.reason
+    assert "pip install --editable ." in refused.reason
 
 
 def test_a_file_that_is_no_library_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

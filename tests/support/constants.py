@@ -1,6 +1,6 @@
 """The numbers that C shares with Python, as its header: written here, each typed once, beside its proof.
 
-`python -m tests.support.constants` writes it anew after one has changed (and then the kernels want to be built).
+`python -m tests.support.constants` writes it anew after one has changed; then the kernels are to be built.
 """
 
 from __future__ import annotations

@@ -93,8 +93,9 @@ def reports_errors(command: Callable[P, Status | None]) -> Callable[P, None]:
             status = _refuse([UNWRITTEN.format(error.strerror)])
         except Exception as error:
             from parsers.errors import RecertError, UnsoundBound, UnsupportedModel
+            from relaxations.errors import KernelsRequired
 
-            if not isinstance(error, RecertError):
+            if not isinstance(error, RecertError | KernelsRequired):
                 raise
             several = isinstance(error, UnsupportedModel)
             status = _refuse(error.problems if several else [error.worded(option)])

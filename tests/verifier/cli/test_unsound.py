@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.command_line import FEATURES, FRAMES, Files, Recert
 
 from parsers.errors import UnsoundBound
+from tests.support.command_line import FEATURES, FRAMES, Files, Recert
 from tests.support.paths import ROOT
 from verifier.problem.region import Region
 

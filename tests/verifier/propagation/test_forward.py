@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -26,7 +27,7 @@ from verifier.bounds.rows import RowBounds
 from verifier.network.affine import AffineForm
 from verifier.network.evaluator import Evaluator
 from verifier.network.linear_maps import Dense, Diagonal
-from verifier.network.program import compile_program
+from verifier.network.program import Block, compile_program
 from verifier.network.rounding import RoundingModel
 from verifier.problem.budget import Budget
 from verifier.problem.method import Method
@@ -315,12 +316,13 @@ def test_short_sweeps_come_first(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(verifier.proof.prover, "FEW", 2)
     swept: list[int] = []
 
-    class Counted(Bounds):
-        def __init__(self, program, region, arithmetic, *, lookback=None, **options) -> None:  # type: ignore[no-untyped-def]
-            swept.extend([len(region)] * (lookback is None and "backward" not in options))
-            super().__init__(program, region, arithmetic, lookback=lookback, **options)
+    def counted(
+        program: Block, region: Region, rounding: RoundingModel, options: BoundOptions, **rest: Any
+    ) -> Bounds:
+        swept.extend([len(region)] * (options.backward and options.lookback is None))
+        return bound_region(program, region, rounding, options, **rest)
 
-    monkeypatch.setattr(verifier.bounds.on_demand, "Bounds", Counted)
+    monkeypatch.setattr(verifier.bounds.on_demand, "bound_region", counted)
     short = Prover(graph).margins(region, labels, Budget(method=Method.truncated_crown))
     assert short.method == "truncated-crown"
     assert not swept
