@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from parsers.onnx.ops import load as load_operators
 from parsers.onnx.reading.registry import OPS
 from relaxations import GATES
 from tests.support.documents import DOCUMENTS, blocks, name
@@ -34,6 +35,7 @@ def test_blocks_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 @contextmanager
 def registries_restored() -> Iterator[None]:
     """What an example registers is gone afterwards."""
+    load_operators()
     gates, operators = set(GATES), set(OPS)
     try:
         yield
