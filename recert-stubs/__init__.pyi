@@ -1,3 +1,3 @@
-from verifier.api import *
+from verifier.api import *  # noqa: F403
 
 __version__: str

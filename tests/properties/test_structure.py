@@ -1,4 +1,4 @@
-"""The layout stays readable: few modules a folder, functions of one screen, short signatures, no keys by address."""
+"""The layout stays readable: few modules a folder, functions of one screen, short signatures, no address keys."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def too_wide(tree: ast.AST) -> list[str]:
 
 
 def addresses(tree: ast.AST) -> list[int]:
-    """Lines that take the identity of an object: an address is no key, it can belong to another object later."""
+    """Lines that take the identity of an object: once it has died, another object may have the same."""
     calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
     return [c.lineno for c in calls if isinstance(c.func, ast.Name) and c.func.id == "id"]
 
