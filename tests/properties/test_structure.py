@@ -1,4 +1,4 @@
-"""The layout stays readable: few modules a folder, functions of one screen, short signatures, no address keys."""
+"""The layout stays readable: few modules a folder, functions of one screen, short signatures, no addresses."""
 
 from __future__ import annotations
 
