@@ -101,12 +101,12 @@ def larger_root(a: Tensor, b: Tensor, h: Tensor, top: Tensor, arc: Arc) -> Root:
         s, rest = s - move, rest + move
         value, steep, rise = slope(a, b, h, s, rest)
     # the remainders of the docstring
-    slack = value.clamp(min=0.0) * (first - s) - value.clamp(max=0.0) * (s - least)
-    slack += (64 * UNIT) * (1 + h.abs() + steep.abs()) * (first - least)
+    excess = value.clamp(min=0.0) * (first - s) - value.clamp(max=0.0) * (s - least)
+    excess += (64 * UNIT) * (1 + h.abs() + steep.abs()) * (first - least)
     x = torch.where(rest > last, between(torch.log(s / rest), arc.left, start), start)
     y = between(on_curve(b, s), arc.low, arc.high)
     # a y off by rounding misses a second-order amount: it is stationary on the curve
-    psi = s * (torch.tanh(y) - h) - a * x - b * y + slack
+    psi = s * (torch.tanh(y) - h) - a * x - b * y + excess
     return Root(s, rest, first, least, move, rising, psi, x, y)
 
 

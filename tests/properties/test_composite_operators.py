@@ -47,8 +47,8 @@ def boxes(name: str, n: int, kind: str, count: int = 6) -> Region:
 def left_by(measured: Measured) -> float:
     """How far search gets out of what is proved, beyond the rounding of the search's own evaluation."""
     (lower, upper), (lowest, greatest) = measured.proved, measured.found
-    slack = 1e-10 * (1 + torch.maximum(lowest.abs(), greatest.abs()))
-    return float(torch.maximum(lower - lowest - slack, greatest - upper - slack).max())
+    tolerance = 1e-10 * (1 + torch.maximum(lowest.abs(), greatest.abs()))
+    return float(torch.maximum(lower - lowest - tolerance, greatest - upper - tolerance).max())
 
 
 @pytest.mark.parametrize("inside", [False, True], ids=["alone", "inside"])

@@ -50,9 +50,9 @@ FAINT = 1e-12  # of what the heaviest gate is worth: what is less is left out
 TINY = 1e-30
 
 
-def multi_neuron_applies(program: Block, region: Region, arithmetic: RoundingModel) -> bool:
+def multi_neuron_applies(program: Block, region: Region, rounding: RoundingModel) -> bool:
     """Whether gates can be taken together: inputs in a box, in float64, of a network of a size for it."""
-    if region.cutting_ball is not None or arithmetic.dtype != torch.float64:
+    if region.cutting_ball is not None or rounding.dtype != torch.float64:
         return False
     widest = max(_sizes(program), default=0)
     return widest * (region.lower.shape[1] + GATES) <= ENTRIES
@@ -84,9 +84,9 @@ class MultiNeuron:
     """Collects gates while a region's boxes are made, and says what rows of backward passes win back by
     them: those of outputs and, with `boxes`, those of operands too."""
 
-    def __init__(self, region: Region, arithmetic: RoundingModel, boxes: bool = True) -> None:
+    def __init__(self, region: Region, rounding: RoundingModel, boxes: bool = True) -> None:
         self.boxes = boxes
-        self.zonotopes = Zonotopes(region, arithmetic)
+        self.zonotopes = Zonotopes(region, rounding)
         self._batch = len(region)
         self._halves = self._halfspaces(region)
         self._sites: list[_Gates] = []

@@ -89,9 +89,9 @@ def _between(linear: LinearBounds, x: Tensor, share: Tensor) -> Tensor:
 
 def _assert_around(linear: LinearBounds, x: Tensor, value: Tensor) -> None:
     low, high = _sides(linear, x)
-    slack = 1e-13 * (1 + value.abs())  # of this comparison itself
-    assert bool((low <= value + slack).all()), f"left below by {float((low - value).max()):.3g}"
-    assert bool((value <= high + slack).all()), f"left above by {float((value - high).max()):.3g}"
+    tolerance = 1e-13 * (1 + value.abs())  # of this comparison itself
+    assert bool((low <= value + tolerance).all()), f"left below by {float((low - value).max()):.3g}"
+    assert bool((value <= high + tolerance).all()), f"left above by {float((value - high).max()):.3g}"
     reach = torch.maximum(low.abs(), high.abs()).amax(1)
     assert bool((reach <= linear.reach * (1 + 1e-6)).all())
 

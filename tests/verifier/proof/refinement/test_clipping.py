@@ -74,8 +74,9 @@ def _least(box: Region, halfspace: Halfspace, rows: Tensor) -> Tensor:
 def test_minima_over_a_cut_box_are_those_of_the_linear_program(seed: int, dtype: torch.dtype) -> None:
     box, halfspace, rows = _example(math.inf, dtype, seed)
     found, least = box.within(halfspace).minimum(rows).double(), _least(box, halfspace, rows)
-    slack = 1e-9 if dtype == torch.float64 else 0.0  # of the linear program; in float32 the margin is larger
-    assert bool((found <= least + slack).all())
+    # of the linear program; in float32 the margin is larger
+    tolerance = 1e-9 if dtype == torch.float64 else 0.0
+    assert bool((found <= least + tolerance).all())
     near = 1e-5 if dtype == torch.float64 else 3e-4
     assert bool((found >= least - near)[torch.isfinite(least)].all())
     assert bool((found >= box.minimum(rows).double()).all())
