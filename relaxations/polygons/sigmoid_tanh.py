@@ -14,7 +14,7 @@ The greatest F = σ(x)·tanh y − a·x − b·y over a polygon lies on one of i
 Where rounding decides whether there is a root, |G| is at most its rounding error, 64u(1 + …), from there to
 the point where the curve meets a side, and Ψ exceeds F there by no more: the margin covers it.
 
-scale = −1 is the same problem with y mirrored, which swaps the diagonals.
+scale = −1 is the same problem with y mirrored, which swaps the bounds of û + v̂ and û − v̂.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from torch import Tensor
 from relaxations.curves.curve import between
 from relaxations.curves.sigmoid import inverse as sigmoid_inverse
 from relaxations.curves.softsign import SOFTSIGN, softsign
-from relaxations.products.arc import LEAST, Arc, Joint
+from relaxations.products.arc import LEAST, Arc, ArcProduct
 from relaxations.rounding import UNIT
 
 NEWTON = 4
@@ -94,4 +94,4 @@ def _height(b: Tensor, s: Tensor) -> Tensor:
     return 1 - _root(b) / torch.sqrt(s)
 
 
-support = Joint(SOFTSIGN, _arc, _curve, _height).support
+support = ArcProduct(SOFTSIGN, _arc, _curve, _height).support

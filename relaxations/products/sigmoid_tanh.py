@@ -32,7 +32,7 @@ from torch import Tensor
 
 from relaxations.curves import sigmoid, tanh
 from relaxations.curves.curve import between
-from relaxations.products.arc import LEAST, Arc, Joint
+from relaxations.products.arc import LEAST, Arc, ArcProduct
 from relaxations.rounding import UNIT
 
 NEWTON = 4
@@ -120,4 +120,4 @@ def _curve(a: Tensor, b: Tensor, h: Tensor, top: Tensor, arc: Arc) -> tuple[Tens
     return torch.stack([psi, root.value]), torch.stack([arc.left, root.x]), torch.stack([y, root.y])
 
 
-support = Joint(tanh.TANH, arc, _curve, lambda b, s: _height(b, s)[0]).support
+support = ArcProduct(tanh.TANH, arc, _curve, lambda b, s: _height(b, s)[0]).support

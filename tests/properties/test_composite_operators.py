@@ -101,7 +101,7 @@ def test_wrong_planes_are_caught(name: str, tmp_path: Path, monkeypatch: pytest.
     def caught(kind: str) -> bool:
         try:
             return left_by(measure(path, boxes(name, 4, kind), inside=True)) > 0
-        except UnsoundBound:  # interval and sweep contradict each other
+        except UnsoundBound:  # interval and backward pass contradict each other
             return True
 
     assert any(caught(kind) for kind in KINDS)

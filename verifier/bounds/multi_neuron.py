@@ -8,7 +8,7 @@ What it drops is known: with λ the coefficient of gate j in the pass of a row,
         ≥ A·x + b + Σⱼ |λⱼ|·(heightⱼ − Σₖ bendⱼₖ·p̂ⱼₖ²),
 
 p̂ being the places of its operands in their intervals (`relaxations.quadratic_gap`). A zonotope
-(`verifier.propagation.zonotope`) says how they depend on the inputs and on what planes leave open of earlier
+(`verifier.propagation.zonotope`) says how they depend on the inputs and on the relaxation error of earlier
 gates: |p̂ⱼₖ − cⱼₖ − sⱼₖ·z| ≤ eⱼₖ, with |zᵢ| ≤ 1, e being rounding. So is p̂² ≤ (1 + τ)(c + s·z)² + (1 +
 1/τ)e² for any τ > 0. The inputs are middle + radius·z, and with any set J of gates and ωⱼₖ = (1 +
 τ)|λⱼ|·bendⱼₖ

@@ -13,7 +13,7 @@ from parsers import read_onnx
 from parsers.ir import Graph
 from tests.support.bound_search import smallest_found
 from tests.support.bounding import optimise_slopes
-from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
+from tests.support.networks.classifiers import CLASSES, FEATURES, NETWORKS, STEPS, write_network
 from tests.support.subproblems import tree_of_each
 from verifier.bounds.inheritance import Inherited, Subproblem
 from verifier.bounds.options import BoundOptions
@@ -41,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _question(name: str, folder: Path, eps: float) -> tuple[Graph, Block, Region]:
     graph = read_onnx(write_network(name, folder))
-    x = torch.randn(1, FRAMES * FEATURES, generator=torch.Generator().manual_seed(3))
+    x = torch.randn(1, STEPS * FEATURES, generator=torch.Generator().manual_seed(3))
     return graph, compile_program(graph), ball_region(x, eps, torch.inf)
 
 
@@ -121,12 +121,12 @@ def test_a_multiplier_never_helps_inside_its_part() -> None:
     assert bool((value(lower + 3 * width + 1) > 0).any())
 
 
-@pytest.mark.parametrize("corners", [False, True])
+@pytest.mark.parametrize("octagon", [False, True])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_branching_never_lowers_a_bound_nor_passes_the_truth(name: str, corners: bool, folder: Path) -> None:
+def test_branching_never_lowers_a_bound_nor_passes_the_truth(name: str, octagon: bool, folder: Path) -> None:
     graph, program, region = _question(name, folder, 0.3)
     objective = Objective(ROWS)
-    root = bound_region(program, region, REAL, BoundOptions(octagon=corners))
+    root = bound_region(program, region, REAL, BoundOptions(octagon=octagon))
     known = root.minimum(objective)
     # a goal that no bound can reach: everything that branching can raise is raised
     trees = tree_of_each(ROWS[0], known[0] + 1e6, known[0])
