@@ -37,8 +37,7 @@ from verifier.problem.halfspace import Halfspace
 from verifier.problem.region import Region, ball_region, box_region
 from verifier.problem.settings import Settings
 from verifier.proof import methods
-from verifier.proof.branching.gate_splitting import Effort as BranchingEffort
-from verifier.proof.branching.gate_splitting import MakeBounds, branch_and_bound
+from verifier.proof.branching.gate_splitting import BranchingEffort, MakeBounds, branch_and_bound
 from verifier.proof.branching.input_splitting import divide
 from verifier.proof.branching.trees import Trees
 from verifier.proof.prover import Prover

@@ -28,7 +28,7 @@ _WEIGHT = re.compile(r"\b[WUb]\d+\b")
 
 
 def cell_equations(scan: Scan) -> list[str]:
-    """One time step of `scan`: a line for each gate operand, next state and stacked output, as they are used."""
+    """One time step of `scan`: a line for each gate operand, next state and stacked output, in order."""
     names = cell_names(scan)
     outputs = {}
     for state, following in zip(scan.states_in, scan.states_out, strict=True):

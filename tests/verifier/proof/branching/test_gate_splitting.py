@@ -27,7 +27,7 @@ from verifier.problem.question import Objective
 from verifier.problem.region import Region, ball_region
 from verifier.proof.branching.candidates import candidates
 from verifier.proof.branching.flat import offsets_of
-from verifier.proof.branching.gate_splitting import Effort, MakeBounds, branch_and_bound
+from verifier.proof.branching.gate_splitting import BranchingEffort, MakeBounds, branch_and_bound
 from verifier.propagation.splits import Part, Splits, split_term
 
 REAL = RoundingModel(deployed=False)
@@ -132,7 +132,7 @@ def test_branching_never_lowers_a_bound_nor_passes_the_truth(name: str, octagon:
     trees = tree_of_each(ROWS[0], known[0] + 1e6, known[0])
     part = _parts_of(program, region)
 
-    effort = Effort(parts=64, candidates=4, steps=3, nodes=40)
+    effort = BranchingEffort(parts=64, candidates=4, steps=3, nodes=40)
     above = branch_and_bound(trees, root, part, Budget(time.monotonic() + 60), effort=effort)
     raised = (above + known[0] + 1e6).unsqueeze(0)
     assert bool((raised >= known - 1e-6).all())
@@ -151,7 +151,7 @@ def test_what_is_proved_by_parts_is_proved(folder: Path) -> None:
 
     def gained(goal: Tensor, nodes: int) -> Tensor:
         trees = tree_of_each(ROWS[0], goal, known)
-        effort = Effort(parts=64, candidates=4, steps=6, nodes=nodes)
+        effort = BranchingEffort(parts=64, candidates=4, steps=6, nodes=nodes)
         return branch_and_bound(trees, root, part, Budget(time.monotonic() + 60), effort=effort)
 
     assert bool((gained(known + (truth - known) / 20, 400) > 0).all())

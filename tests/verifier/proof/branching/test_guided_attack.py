@@ -34,7 +34,7 @@ from verifier.problem.halfspace import Halfspace
 from verifier.problem.question import Objective
 from verifier.problem.region import Region, ball_region, box_region
 from verifier.problem.settings import Settings
-from verifier.proof.branching.gate_splitting import Effort, branch_and_bound
+from verifier.proof.branching.gate_splitting import BranchingEffort, branch_and_bound
 from verifier.proof.branching.guided_attack import GuidedAttack, lowest
 from verifier.proof.branching.input_splitting import divide
 from verifier.proof.branching.trees import Trees
@@ -124,7 +124,7 @@ class Question:
     def above(self, budget: Budget) -> Tensor:
         if self.few:
             return divide(self.trees, self.region, self._bounds, budget, together=64)
-        effort = Effort(parts=64, candidates=4, root_steps=1, steps=6, nodes=400)
+        effort = BranchingEffort(parts=64, candidates=4, root_steps=1, steps=6, nodes=400)
         return branch_and_bound(self.trees, self._bounds(self.region), self._part, budget, effort=effort)
 
     def _bounds(self, region: Region) -> Bounds:
