@@ -203,7 +203,7 @@ def _supports(box: GateBox, sides: Sequence[tuple[Tensor, Tensor]]) -> tuple[Fou
 def _in_chunks(box: GateBox, scale: Tensor, slopes: Tensor) -> tuple[Tensor, Tensor]:
     """Support values with their margins [m, N] and the places [k, m, N], for `scale` that broadcasts to [m,
     N],
-    `slopes` [k, m, N] and boxes [k, N] with trimmed diagonals."""
+    `slopes` [k, m, N] and boxes [k, N] with a trimmed octagon."""
     values, places = [slopes.new_zeros(slopes.shape[1], 0)], [slopes[..., :0]]
     size = 2 * CHUNK // slopes.shape[1]
     lower, upper = box.lower.unsqueeze(1), box.upper.unsqueeze(1)

@@ -35,7 +35,7 @@ class GateBox:
         parameters: Mapping[str, Any] | None,
         octagon: Octagon | None = None,
     ) -> GateBox:
-        """Refuses names and parameters that are not in the table and diagonals of other shapes; `check` does
+        """Refuses names and parameters that are not in the table and octagons of other shapes; `check` does
         the rest, which costs more."""
         gate, parameters = _resolved(gate, parameters)
         if octagon is not None:
@@ -83,11 +83,11 @@ def _resolved(gate: Gate | str, parameters: Mapping[str, Any] | None) -> tuple[G
 
 def _check_octagon(gate: Gate, lower: Tensor, octagon: Octagon) -> None:
     if gate.arity != 2:
-        raise InvalidBox(f"gate '{gate.name}' has {gate.arity} operands; diagonals cut boxes of two")
+        raise InvalidBox(f"gate '{gate.name}' has {gate.arity} operands; octagons are for gates of two")
     wanted = [lower.shape, lower.shape, *[lower[1:].shape] * 4]
     given = [t.shape for t in (octagon.centre, octagon.half, *octagon.sides())]
     if given != wanted:
         raise InvalidBox(
-            f"diagonals of boxes {list(lower.shape)} have frames of that shape and bounds "
+            f"an octagon over boxes {list(lower.shape)} has centres and half-widths of that shape and bounds "
             f"{list(wanted[2])}, not {[list(shape) for shape in given]}"
         )

@@ -1,8 +1,8 @@
-"""Octagons: boxes of operands cut by bounds on û + v̂ and û − v̂, their diagonals.
+"""Octagons: boxes of operands cut by bounds on û + v̂ and û − v̂.
 
 û = (x − cₓ)/hₓ and v̂ = (y − c_y)/h_y with a centre c and half-widths h, so that û, v̂ lie in about [−1, 1]
-and the diagonals cut corners, where products err most.  The frame (c, h) is that of the box for which the
-bounds were found; the box at hand may be a part of it.  (Octagon constraints: Miné, 2006.)"""
+and the bounds cut off corners, where products err most.  The coordinate frame (c, h) is that of the box for
+which the bounds were found; the box at hand may be a part of it.  (Octagon constraints: Miné, 2006.)"""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Octagon:
         return Octagon(centre, half, *sides)
 
     def pair(self, j: int) -> Cut:
-        """The first operand and the one after it by `j` + 1 places, of `trimmed` diagonals."""
+        """The first operand and the one after it by `j` + 1 places, of a `trimmed` octagon."""
         pick = [0, j + 1]
         return Cut(self.centre[pick], self.half[pick], *(side[j] for side in self.sides()))
 

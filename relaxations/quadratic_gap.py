@@ -40,7 +40,7 @@ CELLS = 64  # of a box, about
 STEPS = 24  # of the ascent to the curvature
 FADING = 0.8  # its k-th step is k^-FADING as long as the first
 THIN = 1e-7  # half-widths below it, relative to the centre, have no gap
-OUTSIDE = 1e-9  # a cell that lies so far beyond a diagonal has no point of the region: rounding is far less
+OUTSIDE = 1e-9  # a cell so far beyond a side of the octagon has no point of the region: rounding is far less
 
 
 @dataclass(frozen=True)
@@ -101,11 +101,11 @@ class _Frame:
         return lower[:, None] + (upper - lower)[:, None] * share[..., None]
 
     def inside(self, points: Tensor) -> Tensor:
-        """Which `points` [k, P, N] the diagonals leave [P, N], up to rounding."""
+        """Which `points` [k, P, N] the octagon leaves [P, N], up to rounding."""
         return self._within(points, points)
 
     def _within(self, first: Tensor, last: Tensor) -> Tensor:
-        """Which boxes [k, P, N] may have points that the diagonals leave."""
+        """Which boxes [k, P, N] may have points that the octagon leaves."""
         cut = self.box.octagon
         if cut is None:
             return torch.ones_like(first[0], dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""Where graphs and relaxations meet: evaluation, bounds, attacks, verdicts, and the command line."""
+"""What is asked of a network and how it is answered: regions, bounds, proofs, attacks, command line."""
 
 from __future__ import annotations
 

@@ -9,10 +9,10 @@ from benchmarks.measure import seconds, table
 
 
 def lstm_products(case: Case) -> float:
-    """Processor seconds of the products that bounding an LSTM costs at least, all boxes by full sweeps.
+    """Processor seconds of the products that bounding an LSTM costs at least, by full backward passes.
 
-    For every iteration t the rows of the four gates' operands (4·H, twice for both signs) and of the cell
-    states (H, twice) are substituted through the t iterations before: each time one product with the stacked
+    For every time step t the rows of the four gates' operands (4·H, twice for both signs) and of the cell
+    states (H, twice) are substituted through the t steps before: each time one product with the stacked
     [4·H, H + d] matrix of the cell.
     """
     H, dtype = case.hidden, getattr(torch, case.dtype)

@@ -32,7 +32,7 @@ FEATURES = 8
 
 
 class Unrolled(nn.Module):
-    """A file of `benchmarks.networks` as torch operations, one iteration after the other; x [B, T, d]."""
+    """A file of `benchmarks.networks` as torch operations, one time step after the other; x [B, T, d]."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()

@@ -28,7 +28,7 @@ class Problem:
     dtype: torch.dtype
 
     def bounds(self, lookback: int | None = None) -> Tensor:
-        """All intermediate boxes, all planes and the final sweep, from nothing: [B, K − 1]."""
+        """All intermediate bounds, all planes and the final backward pass, from nothing: [B, K − 1]."""
         found = bound_region(
             self.program,
             self.region,

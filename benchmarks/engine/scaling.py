@@ -23,7 +23,7 @@ def lengths() -> str:
         each = 1e3 * spent.cpu / case.length
         rows.append((f"{case.length}", reach, f"{spent.cpu:.2f}", f"{each:.1f}", f"{spent.peak:.0f}"))
     return "## Length\n\nLSTM, H = 64, d = 8, one instance.\n\n" + table(
-        "T | look-back | bounds, s | ms an iteration | peak, MiB", rows
+        "T | look-back | bounds, s | ms a time step | peak, MiB", rows
     )
 
 

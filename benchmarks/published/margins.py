@@ -1,8 +1,8 @@
-"""What each method adds on images that planes leave open, as markdown.
+"""What each method adds on images that one backward pass leaves undecided, as markdown.
 
     python -m benchmarks.published.margins [--count N]
 
-Of the published MNIST networks in ../shared/peers: the first N images whose margins one backward sweep does
+Of the published MNIST networks in ../shared/peers: the first N images whose margins one backward pass does
 not prove; their least margin after every method, a mean over the images, and how many are proved. Clipping
 shows that a margin is positive and not how large it is, so it has a count and no mean.
 """
@@ -31,7 +31,7 @@ CASES = (
     ("prover_mnist_04f_032h_2l", 0.014),
 )
 METHODS = (Method.crown, Method.crown_octagon, Method.alpha_crown, Method.clip)
-COLUMNS = "network | ε | planes | corners | slopes | clipping: proved | CPU-s an image"
+COLUMNS = "network | ε | crown | crown-octagon | alpha-crown | clip: proved | CPU-s an image"
 
 
 def row(benchmark: Benchmark, radius: float, count: int) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
     python -m benchmarks.published.peers [--method METHOD] [--timeout S] [--radius E] [--save FILE] [NAME ...]
     python -m benchmarks.published.peers --survive FILE [--restarts N] [--steps N]
 
-The networks and images are those of StarV (MNIST in two frames) and of Prover and DeepPrism (MNIST in four or
+The networks and images are those of StarV (MNIST in two steps) and of Prover and DeepPrism (MNIST in four or
 seven), read from ../shared/peers. An image counts as certified when every margin is proved positive, the
 file's own float32 rounding in onnxruntime included. `branching` is what `recert certify --timeout S` does:
 an attack, then bounds, then branching on what is open. Seconds are of the processor, a mean over the images.

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from benchmarks.recorded_bounds.networks import Case
 from parsers.errors import OutOfTime
-from verifier.attack.effort import Effort as AttackEffort
+from verifier.attack.effort import Effort
 from verifier.attack.objectives import attack_margins
 from verifier.bounds.on_demand import BoundsOnDemand
 from verifier.bounds.options import BoundOptions
@@ -24,7 +24,7 @@ from verifier.problem.budget import Budget
 from verifier.problem.method import Method
 from verifier.problem.question import Objective, Question
 from verifier.problem.region import Region, ball_region, box_region
-from verifier.proof.branching.gate_splitting import Effort, branch_and_bound
+from verifier.proof.branching.gate_splitting import BranchingEffort, branch_and_bound
 from verifier.proof.branching.input_splitting import divide, divisible
 from verifier.proof.branching.trees import Trees
 from verifier.proof.refinement.ascent import AscentOptions, ascend
@@ -97,12 +97,12 @@ def _deep(
         more, _ = multi_neuron_clipped(over, found, math.inf)
         yield "joint", more.known
     trees = _trees(rows_left)
-    effort = Effort(nodes=60, parts=64)
+    effort = BranchingEffort(nodes=60, parts=64)
     yield "branching", branch_and_bound(trees, over.deepest(), over.part, Budget(), effort=effort)
     yield from _few_inputs(program, region, rows, case)
     labels = torch.zeros(1, dtype=torch.int64)
     if sum(form.size for form in program.outputs) > 1:
-        effort = AttackEffort(2, 8, 0)
+        effort = Effort(2, 8, 0)
         yield "attack", attack_margins(Evaluator(case.graph), region, labels, effort).lowest
 
 

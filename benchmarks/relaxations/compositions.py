@@ -174,7 +174,7 @@ class Measured:
 
 
 def measure(path: Path, region: Region, *, inside: bool = False) -> Measured:
-    """Bounds over the reals by backward sweeps, from nothing, and what search finds in the same boxes."""
+    """Bounds over the reals by backward passes, from nothing, and what search finds in the same boxes."""
     graph = read_onnx(path)
     program = compile_program(graph)
     rows = objectives(sum(form.size for form in program.outputs), inside=inside)

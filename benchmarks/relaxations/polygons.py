@@ -1,8 +1,8 @@
-"""What diagonals gain: planes over polygons against planes over their boxes.
+"""What octagon constraints gain: planes over octagons against planes over their boxes.
 
 `python -m benchmarks.relaxations.polygons`
 
-Boxes as in `benchmarks.relaxations`, their corners cut at û ± v̂ = ±(0.4 … 2), uniformly.  The volume between
+Boxes as in `benchmarks.relaxations`, cut to octagons at û ± v̂ = ±(0.4 … 2), uniformly.  The volume between
 both planes over the polygon, by sampling it, for planes over the box; for planes over the polygon; and for
 the latter moved to where the samples allow, which no offset can beat ("bound").
 """

@@ -25,7 +25,7 @@ from relaxations.rounding import UNIT, margin
 
 INTERVALS = 6
 """Of the nodes at which a curve is sampled."""
-SLACK = 16
+DERIVATIVE_ERROR = 16
 """Default bound, in units of u, on the relative error of a derivative: two library functions and a
 product."""
 
@@ -170,7 +170,7 @@ def s_shaped(
     derivative: Callable[[Tensor], Tensor],
     inverse: Callable[[Tensor], Tensor],
     core: float,
-    slack: float = SLACK,
+    relative_error: float = DERIVATIVE_ERROR,
 ) -> Curve:
     """An increasing odd function plus a constant, convex left of 0 and concave right of it.
 
@@ -193,7 +193,7 @@ def s_shaped(
         places = torch.stack(torch.broadcast_tensors(at, lower, upper))
         values = scale * function(places) - slope * places
         steepness = scale * derivative(at)
-        error = (slack * UNIT) * (steepness.abs() + slope.abs())
+        error = (relative_error * UNIT) * (steepness.abs() + slope.abs())
         residual = torch.where(rises, steepness - slope, slope - steepness)
         values[0] += torch.maximum((residual + error) * (right - root), (error - residual) * (root - left))
         return greatest(values, places)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from relaxations.curves.curve import (
-    SLACK,
+    DERIVATIVE_ERROR,
     Curve,
     Support,
     best,
@@ -34,7 +34,7 @@ class Piece:
 
     A curved piece has a `derivative` and its `inverse`: inverse(q) is the x of the piece with g'(x) = q.  It
     is total: where there is none it gives ±∞ or a number on the side where g' comes nearest, never NaN.  The
-    derivative errs by at most (slack·|g'| + noise)·u.
+    derivative errs by at most (relative_error·|g'| + noise)·u.
     """
 
     lower: float
@@ -43,7 +43,7 @@ class Piece:
     function: Callable[[Tensor], Tensor]
     derivative: Callable[[Tensor], Tensor] | None = None
     inverse: Callable[[Tensor], Tensor] | None = None
-    slack: float = SLACK
+    relative_error: float = DERIVATIVE_ERROR
     noise: float = 0.0
 
 
@@ -55,7 +55,7 @@ def piece_support(piece: Piece, scale: Tensor, slope: Tensor, lower: Tensor, upp
         at = between(piece.inverse(quotient(slope, scale)), left, right)
         # the inequality of `relaxations.curves.curve`, r widened by its own rounding error
         steepness = scale * piece.derivative(at)
-        error = (piece.slack * UNIT) * (steepness.abs() + slope.abs())
+        error = (piece.relative_error * UNIT) * (steepness.abs() + slope.abs())
         if piece.noise:
             error = error + (piece.noise * UNIT) * scale.abs()
         residual = steepness - slope

@@ -1,4 +1,4 @@
-"""The GRU blend  (1 − f(z))·g(b) + f(z)·h,  jointly in its three operands.
+"""The GRU blend  (1 − f(z))·g(b) + f(z)·h,  one gate of three operands.
 
 It is  w(z)·(g(b) − h) + h  with w = 1 − f, linear in h for fixed (z, b): the greatest value of the blend
 minus a linear function has h at an end, and for either end it is a product of two curves.  For f = σ, w(z) =

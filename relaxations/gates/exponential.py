@@ -74,7 +74,7 @@ def _exponential_pieces(height: float, rate: float, line: float) -> tuple[Piece,
         return rate * _log(q / steepness)
 
     left = (
-        Piece(-math.inf, 0.0, steepness / rate, curved, derivative, inverse, slack=4096)
+        Piece(-math.inf, 0.0, steepness / rate, curved, derivative, inverse, relative_error=4096)
         if height
         else Piece(-math.inf, 0.0, 0, torch.zeros_like)
     )

@@ -33,5 +33,5 @@ def erf_inverse(q: Tensor) -> Tensor:
     return torch.sqrt(-torch.log(height))
 
 
-ERF = s_shaped(torch.erf, erf_slope, erf_inverse, core=9.0, slack=4096)  # x² ≤ 700 rounds by 700u
+ERF = s_shaped(torch.erf, erf_slope, erf_inverse, core=9.0, relative_error=4096)  # x² ≤ 700 rounds by 700u
 register(gate_of(ERF, "erf", error=Float32Error(4.0e-7)))

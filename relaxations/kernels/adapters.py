@@ -150,7 +150,7 @@ def _double(t: Tensor) -> Tensor:
 
 
 def _packed(octagon: Octagon | None, shape: torch.Size, size: int) -> Tensor | None:
-    """The members of `struct cut` in `polygon.h` [8, *shape], of diagonals of boxes of dimension `size`."""
+    """The members of `struct cut` in `polygon.h` [8, *shape], of octagons over boxes of dimension `size`."""
     if octagon is None:
         return None
     packed = torch.cat([octagon.centre, octagon.half, *octagon.sides()])

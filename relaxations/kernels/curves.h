@@ -9,7 +9,7 @@
  *     e / ((1 + e)(1 + e)) errs by 4 + 2(4/2 + 1) + 2 = 12u
  *
  * so σ and tanh keep to the 8u, and their derivatives to the 16u, on which the margin in `relaxations.rounding` and
- * SLACK in `relaxations.curves.curve` are built: both are used here as they are.
+ * DERIVATIVE_ERROR in `relaxations.curves.curve` are built: both are used here as they are.
  *
  * NaN.  A bound is the greatest of several numbers, and one that is NaN must not be lost to a comparison: `most` keeps
  * it, and a bound that ends as NaN is given out as infinity.  Places that are NaN or infinite are moved into the box by
@@ -24,7 +24,7 @@
 
 #define UNIT ROUNDING_UNIT
 #define TINY ROUNDING_TINY
-#define SLACK CURVE_SLACK
+#define DERIVATIVE_ERROR CURVE_DERIVATIVE_ERROR
 
 static inline double larger(double a, double b)
 {
@@ -124,7 +124,7 @@ static inline struct support curve_support(const struct curve *of, double scale,
     if (left < right) {
         const double t = between(of->inverse(slope / (scale == 0 ? 1.0 : scale)), left, right), at = rises ? t : -t;
         const double steepness = scale * of->slope(at), residual = rises ? steepness - slope : slope - steepness;
-        const double error = (SLACK * UNIT) * (fabs(steepness) + fabs(slope));
+        const double error = (DERIVATIVE_ERROR * UNIT) * (fabs(steepness) + fabs(slope));
         const double beyond = (residual + error) * (right - t), before = (error - residual) * (t - left);
         const double over = beyond > before || isnan(beyond) ? beyond : before;
         found = most(found, (struct support){scale * of->value(at) - slope * at + over, {at}});

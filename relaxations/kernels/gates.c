@@ -70,7 +70,7 @@ static struct support straight_support(const struct gate *of, double scale, cons
     return most(found[0], found[1]);
 }
 
-static struct support joint_support(const struct gate *of, double scale, const double *slope, const struct box *box)
+static struct support arc_product_support(const struct gate *of, double scale, const double *slope, const struct box *box)
 {
     (void)of;
     const double x[] = {box->lower[0], box->upper[0]}, y[] = {box->lower[1], box->upper[1]};
@@ -120,7 +120,7 @@ static const struct gate TABLE[] = {
     {"tanh", 1, ALONE, {&TANH}, curve_image, alone_support, alone_magnitude, NULL},
     {"sigmoid_product", 2, PRODUCT, {&SIGMOID, NULL}, product_image, straight_support, product_magnitude, NULL},
     {"tanh_product", 2, PRODUCT, {&TANH, NULL}, product_image, straight_support, product_magnitude, NULL},
-    {"sigmoid_tanh", 2, PRODUCT, {&SIGMOID, &TANH}, product_image, joint_support, product_magnitude,
+    {"sigmoid_tanh", 2, PRODUCT, {&SIGMOID, &TANH}, product_image, arc_product_support, product_magnitude,
      relaxations_sigmoid_tanh_polygon},
     {"sigmoid_blend", 3, BLEND, {&SIGMOID, &TANH, NULL}, blend_image, blend_support, blend_magnitude, NULL},
 };

@@ -36,7 +36,7 @@ static struct support bounded(const struct gate *gate, double scale, const doubl
     return found;
 }
 
-/* The same over the part of the box that trimmed diagonals leave. */
+/* The same over the part of the box that a trimmed octagon leaves. */
 static struct support cut_bounded(const struct gate *gate, double scale, const double *slope, const struct box *box,
                                   const struct cut *cut)
 {
@@ -53,7 +53,7 @@ static struct support cut_bounded(const struct gate *gate, double scale, const d
     return found;
 }
 
-/* The diagonals of box i, of their members [8, n]. */
+/* The octagon of box i, of its members [8, n]. */
 static struct cut get_cut(const double *cuts, const struct box *box, ptrdiff_t n, ptrdiff_t i)
 {
     const double *c = cuts + i;

@@ -1,4 +1,4 @@
-/* Polygons: boxes of two operands cut by diagonals, as relaxations/polygons/polygon.py describes them. */
+/* Polygons: boxes of two operands cut to octagons, as relaxations/polygons/polygon.py describes them. */
 
 #ifndef RELAXATIONS_POLYGON_H
 #define RELAXATIONS_POLYGON_H
@@ -25,7 +25,7 @@ struct side {
 
 struct unit relaxations_unit(const struct box *box, const struct cut *cut);
 int relaxations_thick(const struct box *box);
-/* Diagonals not beyond the corners of the box; there lie the sides where the box is too thin to be cut. */
+/* Octagons not beyond the corners of the box; there lie the sides where the box is too thin to be cut. */
 struct cut relaxations_trimmed(const struct cut *given, const struct box *box);
 void relaxations_sides(const struct unit *unit, const struct cut *cut, struct side sides[SIDES]);
 

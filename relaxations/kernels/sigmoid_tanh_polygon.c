@@ -31,10 +31,10 @@ static struct support straight(double a, double b, const struct box *box, const 
 {
     const int along = which < 2 ? 0 : 1, other = 1 - along; /* y or x is constant */
     const double fixed = which % 2 ? box->upper[other] : box->lower[other];
-    const double slack = (16 * UNIT) * (fabs(cut->centre[along]) + reach(box->lower[along], box->upper[along]));
+    const double outward = (16 * UNIT) * (fabs(cut->centre[along]) + reach(box->lower[along], box->upper[along]));
     const double low = box->lower[along], high = box->upper[along];
-    const double start = between(cut->centre[along] + cut->half[along] * side->first - slack, low, high);
-    const double stop = between(cut->centre[along] + cut->half[along] * side->last + slack, low, high);
+    const double start = between(cut->centre[along] + cut->half[along] * side->first - outward, low, high);
+    const double stop = between(cut->centre[along] + cut->half[along] * side->last + outward, low, high);
     struct support found = along == 0 ? curve_support(&SIGMOID, tanh(fixed), a, start, larger(start, stop))
                                       : curve_support(&TANH, sigmoid(fixed), b, start, larger(start, stop));
     found.value -= (along == 0 ? b : a) * fixed;

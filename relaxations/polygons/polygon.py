@@ -1,4 +1,4 @@
-"""Polygons: the geometry of a box of two operands that diagonals cut to an octagon (`relaxations.octagon`).
+"""Polygons: the geometry of a box of two operands cut to an octagon (`relaxations.octagon`).
 
 The greatest value of a gate minus a linear function over them is bounded in `sigmoid_tanh` for σ(x)·tanh(y),
 by the polygon's sides, and in `strips` for any gate."""

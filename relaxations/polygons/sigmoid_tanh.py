@@ -14,7 +14,7 @@ The greatest F = σ(x)·tanh y − a·x − b·y over a polygon lies on one of i
 Where rounding decides whether there is a root, |G| is at most its rounding error, 64u(1 + …), from there to
 the point where the curve meets a side, and Ψ exceeds F there by no more: the margin covers it.
 
-scale = −1 is the same problem with y mirrored, which swaps the diagonals.
+scale = −1 is the same problem with y mirrored, which swaps the bounds of û + v̂ and û − v̂.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def support(scale: Tensor, slopes: Tensor, lower: Tensor, upper: Tensor, cut: Cu
     low, high = unit_box(lower, upper, cut.centre, cut.half)
     found = sides(low, high, cut)
     # sides of the box, a little longer
-    slack = (16 * UNIT) * (cut.centre.abs() + largest(lower, upper))
-    (xs, ys), (h, k) = torch.stack([lower, upper], 1), slack
+    outward = (16 * UNIT) * (cut.centre.abs() + largest(lower, upper))
+    (xs, ys), (h, k) = torch.stack([lower, upper], 1), outward
     starts, stops = found.first[:4].unflatten(0, (2, 2)), found.last[:4].unflatten(0, (2, 2))
     x0, x1 = (
         between(cut.centre[0] + cut.half[0] * u + s, lower[0], upper[0])

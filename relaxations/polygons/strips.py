@@ -103,8 +103,8 @@ def _by_strips(of: Problems) -> Support:
     """The bound by strips alone; ∞ where there is no polygon."""
     count, lower, upper = of.scale.shape[0], of.box.lower, of.box.upper
     left, right = span(lower, upper, of.cut)
-    slack = _slack(of)[0]
-    left, right = (torch.minimum(torch.maximum(x, lower[0]), upper[0]) for x in (left - slack, right + slack))
+    by = _outward(of)[0]
+    left, right = (torch.minimum(torch.maximum(x, lower[0]), upper[0]) for x in (left - by, right + by))
     owner = torch.arange(count, device=left.device)
     most, best = (torch.full_like(left, -torch.inf) for _ in range(2))
     least, at = torch.full_like(left, torch.inf), 0.5 * (lower + upper)
@@ -133,7 +133,7 @@ def _by_strips(of: Problems) -> Support:
     return Support(torch.where(most > -torch.inf, most, torch.inf), at)
 
 
-def _slack(of: Problems) -> Tensor:
+def _outward(of: Problems) -> Tensor:
     """Of all roundings of places [2, N]."""
     reach = largest(of.box.lower, of.box.upper)
     return (16 * UNIT) * (of.cut.centre.abs() + 2 * of.cut.half + reach)
@@ -143,8 +143,8 @@ def strips(of: Problems, left: Tensor, right: Tensor) -> Strips:
     """Strips from `left` to `right` [N]; everywhere outwards by a margin for rounding."""
     lower, upper, cut = of.box.lower, of.box.upper, of.cut
     below, above = edges(cut)
-    slack = _slack(of)
-    away = slack[1] + above.slope[1] * slack[0]
+    outward = _outward(of)
+    away = outward[1] + above.slope[1] * outward[0]
     # the lower edge is convex, the higher of its lines; the upper edge is concave
     at_left, at_right = (below.at(x[None], cut.centre[0])[:, 0] for x in (left, right))
     high = torch.maximum(at_left.amax(0), at_right.amax(0)) + away

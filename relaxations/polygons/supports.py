@@ -17,7 +17,7 @@ BY_SIDES = {"sigmoid_tanh": sigmoid_tanh_polygon.support}
 
 
 def over_polygons(box: GateBox, scale: Tensor, slopes: Tensor, cut: Cut) -> Support:
-    """Upper bounds [m, N] of scale·g − slopes·p over polygons in boxes [2, m, N], of diagonals [N], the
+    """Upper bounds [m, N] of scale·g − slopes·p over polygons in boxes [2, m, N], of octagons [N], the
     margin included, and places that nearly attain them."""
     m = scale.shape[0]
     flat = replace(box, lower=box.lower.flatten(1), upper=box.upper.flatten(1))

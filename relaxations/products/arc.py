@@ -36,7 +36,7 @@ class Arc(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Joint:
+class ArcProduct:
     """A factor g: its `curve`; its `arc` from b and the ends of x and y; the greatest F `on_arc` from a, b,
     h, g(y₁) − h and the arc, as candidates [2, *S] with their places x and y, where the arc has a closed
     form; and its `height`, g at the arc's point of a given σ(x), from b and σ(x)."""

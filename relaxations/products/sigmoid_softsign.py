@@ -31,7 +31,7 @@ from torch import Tensor
 from relaxations.curves.curve import between
 from relaxations.curves.sigmoid import inverse as sigmoid_inverse
 from relaxations.curves.softsign import SOFTSIGN, softsign
-from relaxations.products.arc import LEAST, Arc, Joint
+from relaxations.products.arc import LEAST, Arc, ArcProduct
 from relaxations.rounding import UNIT
 
 NEWTON = 4
@@ -73,15 +73,15 @@ def _curve(a: Tensor, b: Tensor, h: Tensor, top: Tensor, arc: Arc) -> tuple[Tens
         p = p - move
     value, steep = slope()
     # the remainders of the docstring
-    slack = value.clamp(min=0.0) * (first - p) - value.clamp(max=0.0) * (p - least)
-    slack += (64 * UNIT) * (1 + h.abs() + c + steep.abs()) * (first - least)
+    excess = value.clamp(min=0.0) * (first - p) - value.clamp(max=0.0) * (p - least)
+    excess += (64 * UNIT) * (1 + h.abs() + c + steep.abs()) * (first - least)
     x = torch.where(rest > last, between(torch.log(p * p / rest), arc.left, start), start)
     x = torch.stack([arc.left, x])
     weight = torch.stack([sides[0, 0], p * p])
     # a y off by rounding misses a second-order amount: it is stationary on the curve
     y = between(torch.sqrt(weight) / c - 1, arc.low, arc.high)
     psi = weight * (softsign(y) - h) - a * x - b * y
-    psi[1] += 2 * slack
+    psi[1] += 2 * excess
     return psi, x, y
 
 
@@ -94,4 +94,4 @@ def _height(b: Tensor, s: Tensor) -> Tensor:
     return 1 - _root(b) / torch.sqrt(s)
 
 
-support = Joint(SOFTSIGN, _arc, _curve, _height).support
+support = ArcProduct(SOFTSIGN, _arc, _curve, _height).support

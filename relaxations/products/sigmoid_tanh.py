@@ -32,7 +32,7 @@ from torch import Tensor
 
 from relaxations.curves import sigmoid, tanh
 from relaxations.curves.curve import between
-from relaxations.products.arc import LEAST, Arc, Joint
+from relaxations.products.arc import LEAST, Arc, ArcProduct
 from relaxations.rounding import UNIT
 
 NEWTON = 4
@@ -101,12 +101,12 @@ def larger_root(a: Tensor, b: Tensor, h: Tensor, top: Tensor, arc: Arc) -> Root:
         s, rest = s - move, rest + move
         value, steep, rise = slope(a, b, h, s, rest)
     # the remainders of the docstring
-    slack = value.clamp(min=0.0) * (first - s) - value.clamp(max=0.0) * (s - least)
-    slack += (64 * UNIT) * (1 + h.abs() + steep.abs()) * (first - least)
+    excess = value.clamp(min=0.0) * (first - s) - value.clamp(max=0.0) * (s - least)
+    excess += (64 * UNIT) * (1 + h.abs() + steep.abs()) * (first - least)
     x = torch.where(rest > last, between(torch.log(s / rest), arc.left, start), start)
     y = between(on_curve(b, s), arc.low, arc.high)
     # a y off by rounding misses a second-order amount: it is stationary on the curve
-    psi = s * (torch.tanh(y) - h) - a * x - b * y + slack
+    psi = s * (torch.tanh(y) - h) - a * x - b * y + excess
     return Root(s, rest, first, least, move, rising, psi, x, y)
 
 
@@ -120,4 +120,4 @@ def _curve(a: Tensor, b: Tensor, h: Tensor, top: Tensor, arc: Arc) -> tuple[Tens
     return torch.stack([psi, root.value]), torch.stack([arc.left, root.x]), torch.stack([y, root.y])
 
 
-support = Joint(tanh.TANH, arc, _curve, lambda b, s: _height(b, s)[0]).support
+support = ArcProduct(tanh.TANH, arc, _curve, lambda b, s: _height(b, s)[0]).support

@@ -44,8 +44,8 @@ A lower plane matters where the objective is least, which is where this gate is 
 towards the low corner, an upper plane's towards the high one.  It also decides between planes of equal
 volume, of which a product has a whole segment: x·y is bounded from above by y̅x + x̲y and by y̲x + x̅y, equal
 at the centre.  The values of a recurrent cell (second and third operands) run with the objective more than
-their gates (first operand) do, hence they lean further; the more so over polygons, where no planes are equal
-and nothing but this prefers one way.  Measured in docs/lab/gates.md.
+their gates (first operand) do, hence their tangent points are shifted further; the more so over polygons,
+where no planes are equal and nothing but this prefers one way.  Measured in docs/lab/gates.md.
 """
 
 

@@ -15,14 +15,14 @@ from benchmarks.recorded_bounds.methods import RECORDED
 from benchmarks.recorded_bounds.networks import EPS, Case, Network
 from benchmarks.recorded_bounds.record import differences, record
 from parsers import read_onnx
-from tests.support.networks.classifiers import FEATURES, FRAMES, write_network
+from tests.support.networks.classifiers import FEATURES, STEPS, write_network
 from verifier.problem.method import Method
 from verifier.problem.region import Region
 
 
 def network(name: str, folder: Path) -> Network:
     graph = read_onnx(write_network(name, folder))
-    point = torch.randn(1, FRAMES * FEATURES, generator=torch.Generator().manual_seed(0)).double()
+    point = torch.randn(1, STEPS * FEATURES, generator=torch.Generator().manual_seed(0)).double()
     return name, lambda: Case(name, graph, point, EPS)
 
 

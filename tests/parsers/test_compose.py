@@ -19,9 +19,9 @@ def small(seed: int) -> Graph:
     net = Builder("small", {"x": (2, 2), "k": ()})
     weights = net.constant("W", rng.normal(size=(2, 2)))
     first = net.node("add", net.node("tanh", net.node("matmul", "x", weights)), "k")
-    frames = net.node("reshape", "x", shape=(2, 1, 2))
+    steps = net.node("reshape", "x", shape=(2, 1, 2))
     zero = net.constant("zero", np.zeros((1, 3)))
-    scan = net.scan(lstm_cell(2, 3, seed), (zero, zero), (frames,))
+    scan = net.scan(lstm_cell(2, 3, seed), (zero, zero), (steps,))
     net_outputs = [first, scan.finals[0]]
     return net.graph(*net_outputs)
 

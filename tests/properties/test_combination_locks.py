@@ -1,4 +1,4 @@
-"""Combination locks: the class flips only where every frame is within δ of its key, and gradients are flat
+"""Combination locks: the class flips only where every step is within δ of its key, and gradients are flat
 elsewhere. An attack from the data sees nothing; whoever certifies a region with the plant inside is wrong.
 
 The first lock has its detectors in front of the recurrence; those of `planted_locks` are made of recurrent
@@ -37,15 +37,14 @@ from verifier.problem.halfspace import Halfspace
 from verifier.problem.region import Region, ball_region, box_region
 from verifier.problem.settings import Settings
 from verifier.proof import methods
-from verifier.proof.branching.gate_splitting import Effort as BranchingEffort
-from verifier.proof.branching.gate_splitting import MakeBounds, branch_and_bound
+from verifier.proof.branching.gate_splitting import BranchingEffort, MakeBounds, branch_and_bound
 from verifier.proof.branching.input_splitting import divide
 from verifier.proof.branching.trees import Trees
 from verifier.proof.prover import Prover
 from verifier.propagation.splits import Part, Splits
 
 
-def _lock(frames: int, features: int, delta: float, direction: str, path: Path) -> Path:
+def _lock(steps: int, features: int, delta: float, direction: str, path: Path) -> Path:
     """s ← relu(s + Σ_i relu(δ − |x_i − key|)/δ − features): 1 while all match, 0 for good after a miss.
 
     |x − key| = relu(x − key) + relu(key − x); the recurrence is an RNN op with ReLU and weights of 1.
@@ -64,7 +63,7 @@ def _lock(frames: int, features: int, delta: float, direction: str, path: Path) 
         "flat": np.array([1, 1], np.int64),
     }
     graph = onnx.parser.parse_graph(f"""
-        lock (float[{frames}, 1, {features}] x) => (float[1, 2] scores) {{
+        lock (float[{steps}, 1, {features}] x) => (float[1, 2] scores) {{
             up = Sub(x, key)
             down = Sub(key, x)
             above = Relu(up)
@@ -90,18 +89,18 @@ def _lock(frames: int, features: int, delta: float, direction: str, path: Path) 
 
 @pytest.mark.parametrize("direction", ["forward", "reverse"])
 @pytest.mark.parametrize("delta", [0.3, 0.02])
-@pytest.mark.parametrize(("frames", "features"), [(2, 1), (4, 2), (12, 1)])
+@pytest.mark.parametrize(("steps", "features"), [(2, 1), (4, 2), (12, 1)])
 def test_a_planted_counterexample_is_never_certified_away(
-    frames: int, features: int, delta: float, direction: str, tmp_path: Path
+    steps: int, features: int, delta: float, direction: str, tmp_path: Path
 ) -> None:
-    path = _lock(frames, features, delta, direction, tmp_path / "lock.onnx")
-    plant = np.full((frames, 1, features), KEY, np.float32)
+    path = _lock(steps, features, delta, direction, tmp_path / "lock.onnx")
+    plant = np.full((steps, 1, features), KEY, np.float32)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     assert np.asarray(session.run(None, {"x": plant})[0]).argmax() == 1  # the plant opens the lock
 
-    rng = np.random.default_rng(frames)
+    rng = np.random.default_rng(steps)
     x = torch.as_tensor(
-        plant.reshape(1, -1) - rng.uniform(0.1, 0.4, (6, frames * features)).astype(np.float32)
+        plant.reshape(1, -1) - rng.uniform(0.1, 0.4, (6, steps * features)).astype(np.float32)
     )
     distance = (x - KEY).abs().amax(1).double()
     radius = distance * torch.tensor([1.0, 1.001, 1.1, 1.5, 0.2, 0.1])
@@ -113,9 +112,9 @@ def test_a_planted_counterexample_is_never_certified_away(
         assert bool((found.lower[4:] > 0).all())
 
 
-FRAMES, FEATURES, DELTA = 6, 2, 0.02
-ENTRIES = FRAMES * FEATURES
-ALL, FEW = tuple(range(ENTRIES)), (1, ENTRIES - 2)  # FEW: in different frames, of different features
+STEPS, FEATURES, DELTA = 6, 2, 0.02
+ENTRIES = STEPS * FEATURES
+ALL, FEW = tuple(range(ENTRIES)), (1, ENTRIES - 2)  # FEW: in different steps, of different features
 SECONDS, PARTS = 0.6, 10
 
 
@@ -128,7 +127,7 @@ class Locked:
 
     def margin(self, x: np.ndarray) -> float:
         """Score of class 0 less that of class 1 at x [n]: 1/2 where the lock is shut, −1/2 where open."""
-        fed = np.asarray(x, np.float32).reshape(FRAMES, 1, FEATURES)
+        fed = np.asarray(x, np.float32).reshape(STEPS, 1, FEATURES)
         shut, opened = np.asarray(self.session.run(None, {"x": fed})[0])[0]
         return float(shut - opened)
 
@@ -149,7 +148,7 @@ class Locked:
 
 
 def _locked(name: str, folder: Path) -> Locked:
-    path = NETWORKS[name].write(FRAMES, FEATURES, DELTA, folder / f"{name}.onnx")
+    path = NETWORKS[name].write(STEPS, FEATURES, DELTA, folder / f"{name}.onnx")
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return Locked(Prover(read_onnx(path), Settings(slope_steps=2)), session)
 

@@ -47,8 +47,8 @@ def boxes(name: str, n: int, kind: str, count: int = 6) -> Region:
 def left_by(measured: Measured) -> float:
     """How far search gets out of what is proved, beyond the rounding of the search's own evaluation."""
     (lower, upper), (lowest, greatest) = measured.proved, measured.found
-    slack = 1e-10 * (1 + torch.maximum(lowest.abs(), greatest.abs()))
-    return float(torch.maximum(lower - lowest - slack, greatest - upper - slack).max())
+    tolerance = 1e-10 * (1 + torch.maximum(lowest.abs(), greatest.abs()))
+    return float(torch.maximum(lower - lowest - tolerance, greatest - upper - tolerance).max())
 
 
 @pytest.mark.parametrize("inside", [False, True], ids=["alone", "inside"])
@@ -101,7 +101,7 @@ def test_wrong_planes_are_caught(name: str, tmp_path: Path, monkeypatch: pytest.
     def caught(kind: str) -> bool:
         try:
             return left_by(measure(path, boxes(name, 4, kind), inside=True)) > 0
-        except UnsoundBound:  # interval and sweep contradict each other
+        except UnsoundBound:  # interval and backward pass contradict each other
             return True
 
     assert any(caught(kind) for kind in KINDS)

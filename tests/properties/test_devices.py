@@ -11,7 +11,7 @@ from torch import Tensor
 
 from parsers import read_onnx
 from tests.support.bounding import optimise_slopes
-from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, write_network
+from tests.support.networks.classifiers import CLASSES, FEATURES, STEPS, write_network
 from verifier.bounds.region_bounds import bound_region
 from verifier.network.program import compile_program
 from verifier.network.rounding import RoundingModel
@@ -31,7 +31,7 @@ DEVICES = [
 def _minimum(path: Path, device: str, dtype: torch.dtype, p: float, steps: int) -> Tensor:
     """Bounds [2, CLASSES] of the outputs, on the cpu; every tensor on the way must be on `device`."""
     program = compile_program(read_onnx(path), dtype=dtype, device=device)
-    x = np.random.default_rng(1).normal(size=(2, FRAMES * FEATURES)).astype(np.float32)
+    x = np.random.default_rng(1).normal(size=(2, STEPS * FEATURES)).astype(np.float32)
     region = ball_region(torch.as_tensor(x), 0.05, p).to(device, dtype)
     bounds = bound_region(program, region, RoundingModel(dtype))
     objective = Objective(torch.eye(CLASSES, dtype=dtype, device=device).expand(2, -1, -1))
@@ -64,7 +64,7 @@ def test_float32_and_slopes_agree_with_the_cpu(device: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("device", DEVICES)
 def test_margins_on_a_device(device: str, tmp_path: Path) -> None:
     graph = read_onnx(write_network("gru", tmp_path))
-    x = torch.zeros(2, FRAMES * FEATURES)
+    x = torch.zeros(2, STEPS * FEATURES)
     found = [
         Prover(graph, Settings(device=where, slope_steps=2)).margins(ball_region(x, 0.05, torch.inf), [0, 1])
         for where in ("cpu", device)

@@ -17,7 +17,7 @@ from verifier.network.rounding import RoundingModel
 from verifier.problem.question import Objective
 from verifier.problem.region import ball_region
 
-FRAMES, FEATURES, HIDDEN = 6, 3, 4
+STEPS, FEATURES, HIDDEN = 6, 3, 4
 
 
 def _weights() -> dict[str, np.ndarray]:
@@ -111,7 +111,7 @@ def _as_loop() -> tuple[list[NodeProto], dict[str, np.ndarray]]:
         ],
         [_info("still", kind=TensorProto.BOOL), _info("hn_out", 1, HIDDEN)],
     )
-    arrays = _weights() | {"count": np.array(FRAMES, np.int64), "yes": np.array(True)}
+    arrays = _weights() | {"count": np.array(STEPS, np.int64), "yes": np.array(True)}
     return [helper.make_node("Loop", ["count", "yes", "zero"], ["h"], body=body)], arrays
 
 
@@ -119,9 +119,9 @@ def _unrolled() -> tuple[list[NodeProto], dict[str, np.ndarray]]:
     arrays = _weights()
     nodes: list[NodeProto] = []
     h = "zero"
-    for t in range(FRAMES):
+    for t in range(STEPS):
         arrays[f"i{t}"] = np.array(t, np.int64)
-        after = "h" if t == FRAMES - 1 else f"h{t}"
+        after = "h" if t == STEPS - 1 else f"h{t}"
         nodes += [
             helper.make_node("Gather", ["x", f"i{t}"], [f"x{t}"], axis=0),
             *_cell(f"x{t}", h, after, f"_{t}"),
@@ -138,7 +138,7 @@ def _bounds(form: str, folder: Path) -> torch.Tensor:
     graph = helper.make_graph(
         nodes,
         form,
-        [_info("x", FRAMES, 1, FEATURES)],
+        [_info("x", STEPS, 1, FEATURES)],
         [_info("h", 1, HIDDEN)],
         [numpy_helper.from_array(array, name) for name, array in arrays.items()],
     )
@@ -146,8 +146,8 @@ def _bounds(form: str, folder: Path) -> torch.Tensor:
     path = folder / f"{form}.onnx"
     onnx.save(model, path)
     read = read_onnx(path)
-    assert [scan.length for scan in read.scans()] == [FRAMES], f"{form} was not lifted to one scan"
-    x = torch.randn(1, FRAMES * FEATURES, generator=torch.Generator().manual_seed(2))
+    assert [scan.length for scan in read.scans()] == [STEPS], f"{form} was not lifted to one scan"
+    x = torch.randn(1, STEPS * FEATURES, generator=torch.Generator().manual_seed(2))
     eye = torch.eye(HIDDEN, dtype=torch.float64)
     objective = Objective(torch.cat([eye, -eye]).unsqueeze(0))
     return bound_region(

@@ -15,7 +15,7 @@ from parsers import read_onnx
 from parsers.ir import Graph
 from tests.support.bound_search import smallest_found
 from tests.support.bounding import optimise_slopes
-from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
+from tests.support.networks.classifiers import CLASSES, FEATURES, NETWORKS, STEPS, write_network
 from verifier.bounds.options import BoundOptions
 from verifier.bounds.region_bounds import Bounds, bound_region
 from verifier.network.program import compile_program
@@ -37,7 +37,7 @@ def _graph(name: str, folder: Path, scale: float = 1.0, seed: int = 0) -> Graph:
 
 
 def _region(eps: float, p: float = torch.inf, seed: int = 1, count: int = 2) -> Region:
-    x = np.random.default_rng(seed).normal(size=(count, FRAMES * FEATURES)).astype(np.float32)
+    x = np.random.default_rng(seed).normal(size=(count, STEPS * FEATURES)).astype(np.float32)
     return ball_region(torch.as_tensor(x), eps, p)
 
 

@@ -27,7 +27,7 @@ from relaxations.kernels import library as loader
 from relaxations.kernels.kernel import KERNELS, Kernel, references
 from relaxations.kernels.status import kernel_status
 from relaxations.slopes.simplex import start
-from tests.support.networks.classifiers import FEATURES, FRAMES, write_network
+from tests.support.networks.classifiers import FEATURES, STEPS, write_network
 from tests.support.paths import ROOT
 from tests.support.plane_checks import boxes, built
 from tests.support.polygons import cuts
@@ -215,7 +215,7 @@ def test_cells_of_networks(
 
     monkeypatch.setattr(compiled_cell, "CELL", Both())
     program = compile_program(read_onnx(write_network(network, tmp_path)), dtype=dtype)
-    data = torch.randn(2, FRAMES * FEATURES, generator=torch.Generator().manual_seed(0))
+    data = torch.randn(2, STEPS * FEATURES, generator=torch.Generator().manual_seed(0))
     region = ball_region(data, 0.05, torch.inf).to("cpu", dtype)
     bounds = bound_region(program, region, RoundingModel(dtype, deployed=False), BoundOptions(lookback=None))
     bounds.minimum(Objective(torch.eye(program.outputs[0].size, dtype=dtype).expand(2, -1, -1)))

@@ -1,5 +1,5 @@
-"""Planes are as tight as claimed: against linear programs on dense grids, and joint planes against
-separate ones."""
+"""Planes are as tight as claimed: against linear programs on dense grids, and planes of one
+multivariate gate against those of several gates."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_slopes_are_nearly_optimal(gate: Gate, parameters: dict[str, Any]) -> No
             assert float(ours) - best <= 0.06 * volume + 1e-5 * np.ptp(values) + 1e-7
 
 
-def test_joint_blend_is_narrower_than_two_planes() -> None:
+def test_trivariate_blend_is_narrower_than_two_planes() -> None:
     """On each of 200 random cells of 16 units: the GRU blend as one gate against σ(−z)·tanh(b) plus
     σ(z)·h."""
     cells, units = 200, 16
@@ -73,21 +73,21 @@ def test_joint_blend_is_narrower_than_two_planes() -> None:
         below, above = height(planes_over(GateBox(GATES[name], low, high, {}), (0.0,) * len(low)), at)
         return (above - below).mean(-1)
 
-    joint = gap("sigmoid_blend", lower, upper, middle)
+    together = gap("sigmoid_blend", lower, upper, middle)
     turned = [torch.stack([-x[0], y[1]]) for x, y in ((upper, lower), (lower, upper), (middle, middle))]
     second = [x[[0, 2]] for x in (lower, upper, middle)]
     separate = gap("sigmoid_tanh", *turned) + gap("sigmoid_product", *second)
-    assert (joint < separate).all()
-    assert (joint / separate).mean() < 0.98
+    assert (together < separate).all()
+    assert (together / separate).mean() < 0.98
 
 
 def test_planes_are_close_where_they_are_wanted() -> None:
     """Towards the high corner an upper plane that is to be close there is lower, and at the centre higher."""
     gate = GATES["sigmoid_tanh"]
     lower, upper = random_boxes(gate, 200, {})
-    plain, leaning = (planes_over(GateBox(gate, lower, upper, {}), (share, share)) for share in (0.0, 0.3))
+    plain, shifted = (planes_over(GateBox(gate, lower, upper, {}), (share, share)) for share in (0.0, 0.3))
     centre, half = 0.5 * (lower + upper), 0.5 * (upper - lower)
     slope = torch.stack([torch.tanh(centre[1]).sign(), torch.ones_like(centre[1])])  # where the gate rises
     corner = centre + 0.3 * half * slope
-    assert height(leaning, corner)[1].mean() < height(plain, corner)[1].mean()
-    assert height(leaning, centre)[1].mean() > height(plain, centre)[1].mean()
+    assert height(shifted, corner)[1].mean() < height(plain, corner)[1].mean()
+    assert height(shifted, centre)[1].mean() > height(plain, centre)[1].mean()

@@ -14,11 +14,11 @@ from typer.testing import Result
 Recert = Callable[..., Result]
 Refused = Callable[..., str]
 
-FRAMES, FEATURES, HIDDEN, CLASSES = 3, 2, 3, 3
+STEPS, FEATURES, HIDDEN, CLASSES = 3, 2, 3, 3
 
 
-def tiny_lstm(frames: int | str = "time", *, seed: int = 3) -> onnx.ModelProto:
-    """x [frames, 1, FEATURES] → LSTM → last state → logits [1, CLASSES]."""
+def tiny_lstm(steps: int | str = "time", *, seed: int = 3) -> onnx.ModelProto:
+    """x [steps, 1, FEATURES] → LSTM → last state → logits [1, CLASSES]."""
     rng = np.random.default_rng(seed)
     weights = {
         "W": rng.normal(size=(1, 4 * HIDDEN, FEATURES)),
@@ -36,7 +36,7 @@ def tiny_lstm(frames: int | str = "time", *, seed: int = 3) -> onnx.ModelProto:
     graph = helper.make_graph(
         nodes,
         "tiny",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [frames, 1, FEATURES])],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [steps, 1, FEATURES])],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, CLASSES])],
         [*constants, onnx.numpy_helper.from_array(shape, "shape")],
     )

@@ -29,7 +29,7 @@ HEADER = ROOT / "relaxations" / "kernels" / "constants.h"
 
 SHARED: Sequence[tuple[ModuleType, str]] = (
     (relaxations.rounding, "UNIT TINY"),
-    (relaxations.curves.curve, "SLACK INTERVALS"),
+    (relaxations.curves.curve, "DERIVATIVE_ERROR INTERVALS"),
     (relaxations.curves.sigmoid, "CORE"),
     (relaxations.curves.tanh, "CORE"),
     (relaxations.products.arc, "LEAST"),

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from parsers.onnx.file.runtime import Runtime
-from tests.support.command_line import FEATURES, FRAMES, Files, Recert, Refused, tiny_lstm
+from tests.support.command_line import FEATURES, STEPS, Files, Recert, Refused, tiny_lstm
 from verifier.cli.app import app
 
 
@@ -53,14 +53,14 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Files:
     folder = tmp_path_factory.mktemp("tiny")
     onnx.save(tiny_lstm(), folder / "tiny.onnx")
     runtime = Runtime(folder / "tiny.onnx")
-    lengths = np.array([FRAMES, FRAMES - 1, FRAMES, FRAMES, FRAMES - 1])
+    lengths = np.array([STEPS, STEPS - 1, STEPS, STEPS, STEPS - 1])
     rng = np.random.default_rng(0)
-    inputs = np.zeros((len(lengths), FRAMES, FEATURES), np.float32)
+    inputs = np.zeros((len(lengths), STEPS, FEATURES), np.float32)
     labels = np.zeros(len(lengths), np.int64)
     for k, length in enumerate(lengths):
         margin, scores = 0.0, np.zeros(0)
         while margin < 1.0:  # nothing near a boundary
-            inputs[k] = 2 * rng.normal(size=(FRAMES, FEATURES))
+            inputs[k] = 2 * rng.normal(size=(STEPS, FEATURES))
             scores = runtime.run({"x": inputs[k, :length, None]})["logits"].reshape(-1)
             margin = float(np.diff(np.sort(scores))[-1])
         labels[k] = scores.argmax() if k else scores.argmin()

@@ -1,7 +1,7 @@
 /* Least values of concave quadratic functions over a box and a half-space, as verifier/bounds/concave.py has them, a row at a
  * time.
  *
- * The vectors of a row stay in the processor's cache while V climbs. Sums run in eight lanes, which compilers turn into
+ * The vectors of a row stay in the processor's cache while V ascends. Sums run in eight lanes, which compilers turn into
  * one register; sums of four products each for two vectors at a time make a dozen uses of what is loaded. Which D and
  * which multiplier come out is of no concern to soundness, and the matrix of scalar products errs as its sums in single
  * precision do: what is proved by it is proved in double precision, at the end. */
@@ -223,7 +223,7 @@ INLINE double proved(const struct dual *row, double t, double slip, double *q, d
  * `pick` [rows, k] of each row: `parts` vectors s at `place` [U, parts, n] each, with `root` [rows, k, parts] and
  * `linear` a [rows, n]. `keep` [rows, k] says whose vectors count.
  *
- * V [COLUMNS, n] begins at `start` and climbs for `rounds` rounds; after `leaving` of them those gates go of whose
+ * V [COLUMNS, n] begins at `start` and ascends for `rounds` rounds; after `leaving` of them those gates go of whose
  * vectors it makes more than their `value` [rows, k]. Entries of D are increased by `least` times their mean. With `slip`
  * for the rounding of scalar products, one of the scalings `above` [tries] times the least is the one that proves
  * something. `space` is for (k parts + 4 + 2 COLUMNS + 2) n numbers, `doubles` for k parts (2 k parts + 5 + BLOCK), `order`

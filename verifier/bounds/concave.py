@@ -23,7 +23,7 @@ semidefinite relaxation (Shor 1987): the linear function, the quadratic one and 
 worst *together*, in the same z. Each at its own worst, they lose a multiple of that.
 
 **d, γ and the terms** come from the other side. The dual problem takes for each zᵢ a vector vᵢ of length 1,
-and for the number 1 a fixed vector e; with (NV)ᵢ = Σ ω·sᵢ·(c·e + Σ s·v) − ½a'ᵢ·e, vᵢ ← (NV)ᵢ/|(NV)ᵢ| climbs
+and for the number 1 a fixed vector e; with (NV)ᵢ = Σ ω·sᵢ·(c·e + Σ s·v) − ½a'ᵢ·e, vᵢ ← (NV)ᵢ/|(NV)ᵢ| ascends
 to it (Burer & Monteiro 2003; Wang, Chang & Kolter 2017), and dᵢ = |(NV)ᵢ| is the best d where it ends. γ is
 what is best for the magnitudes |(NV)ᵢ|, each in place of its square over the last one (iteratively reweighted
 least squares). A term of which V makes more than it is worth is better left out. In the end d is scaled by t,
@@ -61,7 +61,7 @@ from relaxations.rounding import relative_margin
 TOGETHER = 1 << 20  # entries of vectors that torch works on at once: they stay in the processor's cache
 COLUMNS = 4  # of Vᵀ
 LANES = 8  # entries that C takes at a time
-ROUNDS = 10  # in which it climbs,
+ROUNDS = 10  # of the ascent,
 LONG = 30  # and for so `FEW` rows
 FEW = 16
 LEAVING = 2  # the round after which terms are left out
@@ -136,15 +136,15 @@ def _least(terms: Terms, linear: Tensor, half: Half | None) -> tuple[Tensor, Ten
     found = []
     for first in range(0, rows, chunk):
         part = slice(first, first + chunk)
-        climbed = _climbed(terms.part(part), linear[part], half, rounds)
-        found.append((climbed.keep, _bound(climbed)))
+        ascended = _ascended(terms.part(part), linear[part], half, rounds)
+        found.append((ascended.keep, _bound(ascended)))
     return torch.cat([keep for keep, _ in found]), torch.cat([bound for _, bound in found])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Climbed:
-    """What a climb leaves of R rows: `keep` [R, k]; `vectors` [R, k·m, G], those of the terms that stay, zero
-    for the others; `linear` a' [R, G]; `d` [R, G], the first of no meaning; `gain` γh less rounding [R];
+class _Ascended:
+    """What the ascent leaves of R rows: `keep` [R, k]; `vectors` [R, k·m, G], those of the terms that stay,
+    zero for the others; `linear` a' [R, G]; `d` [R, G], the first of no meaning; `gain` γh less rounding [R];
     `seen` [R, k·m], nearly in the eigenspace of K."""
 
     keep: Tensor
@@ -155,7 +155,7 @@ class _Climbed:
     seen: Tensor
 
 
-def _climbed(terms: Terms, linear: Tensor, half: Half | None, rounds: int) -> _Climbed:
+def _ascended(terms: Terms, linear: Tensor, half: Half | None, rounds: int) -> _Ascended:
     m, n = terms.place.shape[1:]
     vectors = (terms.place[terms.pick] * terms.roots().unsqueeze(-1)).flatten(1, 2)
     keep = terms.value > 0
@@ -187,10 +187,10 @@ def _climbed(terms: Terms, linear: Tensor, half: Half | None, rounds: int) -> _C
         gain = gamma[:, 0].double() * half.constant - (exact - moved.double()).abs().sum(-1)
     d = d + LEAST * d[:, 1:].mean(-1, keepdim=True) + TINY
     weights = seen.new_tensor(MIXED)
-    return _Climbed(keep, vectors, moved, d, gain, (weights[:, None] * seen).sum(1))
+    return _Ascended(keep, vectors, moved, d, gain, (weights[:, None] * seen).sum(1))
 
 
-def _bound(row: _Climbed) -> Tensor:
+def _bound(row: _Ascended) -> Tensor:
     """The bounds [R] that scalings of d prove, −∞ where they prove nothing; in float64."""
     slip = relative_margin(32, torch.float32) + relative_margin(row.vectors.shape[-1], torch.float64)
     d, vectors = row.d[:, 1:].double(), row.vectors.double()

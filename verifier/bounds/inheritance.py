@@ -1,7 +1,7 @@
-"""What a part of a region takes over from the part it was cut out of: boxes, and mostly planes over them.
+"""What a subproblem takes over from the one it was split off: pre-activation bounds, and mostly their planes.
 
-What holds on a region holds on every part of it; so a part needs no backward passes of its own before its
-question can be asked. Planes are made anew where a split has made the gate's box smaller, and only there.
+What holds on a region holds on every part of it; so a subproblem needs no backward passes of its own before
+its question can be asked. Planes are made anew where a split has made the gate's box smaller, and only there.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class IntermediateBounds:
         self,
         program: Block,
         region: Region,
-        arithmetic: RoundingModel,
+        rounding: RoundingModel,
         options: BoundOptions,
         part: Subproblem,
         prepared: Prepared,
@@ -57,7 +57,7 @@ class IntermediateBounds:
     ) -> None:
         self._program = program
         self._region = region
-        self._arithmetic = arithmetic
+        self._rounding = rounding
         self._options = options
         self._part = part
         self._deadline = deadline
@@ -68,8 +68,8 @@ class IntermediateBounds:
         self.empty = torch.zeros_like(self.lost)
         together = None
         if options.multi_neuron:
-            together = MultiNeuron(region, arithmetic, boxes=part.inherited is None)
-        self.rows = RowBounds(program, region, arithmetic, options.lookback, prepared, together)
+            together = MultiNeuron(region, rounding, boxes=part.inherited is None)
+        self.rows = RowBounds(program, region, rounding, options.lookback, prepared, together)
 
     def run(self) -> dict[str, Interval]:
         """The intervals of all variables of the program."""
@@ -186,7 +186,7 @@ class IntermediateBounds:
         if not self._options.octagon or not self._options.backward:
             return {}
         found = {}
-        relative = self._arithmetic.affine(0, width + self.rows.chain)
+        relative = self._rounding.affine(0, width + self.rows.chain)
         for step in gates:
             operands = [self.operands[form.at(time)] for form in step.operands]
             cut = octagon_rows(step, *boxes[step.number], operands, relative)
@@ -212,7 +212,7 @@ class IntermediateBounds:
             low, high = image(step.gate, lower, upper, step.parameters)
         size = torch.maximum(low.abs(), high.abs())
         reach = [interval.magnitude for interval, _ in operands]
-        gate_error = self._arithmetic.gate(step, reach, size)
+        gate_error = self._rounding.gate(step, reach, size)
         if self._options.backward:
             site = Site(
                 step,
@@ -223,7 +223,7 @@ class IntermediateBounds:
                 tuple(magnitude for _, magnitude in operands),
                 tuple(i.error for i, _ in operands),
                 gate_error,
-                self._arithmetic.affine(0, width + self.rows.chain),
+                self._rounding.affine(0, width + self.rows.chain),
                 cut,
             )
             self.sites[site.key] = site
@@ -303,7 +303,7 @@ class IntermediateBounds:
         return bounds
 
     def _operand(self, block: Block, form: AffineForm, variables: Mapping[str, Interval]) -> Operand:
-        return interval_of(form, variables, self._arithmetic, block.width, self._batch)
+        return interval_of(form, variables, self._rounding, block.width, self._batch)
 
 
 def _on_grid(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:

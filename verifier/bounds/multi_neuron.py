@@ -5,18 +5,19 @@ A backward pass puts a plane in the place of every gate, as if each were as far 
 What it drops is known: with λ the coefficient of gate j in the pass of a row,
 
     row = A·x + b + Σⱼ |λⱼ|·(distance of gate j from its plane)
-        ≥ A·x + b + Σⱼ |λⱼ|·(heightⱼ − Σₖ bendⱼₖ·p̂ⱼₖ²),
+        ≥ A·x + b + Σⱼ |λⱼ|·(constantⱼ − Σₖ curvatureⱼₖ·p̂ⱼₖ²),
 
 p̂ being the places of its operands in their intervals (`relaxations.quadratic_gap`). A zonotope
-(`verifier.propagation.zonotope`) says how they depend on the inputs and on what planes leave open of earlier
+(`verifier.propagation.zonotope`) says how they depend on the inputs and on the relaxation error of earlier
 gates: |p̂ⱼₖ − cⱼₖ − sⱼₖ·z| ≤ eⱼₖ, with |zᵢ| ≤ 1, e being rounding. So is p̂² ≤ (1 + τ)(c + s·z)² + (1 +
 1/τ)e² for any τ > 0. The inputs are middle + radius·z, and with any set J of gates and ωⱼₖ = (1 +
-τ)|λⱼ|·bendⱼₖ
+τ)|λⱼ|·curvatureⱼₖ
 
-    row ≥ A·middle + b + (A·radius)·z + Σ_J (|λⱼ|(heightⱼ − (1 + 1/τ)·Σₖ bendⱼₖ·eⱼₖ²) − Σₖ ωⱼₖ(cⱼₖ + sⱼₖ·z)²).
+    row ≥ A·middle + b + (A·radius)·z
+            + Σ_J (|λⱼ|(constantⱼ − (1 + 1/τ)·Σₖ curvatureⱼₖ·eⱼₖ²) − Σₖ ωⱼₖ(cⱼₖ + sⱼₖ·z)²).
 
 That is concave in z, and how low it is, `verifier.bounds.concave` says. It is where it counts that gates are
-many: if all p̂² could be 1 at once, nothing would be left of their heights, but the same z would have to
+many: if all p̂² could be 1 at once, nothing would be left of their constants, but the same z would have to
 serve hundreds of gates at a time, and the linear function, and keep to the half-space that cuts the region.
 
 Every row has its own J and its own dual variables: one for all rows loses a factor of two to three. Rows may
@@ -50,9 +51,9 @@ FAINT = 1e-12  # of what the heaviest gate is worth: what is less is left out
 TINY = 1e-30
 
 
-def multi_neuron_applies(program: Block, region: Region, arithmetic: RoundingModel) -> bool:
+def multi_neuron_applies(program: Block, region: Region, rounding: RoundingModel) -> bool:
     """Whether gates can be taken together: inputs in a box, in float64, of a network of a size for it."""
-    if region.cutting_ball is not None or arithmetic.dtype != torch.float64:
+    if region.cutting_ball is not None or rounding.dtype != torch.float64:
         return False
     widest = max(_sizes(program), default=0)
     return widest * (region.lower.shape[1] + GATES) <= ENTRIES
@@ -72,21 +73,21 @@ def _sizes(block: Block) -> list[int]:
 @dataclass(frozen=True, slots=True, eq=False)
 class _Gates:
     """U gates of up to m operands: `place` (c, s) [B, U, m, G] of the operands over (1, z), float32; `value`
-    height − (1 + 1/τ)·Σ bend·e² [B, 2, U] and `bend` (1 + τ)·bend [B, 2, U, m] of the lower planes and of the
-    upper ones, all 0 where there is nothing to win."""
+    constant − (1 + 1/τ)·Σ curvature·e² [B, 2, U] and `curvature` (1 + τ)·curvature [B, 2, U, m] of the lower
+    planes and of the upper ones, all 0 where there is nothing to win."""
 
     place: Tensor
     value: Tensor
-    bend: Tensor
+    curvature: Tensor
 
 
 class MultiNeuron:
     """Collects gates while a region's boxes are made, and says what rows of backward passes win back by
     them: those of outputs and, with `boxes`, those of operands too."""
 
-    def __init__(self, region: Region, arithmetic: RoundingModel, boxes: bool = True) -> None:
+    def __init__(self, region: Region, rounding: RoundingModel, boxes: bool = True) -> None:
         self.boxes = boxes
-        self.zonotopes = Zonotopes(region, arithmetic)
+        self.zonotopes = Zonotopes(region, rounding)
         self._batch = len(region)
         self._halves = self._halfspaces(region)
         self._sites: list[_Gates] = []
@@ -123,12 +124,12 @@ class MultiNeuron:
         place = torch.stack(
             [torch.cat([p.centre.unsqueeze(-1), p.generators], -1) for p in places], -2
         ).float()
-        bend = (1 + TAU) * gap.curvature
+        curvature = (1 + TAU) * gap.curvature
         self._sites.append(
             _Gates(
                 place.masked_fill(~finite[..., None, None], 0.0),
                 value.masked_fill(~good, 0.0).movedim(0, 1),
-                bend.masked_fill(~good.unsqueeze(1), 0.0).permute(2, 0, 3, 1),
+                curvature.masked_fill(~good.unsqueeze(1), 0.0).permute(2, 0, 3, 1),
             )
         )
         self._places[key] = self._count
@@ -167,7 +168,7 @@ class MultiNeuron:
         for key in self._used(coefficients):
             A, first = coefficients[key], self._places[key]
             weights[..., first : first + A.shape[-1]] = A
-        each = zip(weights, gates.place, gates.value, gates.bend, linear, self._halves, strict=True)
+        each = zip(weights, gates.place, gates.value, gates.curvature, linear, self._halves, strict=True)
         return torch.stack([_won(*one) for one in each])
 
     def _gathered(self) -> _Gates:
@@ -182,20 +183,20 @@ class MultiNeuron:
             self._all = _Gates(
                 torch.cat([wide(s.place, size, parts - s.place.shape[-2]) for s in self._sites], 1),
                 torch.cat([s.value for s in self._sites], -1),
-                torch.cat([wide(s.bend, parts, 0) for s in self._sites], 2),
+                torch.cat([wide(s.curvature, parts, 0) for s in self._sites], 2),
             )
         return self._all
 
 
 def _won(
-    weights: Tensor, place: Tensor, value: Tensor, bend: Tensor, linear: Tensor, half: Half | None
+    weights: Tensor, place: Tensor, value: Tensor, curvature: Tensor, linear: Tensor, half: Half | None
 ) -> Tensor:
     """The least value [R] of `linear` [R, k] and what U gates lose with coefficients `weights` [R, U], for
-    gates at `place` [U, m, G] with `value` [2, U] and `bend` [2, U, m], in the `half`-space."""
+    gates at `place` [U, m, G] with `value` [2, U] and `curvature` [2, U, m], in the `half`-space."""
     used = (weights != 0).any(0)
     if not bool(used.any()):
         return weights.new_full(weights.shape[:1], -torch.inf)
-    weights, place, value, bend = weights[:, used], place[used], value[:, used], bend[:, used]
+    weights, place, value, curvature = weights[:, used], place[used], value[:, used], curvature[:, used]
     needed = (place != 0).any(0).any(0)
     needed[0] = True  # the number 1
     needed[: linear.shape[-1]] |= (linear != 0).any(0)
@@ -209,7 +210,7 @@ def _won(
     count = min(HEAVIEST, len(place), max(1, round(SHARED / len(weights) ** 0.5)))
     worth, heaviest = worth.topk(count, -1)
     weights = weights.gather(-1, heaviest)
-    omega = torch.where(weights.unsqueeze(-1) > 0, bend[0][heaviest], bend[1][heaviest])
+    omega = torch.where(weights.unsqueeze(-1) > 0, curvature[0][heaviest], curvature[1][heaviest])
     omega = omega * weights.abs().unsqueeze(-1)
     scale = worth[:, :1].clamp_min(TINY)
     worth, omega = worth / scale, omega / scale.unsqueeze(-1)

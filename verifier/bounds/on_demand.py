@@ -28,7 +28,7 @@ class BoundsOnDemand:
         self,
         program: Block,
         region: Region,
-        arithmetic: RoundingModel,
+        rounding: RoundingModel,
         options: BoundOptions = BoundOptions(),
         few: int | None = None,
         prepared: Prepared | None = None,
@@ -40,7 +40,7 @@ class BoundsOnDemand:
         gates = [step.gate for step in gate_steps(program)]
         self.has_gates, self.octagon = bool(gates), any(gate.octagon for gate in gates)
         self._program = program
-        self._arithmetic = arithmetic
+        self._rounding = rounding
         self._options = options
         self._prepared = Prepared() if prepared is None else prepared
         self._deadline = deadline
@@ -68,7 +68,7 @@ class BoundsOnDemand:
         return bound_region(
             self._program,
             region,
-            self._arithmetic,
+            self._rounding,
             self._options,
             prepared=self._prepared,
             deadline=self._deadline,
@@ -79,7 +79,7 @@ class BoundsOnDemand:
         return bound_region(
             self._program,
             self.region.select(instances).within(halfspace),
-            self._arithmetic,
+            self._rounding,
             self._cut if self.octagon else self._options,
             Subproblem(splits, inherited),
             self._prepared,
@@ -105,7 +105,7 @@ class BoundsOnDemand:
     @property
     def allows_multi_neuron(self) -> bool:
         """Whether `with_multi_neuron` gives anything."""
-        return self.lookback is None and multi_neuron_applies(self._program, self.region, self._arithmetic)
+        return self.lookback is None and multi_neuron_applies(self._program, self.region, self._rounding)
 
     def with_multi_neuron(self, deadline: float) -> BoundsOnDemand:
         """The same region until `deadline`, where bounds win back what gates cannot lose together."""
@@ -124,7 +124,7 @@ class BoundsOnDemand:
         return BoundsOnDemand(
             self._program,
             region,
-            self._arithmetic,
+            self._rounding,
             self._options if options is None else options,
             self.few,
             self._prepared,
@@ -136,7 +136,7 @@ class BoundsOnDemand:
             self._made[options] = bound_region(
                 self._program,
                 self.region,
-                self._arithmetic,
+                self._rounding,
                 options,
                 prepared=self._prepared,
                 deadline=self._deadline,

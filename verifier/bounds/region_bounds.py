@@ -38,7 +38,7 @@ class Bounds:
 
     program: Block
     region: Region
-    arithmetic: RoundingModel
+    rounding: RoundingModel
     options: BoundOptions
     splits: Splits
     sites: Mapping[SiteKey, Site]
@@ -64,8 +64,8 @@ class Bounds:
         C = objective.outputs
         outputs = self.output_interval()
         centre, radius = (outputs.lower + outputs.upper) / 2, (outputs.upper - outputs.lower) / 2
-        slack = self.arithmetic.affine(C.shape[-1] + 2, 0) * outputs.magnitude
-        plain = (C * centre.unsqueeze(1)).sum(-1) - (C.abs() * (radius + slack).unsqueeze(1)).sum(-1)
+        margin = self.rounding.affine(C.shape[-1] + 2, 0) * outputs.magnitude
+        plain = (C * centre.unsqueeze(1)).sum(-1) - (C.abs() * (radius + margin).unsqueeze(1)).sum(-1)
         if objective.inputs is not None:
             plain = plain + self.region.minimum(objective.inputs.expand(len(self.region), -1, -1))
         best = never_nan(plain - self.uncertainty(objective))
@@ -147,29 +147,29 @@ class Bounds:
 def bound_region(
     program: Block,
     region: Region,
-    arithmetic: RoundingModel,
+    rounding: RoundingModel,
     options: BoundOptions = BoundOptions(),
     part: Subproblem = Subproblem(),
     prepared: Prepared | None = None,
     deadline: float = math.inf,
 ) -> Bounds:
-    """Bound every value of `program` over `region`, all rounding of `arithmetic` included.
+    """Bound every value of `program` over `region`, with the errors of `rounding` included.
 
     `part` restricts every instance to where given operands lie in given parts; with what it has inherited no
     backward passes are needed: boxes follow from the inherited ones, the splits, and intervals. Who bounds a
     program often keeps what is `prepared` for it. Raises `OutOfTime` if the `deadline` (time.monotonic) comes
     before the end."""
     prepared = Prepared() if prepared is None else prepared
-    found = IntermediateBounds(program, region, arithmetic, options, part, prepared, deadline)
+    found = IntermediateBounds(program, region, rounding, options, part, prepared, deadline)
     with torch.no_grad():
         variables = found.run()
         outputs = tuple(
-            interval_of(form, variables, arithmetic, program.width, len(region)) for form in program.outputs
+            interval_of(form, variables, rounding, program.width, len(region)) for form in program.outputs
         )
     return Bounds(
         program,
         region,
-        arithmetic,
+        rounding,
         options,
         part.splits,
         found.sites,

@@ -59,21 +59,21 @@ class RowBounds:
         self,
         program: Block,
         region: Region,
-        arithmetic: RoundingModel,
+        rounding: RoundingModel,
         lookback: int | None,
         prepared: Prepared,
         multi_neuron: MultiNeuron | None = None,
     ) -> None:
         self._program = program
         self._region = region
-        self._arithmetic = arithmetic
+        self._rounding = rounding
         self._batch = len(region)
         self._lookback = lookback
         self._prepared = prepared
         self.multi_neuron = multi_neuron
         self.relaxed: dict[SiteKey, RelaxedGate] = {}
-        self.rules = LinearRules(region, arithmetic)
-        self.chain = chain(program, arithmetic.dtype)
+        self.rules = LinearRules(region, rounding)
+        self.chain = chain(program, rounding.dtype)
         self._states: dict[SiteKey, list[StateBox]] = {}
         self._plain = self._pass()
         self._starts: dict[tuple[int, ...], tuple[dict[str, Tensor], Tensor]] = {}
@@ -88,7 +88,7 @@ class RowBounds:
         """Passes may end in these intervals of all states before `time`, and in these linear bounds, if there
         are any. Where the scan has no outputs but its states, none will end any more where the earliest do.
         """
-        relative = self._arithmetic.affine(0, scan.body.width + self.chain)
+        relative = self._rounding.affine(0, scan.body.width + self.chain)
         boxes = [state_box(state, relative) for state in states]
         for k, (line, state) in enumerate(zip(lines, states, strict=False)):
             boxes[k] = replace(boxes[k], lines=self.rules.state(line, state, relative))
@@ -107,7 +107,7 @@ class RowBounds:
         """Linear bounds of the values of `block` at `time`."""
 
         def operand(form: AffineForm) -> Operand:
-            return interval_of(form, intervals, self._arithmetic, block.width, self._batch)
+            return interval_of(form, intervals, self._rounding, block.width, self._batch)
 
         return LinearPass(block, time, self.rules, operand, intervals, sites, known)
 
@@ -229,7 +229,7 @@ class RowBounds:
         for form, (interval, magnitude) in zip(self._program.outputs, known, strict=True):
             A = outputs[..., start : start + form.size]
             start += form.size
-            relative = self._arithmetic.affine(form.depth, self._program.width + self.chain)
+            relative = self._rounding.affine(form.depth, self._program.width + self.chain)
             constant = constant + A @ form.bias
             constant = constant - (A.abs() * (interval.error + relative * magnitude).unsqueeze(1)).sum(-1)
             for name, linear_map in form.terms.items():

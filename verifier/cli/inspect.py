@@ -52,7 +52,7 @@ class Shown:
     def line(self, text: str) -> str:
         """A line of equations whose numbers of time steps are said like this."""
         return re.sub(
-            r"\b(\d+) (frames|time steps)\b",
+            r"\b(\d+) time steps\b",
             lambda found: f"{self.length(int(found[1]))} steps" if self.assumed else found[0],
             text,
         )

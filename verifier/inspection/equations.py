@@ -28,7 +28,7 @@ _WEIGHT = re.compile(r"\b[WUb]\d+\b")
 
 
 def cell_equations(scan: Scan) -> list[str]:
-    """One frame of `scan`: a line for every gate operand, next state and stacked output, in order of use."""
+    """One time step of `scan`: a line for each gate operand, next state and stacked output, in order."""
     names = cell_names(scan)
     outputs = {}
     for state, following in zip(scan.states_in, scan.states_out, strict=True):
@@ -40,7 +40,7 @@ def cell_equations(scan: Scan) -> list[str]:
 
 
 def cell_names(scan: Scan) -> dict[str, str]:
-    """Letters of the body's inputs: x for frames, h and c for states, k for states that never change."""
+    """Letters of the body's inputs: x for inputs of a step, h and c for states, k for what never changes."""
     letters: dict[str, str] = {}
     seen: Counter[str] = Counter()
     changing = dict(zip(scan.states_in, scan.states_out, strict=True))
@@ -244,7 +244,7 @@ class _Writer:
         left = ", ".join(results.values())
         self.lines.append(
             f"{left} = {', '.join(self._role(scan, r) for r in results)}"
-            f" of cell {self.cells[scan]}({', '.join(given)}), {scan.length} frames, {order}"
+            f" of cell {self.cells[scan]}({', '.join(given)}), {scan.length} time steps, {order}"
         )
         self.names |= {(result, None): text for result, text in results.items()}
         return results[name] if window is None else f"{results[name]}{window}"

@@ -80,7 +80,7 @@ class Match:
 
 @cache
 def patterns() -> tuple[tuple[str, Symbol], ...]:
-    """Every composite gate's traced expression, the largest first, so that a joint plane wins over its parts.
+    """Every composite gate's traced expression, the largest first: one multivariate gate wins over its parts.
 
     Gates with numbers inside (gelu's 1/√2) are left out: a file holds such a number rounded to float32, and
     the gate would be a slightly different function. They are reached by their own primitive only.

@@ -81,8 +81,8 @@ class Ball:
         """A ball in another precision that contains this one: ‖x − ĉ‖ ≤ ‖x − c‖ + ‖c − ĉ‖."""
         center = self.center.to(dtype)
         moved = self.gather((self.center.double() - center.double()).abs())
-        slack = norm(moved, self.p) * (1 + 2 * relative_margin(moved.shape[-1], torch.float64))
-        radius = torch.where(slack > 0, step(self.radius + slack, 1), self.radius)
+        length = norm(moved, self.p) * (1 + 2 * relative_margin(moved.shape[-1], torch.float64))
+        radius = torch.where(length > 0, step(self.radius + length, 1), self.radius)
         return Ball(center.to(device), outward(radius, dtype, 1).to(device), self.p, self.groups.to(device))
 
 

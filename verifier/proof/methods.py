@@ -16,7 +16,7 @@ from verifier.problem.budget import Budget
 from verifier.problem.method import Method
 from verifier.problem.question import Question
 from verifier.proof.attempt import Attempt, Means
-from verifier.proof.branching.gate_splitting import Effort, branch_and_bound
+from verifier.proof.branching.gate_splitting import BranchingEffort, branch_and_bound
 from verifier.proof.branching.input_splitting import divide, divisible
 from verifier.proof.branching.trees import Trees
 from verifier.proof.branching.trend import Trend
@@ -125,7 +125,7 @@ def _bab(attempt: Attempt) -> None:
         over = over.cut_by(rows.instance, rows.halfspace)
         place, planes = torch.arange(len(left), device=left.device), None
     trees = Trees(place, rows.instance, rows.row[:, 0], rows.ask.objective, rows.ask.goal, rows.known)
-    trend, effort = Trend(), Effort().within(attempt.means.capacity)
+    trend, effort = Trend(), BranchingEffort().within(attempt.means.capacity)
     if whole:
         together = min(attempt.means.capacity.together, effort.parts)
         above = divide(trees, over.region, over.inner, budget, together=together, trend=trend)

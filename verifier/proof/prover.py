@@ -43,7 +43,7 @@ class Prover:
         self._device = torch.device(settings.device)
         check_products(self._device, self._dtype)
         self._program = compile_program(graph, dtype=self._dtype, device=self._device)
-        self._arithmetic = RoundingModel(self._dtype, settings.deployed)
+        self._rounding = RoundingModel(self._dtype, settings.deployed)
         longest = max((scan.length for scan in graph.scans()), default=0)
         self._lookback = settings.lookback or (NEAR if longest > LONG else None)
         self._means = Means(
@@ -133,7 +133,7 @@ class Prover:
         region = region.to(self._device, self._dtype)
         few = FEW if self._lookback is None else None
         options = BoundOptions(lookback=self._lookback)
-        return BoundsOnDemand(self._program, region, self._arithmetic, options, few, self._prepared)
+        return BoundsOnDemand(self._program, region, self._rounding, options, few, self._prepared)
 
     def _rows(self, case: Case, names: Sequence[str], shapes: Mapping[str, tuple[int, ...]]) -> Tensor:
         rows = [

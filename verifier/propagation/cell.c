@@ -1,7 +1,7 @@
-/* One iteration of a cell, backwards: from coefficients of its outputs to those of what its gates read. The same
+/* One time step of a cell, backwards: from coefficients of its outputs to those of what its gates read. The same
  * sums as `RelaxedGate.pull` and `Coefficients`, a row at a time, so that a row stays in the cache.
  *
- * Rows `first` to `last` are walked, of batch * rows that are numbered through, so that a block of them stays in the
+ * Rows `first` to `last` are passed through the cell, of batch * rows that are numbered through, so that a block of them stays in the
  * cache for the product, or so that threads can share them. Row i - first of `waiting`, `width` entries apart, receives
  * the coefficients of all operands that wait for a matrix product, row i of `direct`, `span` entries apart, those of
  * inputs that gates read as they are; `scratch` holds one row of coefficients of the gates' outputs. `code` tells what
@@ -15,7 +15,7 @@
  * identity; `adds` is 0 where nothing has been written yet.
  *
  * planes[g] [batch or 1, 2 * arity + 2, n]: for every operand middle and minus_radius, then the same of the offset.
- * The constants of rows, `before` and `after`, are double: what rounding adds to them iteration by iteration must
+ * The constants of rows, `before` and `after`, are double: what rounding adds to them step by step must
  * not grow with their number. */
 
 #include <math.h>

@@ -62,12 +62,12 @@ class LinearBounds:
 
 
 class LinearRules:
-    """How linear bounds over `region` are made and carried on, in `arithmetic`."""
+    """How linear bounds over `region` are made and carried on, with the errors of `rounding`."""
 
-    def __init__(self, region: Region, arithmetic: RoundingModel) -> None:
+    def __init__(self, region: Region, rounding: RoundingModel) -> None:
         self._region = region
-        self._arithmetic = arithmetic
-        self._unit = arithmetic.unit
+        self._rounding = rounding
+        self._unit = rounding.unit
         self._farthest = torch.maximum(region.lower.abs(), region.upper.abs()).unsqueeze(-1)
         self._middle = region.middle.unsqueeze(-1)
         self._grown = 1 + relative_margin(region.lower.shape[1] + 2, region.lower.dtype)
@@ -135,7 +135,7 @@ class LinearRules:
             spread = spread + linear_map.apply_absolute((v.offsets[1] - v.offsets[0]) / 2)
             reach = reach + linear_map.apply_absolute(v.reach)
         # |M|·reach bounds both the terms of M·(L+U)/2 and those of |M|·(U−L)/2; twice, for reach itself
-        margin = self._arithmetic.affine(form.depth, width) * magnitude
+        margin = self._rounding.affine(form.depth, width) * magnitude
         margin = margin + 4 * gamma(form.depth + width + 16, self._unit) * reach
         slopes = torch.stack([centre - radius, centre + radius])
         return self._made(slopes, torch.stack([offset - spread, offset + spread]), start, margin)

@@ -79,7 +79,7 @@ class Operand(NamedTuple):
 
 
 def interval_of(
-    form: AffineForm, variables: Mapping[str, Interval], arithmetic: RoundingModel, width: int, batch: int
+    form: AffineForm, variables: Mapping[str, Interval], rounding: RoundingModel, width: int, batch: int
 ) -> Operand:
     """The interval of `form` and the magnitude of all its terms.
 
@@ -98,9 +98,9 @@ def interval_of(
         sums = centre.new_zeros(3, *centre.shape)
     radius, magnitude, error = sums.unbind()
     magnitude = magnitude + form.bias_magnitude
-    rounding = arithmetic.affine(form.depth, width) * magnitude
-    reach = radius + rounding
+    added = rounding.affine(form.depth, width) * magnitude
+    reach = radius + added
     lower, upper = centre - reach, centre + reach
     if form.nonnegative and all(bool((variables[name].lower >= 0).all()) for name in form.terms):
         lower = lower.clamp_min(0.0)
-    return Operand(Interval(lower, upper, error + rounding), magnitude)
+    return Operand(Interval(lower, upper, error + added), magnitude)

@@ -57,13 +57,13 @@ class Zonotope:
 
 
 class Zonotopes:
-    """How zonotopes over `region`, a box, are made and carried on, in `arithmetic`: the inputs are `middle` +
-    `radius`·z [B, N]."""
+    """How zonotopes over `region`, a box, are made and carried on, with the errors of `rounding`: the inputs
+    are `middle` + `radius`·z [B, N]."""
 
-    def __init__(self, region: Region, arithmetic: RoundingModel) -> None:
+    def __init__(self, region: Region, rounding: RoundingModel) -> None:
         self._batch, self.count = region.lower.shape
-        self._arithmetic = arithmetic
-        self._unit = arithmetic.unit
+        self._rounding = rounding
+        self._unit = rounding.unit
         self.middle = region.middle
         # up to the farther end, and what the difference rounds
         radius = torch.maximum(region.upper - region.middle, region.middle - region.lower)
@@ -100,7 +100,7 @@ class Zonotopes:
             generators[..., :size] += linear_map.apply(part.generators.mT).mT
             more = linear_map.apply_absolute(torch.stack([part.error, part.reach]))
             error, reach = error + more[0], reach + more[1]
-        rounding = self._arithmetic.affine(form.depth, width)
+        rounding = self._rounding.affine(form.depth, width)
         rounding = rounding + 4 * gamma(form.depth + width + 16, self._unit)
         return self._made(centre, generators, error + rounding * reach)
 

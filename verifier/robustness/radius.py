@@ -1,4 +1,4 @@
-"""The least perturbation that changes a class (the minimum distortion of POPQORN, Ko et al. 2019), from both
+"""The least perturbation that changes a class (POPQORN, Ko et al. 2019), from both
 sides: a proved lower bound, the certified radius, and an upper bound by PGD.
 
 Where POPQORN bisects over one sample's radius, samples of one shape go together here, each at several radii a

@@ -164,7 +164,7 @@ def test_the_first_diverging_value_is_named(monkeypatch: pytest.MonkeyPatch, tmp
 
 
 def test_a_second_size_is_checked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A reader that is right for one number of frames only: the mean over time with a fixed divisor."""
+    """A reader that is right for one number of time steps only: the mean over time with a fixed divisor."""
     node = helper.make_node("ReduceMean", ["x"], ["y"], axes=[1], keepdims=0)
     path = save(tmp_path / "m.onnx", [node], {"x": [1, "time", 3]}, ["y"])
 

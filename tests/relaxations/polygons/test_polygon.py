@@ -1,4 +1,4 @@
-"""Planes over boxes with cut corners, for every gate of two operands."""
+"""Planes over octagons, for every gate of two operands."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_any_slope_is_sound_over_polygons_and_no_worse_than_over_boxes(
 @pytest.mark.parametrize(
     ("name", "most"), [("product", 0.6), ("sigmoid_product", 0.8), ("sigmoid_tanh", 0.92)]
 )
-def test_cut_corners_make_planes_narrower(name: str, most: float) -> None:
+def test_octagons_make_planes_narrower(name: str, most: float) -> None:
     """The mean distance of the planes over the polygon, against that of the planes over the box."""
     gate = GATES[name]
     lower, upper = boxes(gate, {}, each=200)
@@ -151,7 +151,7 @@ def test_one_side_alone_is_the_same(gate: Gate, parameters: dict[str, Any]) -> N
 
 @for_every_pair
 def test_parts_of_a_box_keep_its_frame(gate: Gate, parameters: dict[str, Any]) -> None:
-    """Diagonals of a box hold for what is left of it: of one half, no point of the polygon is lost."""
+    """An octagon holds for every part of its box: of one half, no point of the polygon is lost."""
     whole = boxes(gate, parameters, seed=2)
     octagon = cuts(*whole, seed=9)
     points = inner_points(*whole, octagon, 2000)
@@ -205,10 +205,10 @@ def test_bounds_are_reached(name: str) -> None:
         assert share.quantile(0.95) < 0.01
 
 
-def test_diagonals_that_do_not_fit_are_refused() -> None:
+def test_octagons_that_do_not_fit_are_refused() -> None:
     low, high = torch.zeros(2, 3).double(), torch.ones(2, 3).double()
     side = torch.zeros(1, 3).double()
-    with pytest.raises(InvalidBox, match="boxes of two"):
+    with pytest.raises(InvalidBox, match="gates of two"):
         planes("tanh", low[:1], high[:1], octagon=framed(low[:1], high[:1], *[side[:0]] * 4))
-    with pytest.raises(InvalidBox, match="frames of that shape"):
+    with pytest.raises(InvalidBox, match="half-widths of that shape"):
         planes("product", low, high, octagon=framed(low, high, side[:, :2], side, side, side))

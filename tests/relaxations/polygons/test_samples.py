@@ -20,9 +20,9 @@ def test_samples_lie_in_the_polygon(gate: Gate, parameters: dict[str, Any]) -> N
     points = polygon_samples(gate, lower, upper, parameters, octagon).points
     assert bool(((points >= lower[:, None]) & (points <= upper[:, None])).all())
     u, v = (points - octagon.centre[:, None]) / octagon.half[:, None]
-    slack = 1e-6
-    inside = (u + v >= octagon.sum_lower - slack) & (u + v <= octagon.sum_upper + slack)
-    inside &= (u - v >= octagon.difference_lower - slack) & (u - v <= octagon.difference_upper + slack)
+    near = 1e-6
+    inside = (u + v >= octagon.sum_lower - near) & (u + v <= octagon.sum_upper + near)
+    inside &= (u - v >= octagon.difference_lower - near) & (u - v <= octagon.difference_upper + near)
     wide = (upper - lower > 1e-6 * (1 + lower.abs())).all(0)
     assert bool(inside[:, wide].all())
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-FRAMES, FEATURES, HIDDEN, CLASSES = 5, 3, 4, 3
+STEPS, FEATURES, HIDDEN, CLASSES = 5, 3, 4, 3
 _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
 
@@ -50,11 +50,11 @@ class Writer:
         ]
         y, *_ = self.node(op, *inputs, outputs=2, hidden_size=HIDDEN, direction=direction, **attributes)
         (moved,) = self.node("Transpose", y, perm=[0, 2, 1, 3])  # [T, 1, directions, HIDDEN]
-        shape = self.constant(np.array([FRAMES, 1, directions * HIDDEN], np.int64))
+        shape = self.constant(np.array([STEPS, 1, directions * HIDDEN], np.int64))
         return self.node("Reshape", moved, shape)[0]
 
     def last(self, sequence: str) -> str:
-        index = self.constant(np.array(FRAMES - 1, np.int64))
+        index = self.constant(np.array(STEPS - 1, np.int64))
         return self.node("Gather", sequence, index, axis=0)[0]
 
     def head(self, features: str, size: int) -> str:
@@ -64,7 +64,7 @@ class Writer:
         graph = helper.make_graph(
             self.nodes,
             "network",
-            [helper.make_tensor_value_info("x", TensorProto.FLOAT, [FRAMES, 1, FEATURES])],
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, [STEPS, 1, FEATURES])],
             [helper.make_tensor_value_info(output, TensorProto.FLOAT, [1, CLASSES])],
             self.weights,
         )
@@ -102,7 +102,7 @@ def _attention(write: Writer) -> str:
 
 
 def _residual_relu(write: Writer) -> str:
-    """Every frame's scores averaged, through a ReLU and with a skip from the inputs' last frame."""
+    """Every step's scores averaged, through a ReLU and with a skip from the inputs' last step."""
     states = write.recurrent("LSTM", "x", FEATURES)
     (hidden,) = write.node(
         "Relu", write.node("MatMul", states, write.weight(HIDDEN, HIDDEN, fan_in=HIDDEN))[0]

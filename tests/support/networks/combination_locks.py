@@ -1,6 +1,6 @@
 """Combination locks built from the recurrent operators themselves, with weights chosen by hand.
 
-A lock over F features scores class 1 only where every feature of every frame is within about δ of its key.
+A lock over F features scores class 1 only where every feature of every step is within about δ of its key.
 With a steep gain K = STEEP/δ every feature is looked at from both sides,
 
     u = tanh(K(x − key + δ)),  v = tanh(K(key + δ − x)):     both ≈ 1 near the key, one ≈ −1 elsewhere,
@@ -53,7 +53,7 @@ class Cell:
     """One direction of an operator: W [g·H, width], R [g·H, H], B [2·g·H] in the order of ONNX, the state to
     start from [H], and what is read of the last state: `readout`·h − `threshold`, 1 open and ≤ 0 shut.
 
-    As a detector for a further layer, every output is `level` in a frame that matches and ≤ 0 in others.
+    As a detector for a further layer, every output is `level` in a step that matches and ≤ 0 in others.
     """
 
     op: str
@@ -73,7 +73,7 @@ class Cell:
         return len(self.h0)
 
 
-Lock = Callable[[Sought, int], Cell]  # what opens it, number of frames → the cell
+Lock = Callable[[Sought, int], Cell]  # what opens it, number of steps → the cell
 
 
 def _gates(count: int, hidden: int, width: int) -> tuple[Array, Array, Array]:
@@ -95,16 +95,16 @@ def _cell(op: str, W: Array, R: Array, b: Array, h0: Array, readout: Array, thre
 def _watched(sides: int) -> tuple[Array, Array, float]:
     """Start and readout of a state (watching units, memory), all of them 1 until there is a miss.
 
-    The memory sees a frame's units one frame later, so the last frame is read off the units themselves:
+    The memory sees a step's units one step later, so the last step is read off the units themselves:
     (Σ units + memory − sides + 1)/2 is 1 if all are 1, and at most 0 if one of them is −1.
     """
     ones = np.ones(sides + 1, np.float32)
     return ones, np.full_like(ones, 0.5), (sides - 1) / 2
 
 
-def rnn_tanh(sought: Sought, frames: int) -> Cell:
+def rnn_tanh(sought: Sought, steps: int) -> Cell:
     """memory' = tanh(CLOSED·(Σ units + memory − sides)): 1 while all are 1, −1 for good after a miss."""
-    del frames
+    del steps
     weights, bias = sought.sides()
     sides = len(bias)
     W, R, b = _gates(1, sides + 1, sought.width)
@@ -113,9 +113,9 @@ def rnn_tanh(sought: Sought, frames: int) -> Cell:
     return _cell("RNN", W, R, b, *_watched(sides))
 
 
-def rnn_relu(sought: Sought, frames: int) -> Cell:
+def rnn_relu(sought: Sought, steps: int) -> Cell:
     """units = relu(±(x − key)/δ), memory' = relu(memory − Σ units): what is left of a budget of 1."""
-    del frames
+    del steps
     weights, bias = sought.sides()
     sides = len(bias)
     W, R, b = _gates(1, sides + 1, sought.width)
@@ -128,9 +128,9 @@ def rnn_relu(sought: Sought, frames: int) -> Cell:
     return replace(_cell("RNN", W, R, b, start, readout, 0.0), activations=("Relu",))
 
 
-def lstm_forget(sought: Sought, frames: int) -> Cell:
+def lstm_forget(sought: Sought, steps: int) -> Cell:
     """c' = σ(K(±(x − key) + δ))·c from c = 1: each side of each feature has a cell that a miss clears."""
-    del frames
+    del steps
     weights, bias = sought.sides()
     sides = len(bias)
     W, R, b = _gates(4, sides, sought.width)  # i, o, f, z
@@ -140,8 +140,8 @@ def lstm_forget(sought: Sought, frames: int) -> Cell:
     return replace(cell, c0=np.ones(sides, np.float32))
 
 
-def lstm_count(sought: Sought, frames: int) -> Cell:
-    """c' = c + σ(K(x − key + δ))·tanh(K(key + δ − x)) from 1 − T: 1 in the end if each frame added 1."""
+def lstm_count(sought: Sought, steps: int) -> Cell:
+    """c' = c + σ(K(x − key + δ))·tanh(K(key + δ − x)) from 1 − T: 1 in the end if each step added 1."""
     weights, bias = sought.sides()
     n = len(sought.features)
     W, R, b = _gates(4, n, sought.width)  # i, o, f, z
@@ -149,12 +149,12 @@ def lstm_count(sought: Sought, frames: int) -> Cell:
     b[1], b[2] = CLOSED, CLOSED
     one = np.full(n, 1 / np.tanh(1), np.float32)
     cell = _cell("LSTM", W, R, b, np.zeros(n, np.float32), one, n - 1.0)
-    return replace(cell, c0=np.full(n, 1 - frames, np.float32), level=float(np.tanh(1)))
+    return replace(cell, c0=np.full(n, 1 - steps, np.float32), level=float(np.tanh(1)))
 
 
-def gru_update(sought: Sought, frames: int, linear_before_reset: int = 0) -> Cell:
+def gru_update(sought: Sought, steps: int, linear_before_reset: int = 0) -> Cell:
     """memory' = (1 − z)·(−1) + z·memory with z = σ(2·CLOSED·(Σ units − sides + 1)): held, or cleared."""
-    del frames
+    del steps
     weights, bias = sought.sides()
     sides = len(bias)
     W, R, b = _gates(3, sides + 1, sought.width)  # z, r, h
@@ -164,9 +164,9 @@ def gru_update(sought: Sought, frames: int, linear_before_reset: int = 0) -> Cel
     return replace(_cell("GRU", W, R, b, *_watched(sides)), linear_before_reset=linear_before_reset)
 
 
-def gru_reset(sought: Sought, frames: int, linear_before_reset: int = 0) -> Cell:
+def gru_reset(sought: Sought, steps: int, linear_before_reset: int = 0) -> Cell:
     """memory' = tanh(CLOSED·(2·r·memory − 1)), r = σ(2·CLOSED·(Σ units − sides + 1)): a miss resets it."""
-    del frames
+    del steps
     weights, bias = sought.sides()
     sides = len(bias)
     W, R, b = _gates(3, sides + 1, sought.width)  # z, r, h
@@ -177,7 +177,7 @@ def gru_reset(sought: Sought, frames: int, linear_before_reset: int = 0) -> Cell
 
 
 def without_memory(cell: Cell, keep: int) -> Cell:
-    """The watching units of `cell` alone: its first `keep`, which look at the present frame only."""
+    """The watching units of `cell` alone: its first `keep`, which look at the present step only."""
     gates, width = len(cell.W) // cell.hidden, cell.W.shape[1]
     W = cell.W.reshape(gates, cell.hidden, width)[:, :keep].reshape(-1, width)
     R = cell.R.reshape(gates, cell.hidden, -1)[:, :keep, :keep].reshape(-1, keep)
@@ -190,27 +190,27 @@ def without_memory(cell: Cell, keep: int) -> Cell:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """`directions` share the features of a frame between them (each has its own lock); before them may come
+    """`directions` share the features of a step between them (each has its own lock); before them may come
     a `detector`, a layer without memory, whose outputs they remember."""
 
     lock: Lock
     directions: tuple[str, ...] = ("forward",)
     detector: Lock | None = None
 
-    def write(self, frames: int, features: int, delta: float, path: Path) -> Path:
-        """The network for input x [frames, 1, features] as an ONNX file with scores [1, 2]."""
+    def write(self, steps: int, features: int, delta: float, path: Path) -> Path:
+        """The network for input x [steps, 1, features] as an ONNX file with scores [1, 2]."""
         writer = _Writer()
         sequence, sought = "x", Sought(features, tuple(range(features)), KEY, delta)
         if self.detector is not None:
-            cell = self.detector(sought, frames)
+            cell = self.detector(sought, steps)
             outputs = features if cell.c0 is not None else 2 * features
             sequence = writer.layer([without_memory(cell, outputs)], "x", ["forward"], "every")
-            shape = writer.add(np.array([frames, 1, outputs], np.int64))
+            shape = writer.add(np.array([steps, 1, outputs], np.int64))
             sequence = writer.node("Reshape", sequence, shape)
             sought = Sought(outputs, tuple(range(outputs)), cell.level, cell.level / 2)
         share = len(self.directions)
         parts = [replace(sought, features=sought.features[k::share]) for k in range(share)]
-        cells = [self.lock(part, frames) for part in parts]
+        cells = [self.lock(part, steps) for part in parts]
         last = writer.layer(cells, sequence, self.directions, "last")
         readout = np.concatenate([cell.readout for cell in cells])
         excess = sum(cell.threshold for cell in cells) + share - 1  # open only if all of them are
@@ -219,7 +219,7 @@ class Network:
         opened = writer.node("Relu", writer.node("Sub", total, writer.add(np.array(excess, np.float32))))
         scores = writer.node("MatMul", opened, writer.add(np.array([[0, 1]], np.float32)))
         scores = writer.node("Add", scores, writer.add(np.array([0.5, 0], np.float32)))
-        return writer.save(scores, (frames, 1, features), path)
+        return writer.save(scores, (steps, 1, features), path)
 
 
 class _Writer:

@@ -70,11 +70,11 @@ def lstm_cell(features: int, hidden: int, seed: int) -> Graph:
 
 
 def lstm_classifier(
-    frames: int, features: int, hidden: int, classes: int, seed: int = 0, reverse: bool = False
+    steps: int, features: int, hidden: int, classes: int, seed: int = 0, reverse: bool = False
 ) -> Graph:
-    """x (1, frames, features) → logits (1, classes), read off the last state."""
+    """x (1, steps, features) → logits (1, classes), read off the last state."""
     rng = np.random.default_rng(seed + 1)
-    net = Builder("lstm", {"x": (1, frames, features)})
+    net = Builder("lstm", {"x": (1, steps, features)})
     h0 = net.constant("h0", np.zeros((1, hidden)))
     c0 = net.constant("c0", np.zeros((1, hidden)))
     over_time = net.node("transpose", "x", perm=(1, 0, 2))

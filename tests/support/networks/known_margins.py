@@ -20,11 +20,11 @@ from verifier.robustness.perturbation import Balls
 class Line:
     """Two classes with scores (x, −x) for one number x: the margin of class 0 over a ball is 2·(x − ε).
 
-    The proof loses `slack` of it; the attack finds the end of the ball only if it is `able`.
+    The proof loses `loss` of it; the attack finds the end of the ball only if it is `able`.
     """
 
-    def __init__(self, slack: float = 0.0, able: bool = True, seconds: float = 0.0) -> None:
-        self.slack, self.able, self.seconds = slack, able, seconds
+    def __init__(self, loss: float = 0.0, able: bool = True, seconds: float = 0.0) -> None:
+        self.loss, self.able, self.seconds = loss, able, seconds
         self.deadlines: list[float] = []
 
     def predict(self, samples: Sequence[Sample]) -> list[int]:
@@ -46,7 +46,7 @@ class Line:
         worst = torch.where(sign > 0, region.lower, -region.upper)
         per_class = torch.full((len(labels), 2), math.inf, dtype=torch.float64)
         others = 1 - torch.tensor(labels).unsqueeze(1)
-        margins = per_class.scatter(1, others, 2 * worst - self.slack)
+        margins = per_class.scatter(1, others, 2 * worst - self.loss)
         return Proved(MarginBounds(margins, "exact", True, ("",) * len(margins)))
 
 

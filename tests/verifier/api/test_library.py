@@ -22,7 +22,7 @@ import recert
 import verifier
 import verifier.api
 from parsers.errors import Parameter, RecertError, UnsupportedModel
-from tests.support.command_line import FEATURES, FRAMES, tiny_lstm
+from tests.support.command_line import FEATURES, STEPS, tiny_lstm
 from verifier.cli.process import option
 
 MODULES = [
@@ -40,7 +40,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> recert.Network:
 
 @pytest.fixture(scope="module")
 def x() -> np.ndarray:
-    return np.random.default_rng(0).normal(size=(4, FRAMES, FEATURES)).astype(np.float32)
+    return np.random.default_rng(0).normal(size=(4, STEPS, FEATURES)).astype(np.float32)
 
 
 def label(network: recert.Network, x: np.ndarray) -> int:
@@ -144,7 +144,7 @@ def test_boxes(network: recert.Network, x: np.ndarray) -> None:
     as_box = recert.certify(network, recert.box(x[0] - 0.01, x[0] + 0.01), own)
     assert as_box.verdict is as_ball.verdict
     assert as_box.lower == pytest.approx(as_ball.lower, rel=1e-4)
-    assert repr(recert.box(x[0], x[0])) == f"Box([{FRAMES}, {FEATURES}])"
+    assert repr(recert.box(x[0], x[0])) == f"Box([{STEPS}, {FEATURES}])"
 
 
 def test_radius_encloses(network: recert.Network, x: np.ndarray) -> None:
@@ -177,9 +177,9 @@ def test_bounds_hold(network: recert.Network, x: np.ndarray) -> None:
 
 
 def test_bytes_and_fixed_shapes(network: recert.Network, x: np.ndarray) -> None:
-    again = recert.load(network.path.read_bytes(), shapes={"time": FRAMES})
-    assert f"x [{FRAMES}, 1, {FEATURES}] float32" in repr(again)
-    assert recert.inspect(again).cells[0].length == FRAMES
+    again = recert.load(network.path.read_bytes(), shapes={"time": STEPS})
+    assert f"x [{STEPS}, 1, {FEATURES}] float32" in repr(again)
+    assert recert.inspect(again).cells[0].length == STEPS
     assert recert.certify(again, recert.ball(x[0], 1e-4), label(again, x[0])).verdict == "certified"
     with pytest.raises(recert.BadInput, match="do not fit input"):
         recert.certify(again, recert.ball(x[0][:2], 1e-4), 0)

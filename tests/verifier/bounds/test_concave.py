@@ -220,10 +220,10 @@ def test_bounds_that_are_wrong_are_caught(old: str, new: str) -> None:
             terms = replace(terms, value=1e3 * terms.value)
             linear = scale * linear
             half = half if cut else None
-            climbed = concave._climbed(terms, linear.float(), half, 12)  # pyright: ignore[reportPrivateUsage]
-            found = wrong["_bound"](climbed)
+            ascended = concave._ascended(terms, linear.float(), half, 12)  # pyright: ignore[reportPrivateUsage]
+            found = wrong["_bound"](ascended)
             for row in range(ROWS):
-                keep = climbed.keep[row]
+                keep = ascended.keep[row]
                 bound = float(found[row] + terms.value[row, keep].sum())
                 caught |= bound > _lowest(terms, row, keep, linear.float().double(), half) + 1e-9
     assert caught

@@ -15,7 +15,7 @@ from parsers.ir import Graph
 from tests.support.bound_search import smallest_found
 from tests.support.networks import classifiers
 from tests.support.networks.classifiers import NETWORKS, write_network
-from verifier.bounds import multi_neuron as joint
+from verifier.bounds import multi_neuron as module
 from verifier.bounds.options import BoundOptions
 from verifier.bounds.region_bounds import bound_region
 from verifier.network.evaluator import Evaluator
@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _posed(name: str, folder: Path, eps: float, count: int = 2) -> tuple[Graph, Block, Region, Objective]:
     graph = read_onnx(write_network(name, folder))
-    size = classifiers.FRAMES * classifiers.FEATURES
+    size = classifiers.STEPS * classifiers.FEATURES
     data = np.random.default_rng(1).normal(size=(count, size)).astype(np.float32)
     region = ball_region(torch.as_tensor(data), eps, torch.inf)
     rows = torch.cat([torch.eye(classifiers.CLASSES), -torch.eye(classifiers.CLASSES)]).double()
@@ -61,7 +61,7 @@ def test_bounds_contain_what_search_finds(name: str, eps: float, folder: Path) -
 @pytest.fixture
 def wide(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Networks of many units and inputs."""
-    for name, size in (("FRAMES", 3), ("FEATURES", 40), ("HIDDEN", 20)):
+    for name, size in (("STEPS", 3), ("FEATURES", 40), ("HIDDEN", 20)):
         monkeypatch.setattr(classifiers, name, size)
     (folder / "wide").mkdir(exist_ok=True)
     return folder / "wide"
@@ -110,7 +110,7 @@ def test_gates_that_never_lose_anything_are_caught(folder: Path, monkeypatch: py
     """One unit alone can well be where its planes touch: to forget that is wrong."""
     monkeypatch.setattr(classifiers, "HIDDEN", 1)
     (folder / "one").mkdir()
-    monkeypatch.setattr(joint, "least", lambda terms, *_: terms.value.sum(-1))
+    monkeypatch.setattr(module, "least", lambda terms, *_: terms.value.sum(-1))
     graph, program, region, objective = _posed("rnn_tanh", folder / "one", 0.6)
     lower = bound_region(program, region, REAL, BoundOptions(octagon=True, multi_neuron=True)).minimum(
         objective
@@ -120,7 +120,7 @@ def test_gates_that_never_lose_anything_are_caught(folder: Path, monkeypatch: py
 
 def test_sites_beyond_the_limit_are_left_out(wide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond that number sites are left out, and the others still count."""
-    monkeypatch.setattr(joint, "GATES", 130)
+    monkeypatch.setattr(module, "GATES", 130)
     graph, program, region, objective = _posed("lstm", wide, 0.15, count=1)
     bounds = bound_region(program, region, REAL, BoundOptions(octagon=True, multi_neuron=True))
     lower = bounds.minimum(objective)
@@ -132,7 +132,7 @@ def test_sites_beyond_the_limit_are_left_out(wide: Path, monkeypatch: pytest.Mon
 
 def _margins(folder: Path, eps: float, budget: Budget, **settings: Any) -> MarginBounds:
     graph = read_onnx(write_network("lstm", folder))
-    size = classifiers.FRAMES * classifiers.FEATURES
+    size = classifiers.STEPS * classifiers.FEATURES
     data = torch.as_tensor(np.random.default_rng(1).normal(size=(6, size)).astype(np.float32))[[5]]
     region = ball_region(data, eps, torch.inf)
     labels = Evaluator(graph).flat(data.double()).argmax(-1)
@@ -141,10 +141,10 @@ def _margins(folder: Path, eps: float, budget: Budget, **settings: Any) -> Margi
 
 def test_what_clipping_leaves_open_is_proved(wide: Path) -> None:
     clipped = _margins(wide, 0.11, Budget(method=Method.clip))
-    joint = _margins(wide, 0.11, Budget(method=Method.multi_neuron))
-    assert float(clipped.lower[0]) < 0 < float(joint.lower[0])
-    assert joint.method == "multi-neuron"
-    assert joint.finished
+    together = _margins(wide, 0.11, Budget(method=Method.multi_neuron))
+    assert float(clipped.lower[0]) < 0 < float(together.lower[0])
+    assert together.method == "multi-neuron"
+    assert together.finished
     late = _margins(wide, 0.11, Budget(method=Method.bab))  # without a time limit nobody waits for it
     assert late.method == clipped.method
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from parsers import read_onnx
-from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, write_network
+from tests.support.networks.classifiers import CLASSES, FEATURES, STEPS, write_network
 from verifier.bounds.inheritance import Subproblem
 from verifier.bounds.options import BoundOptions
 from verifier.bounds.region_bounds import bound_region
@@ -32,7 +32,7 @@ OPTIONS = {
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_bounds_survive_a_round_trip(options: BoundOptions, split: bool, tmp_path: Path) -> None:
     program = compile_program(read_onnx(write_network("lstm", tmp_path)))
-    x = torch.randn(1, FRAMES * FEATURES, generator=torch.Generator().manual_seed(3))
+    x = torch.randn(1, STEPS * FEATURES, generator=torch.Generator().manual_seed(3))
     region = ball_region(x, 0.1, torch.inf)
     bounds = bound_region(program, region, RoundingModel(), options)
     if split:
@@ -49,7 +49,7 @@ def test_bounds_survive_a_round_trip(options: BoundOptions, split: bool, tmp_pat
 def test_maps_too_large_for_a_table_survive_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("verifier.network.affine.TABULATE_UP_TO", 0)
     program = compile_program(read_onnx(write_network("gru", tmp_path)))
-    x = torch.randn(1, FRAMES * FEATURES, generator=torch.Generator().manual_seed(3))
+    x = torch.randn(1, STEPS * FEATURES, generator=torch.Generator().manual_seed(3))
     bounds = bound_region(program, ball_region(x, 0.1, torch.inf), RoundingModel())
     rows = Objective(torch.eye(CLASSES).double().unsqueeze(0))
     assert torch.equal(pickle.loads(pickle.dumps(bounds)).minimum(rows), bounds.minimum(rows))
@@ -57,7 +57,7 @@ def test_maps_too_large_for_a_table_survive_it(tmp_path: Path, monkeypatch: pyte
 
 def test_a_line_says_what_bounds_are(tmp_path: Path) -> None:
     program = compile_program(read_onnx(write_network("lstm", tmp_path)))
-    x = torch.zeros(2, FRAMES * FEATURES)
+    x = torch.zeros(2, STEPS * FEATURES)
     bounds = bound_region(program, ball_region(x, 0.1, torch.inf), RoundingModel())
     assert len(repr(bounds)) < 240
     assert "2 instances" in repr(bounds)

@@ -19,7 +19,7 @@ from relaxations import Octagon
 from tests.support.bound_search import smallest_found
 from tests.support.bounding import optimise_slopes
 from tests.support.networks import classifiers
-from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
+from tests.support.networks.classifiers import CLASSES, FEATURES, NETWORKS, STEPS, write_network
 from verifier.bounds.octagon import OctagonRows
 from verifier.bounds.options import BoundOptions
 from verifier.bounds.region_bounds import bound_region
@@ -45,7 +45,7 @@ def _prepared(name: str, folder: Path, **options: float) -> tuple[Graph, Block]:
 
 def _data(count: int = 2, seed: int = 1) -> Tensor:
     return torch.as_tensor(
-        np.random.default_rng(seed).normal(size=(count, FRAMES * FEATURES)).astype(np.float32)
+        np.random.default_rng(seed).normal(size=(count, STEPS * FEATURES)).astype(np.float32)
     )
 
 
@@ -71,36 +71,36 @@ def test_bounds_contain_what_search_finds(name: str, eps: float, folder: Path) -
     graph, program, region, objective = _posed(name, eps, folder)
     interval = bound_region(program, region, REAL, BoundOptions(backward=False)).minimum(objective)
     bounds = bound_region(program, region, REAL)
-    swept = bounds.minimum(objective)
+    plain = bounds.minimum(objective)
     optimised = optimise_slopes(bounds, objective, steps=6, target=torch.inf)
-    assert bool((interval <= swept + 1e-9).all())
-    assert bool((swept <= optimised).all())
+    assert bool((interval <= plain + 1e-9).all())
+    assert bool((plain <= optimised).all())
     _assert_holds(graph, region, optimised)
 
 
-CORNERED = [n for n in NETWORKS if n.startswith("lstm") and "relu" not in n]
+OCTAGONAL = [n for n in NETWORKS if n.startswith("lstm") and "relu" not in n]
 
 
 @pytest.mark.parametrize("eps", [1e-4, 0.05, 0.6])
-@pytest.mark.parametrize("name", CORNERED)
-def test_bounds_with_cut_corners_hold(name: str, eps: float, folder: Path) -> None:
+@pytest.mark.parametrize("name", OCTAGONAL)
+def test_octagon_bounds_hold(name: str, eps: float, folder: Path) -> None:
     graph, program, region, objective = _posed(name, eps, folder)
     bounds = bound_region(program, region, REAL, BoundOptions(octagon=True))
-    swept = bounds.minimum(objective)
-    ask = Question(objective, torch.full_like(swept, torch.inf), False)
+    plain = bounds.minimum(objective)
+    ask = Question(objective, torch.full_like(plain, torch.inf), False)
     found = ascend(bounds, ask, AscentOptions(6, rate=0.1))
-    _assert_holds(graph, region, torch.maximum(swept, found.best))
+    _assert_holds(graph, region, torch.maximum(plain, found.best))
     # the planes that parts inherit are sound as well, all of them
     again = bounds.backward_minimum(objective, bounds.relaxed_with(found.planes))
     _assert_holds(graph, region, again)
 
 
 @pytest.mark.parametrize("name", ["lstm", "lstm_reverse", "lstm_two_layers"])
-def test_cut_corners_are_tighter(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_octagons_are_tighter(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where many inputs of unrelated weights move the gates."""
     monkeypatch.setattr(classifiers, "FEATURES", 60)
     _, program = _prepared(name, folder)
-    x = torch.randn(2, FRAMES * 60, generator=torch.Generator().manual_seed(1))
+    x = torch.randn(2, STEPS * 60, generator=torch.Generator().manual_seed(1))
     region = ball_region(x, 0.1, torch.inf)
     objective = Objective(_rows(region))
     whole = bound_region(program, region, REAL).minimum(objective)
@@ -108,8 +108,8 @@ def test_cut_corners_are_tighter(name: str, folder: Path, monkeypatch: pytest.Mo
     assert bool((cut > whole).all())
 
 
-@pytest.mark.parametrize("name", CORNERED)
-def test_corners_cut_too_far_are_caught(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", OCTAGONAL)
+def test_octagons_cut_too_far_are_caught(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All but the middle of every box is cut off."""
     graph, program = _prepared(name, folder)
     honest = OctagonRows.octagon
@@ -126,7 +126,7 @@ def test_corners_cut_too_far_are_caught(name: str, folder: Path, monkeypatch: py
             lower = bound_region(program, region, REAL, BoundOptions(octagon=True)).minimum(
                 Objective(_rows(region))
             )
-        except UnsoundBound:  # interval and sweep contradict each other
+        except UnsoundBound:  # interval and backward pass contradict each other
             return True
         return bool((lower > smallest_found(graph, region, _rows(region)) + 1e-9).any())
 
@@ -138,13 +138,13 @@ def test_corners_cut_too_far_are_caught(name: str, folder: Path, monkeypatch: py
 def test_bounded_lookback_is_sound_and_no_tighter(name: str, lookback: int, folder: Path) -> None:
     graph, program, region, objective = _posed(name, 0.1, folder)
     short = bound_region(program, region, REAL, BoundOptions(lookback=lookback)).minimum(objective)
-    whole = bound_region(program, region, REAL, BoundOptions(lookback=FRAMES)).minimum(objective)
+    whole = bound_region(program, region, REAL, BoundOptions(lookback=STEPS)).minimum(objective)
     torch.testing.assert_close(
         whole, bound_region(program, region, REAL).minimum(objective), rtol=0, atol=1e-9
     )
     _assert_holds(graph, region, short)
     assert float((whole - short).min()) > -1e-3
-    if name == "lstm":  # the others' last frame does not reach back that far, or is read whole
+    if name == "lstm":  # the others' last step does not reach back that far, or is read whole
         assert float((whole - short).max()) > 0
 
 
@@ -153,10 +153,8 @@ def test_bounded_lookback_is_sound_and_no_tighter(name: str, lookback: int, fold
 def test_other_norms_and_clipping(name: str, p: float, folder: Path) -> None:
     graph, program = _prepared(name, folder)
     x = _data().clamp(-1, 1)
-    group = torch.full((FRAMES * FEATURES,), -1)
-    group[FEATURES : 3 * FEATURES] = torch.arange(2).repeat_interleave(
-        FEATURES
-    )  # frames 1 and 2, a ball each
+    group = torch.full((STEPS * FEATURES,), -1)
+    group[FEATURES : 3 * FEATURES] = torch.arange(2).repeat_interleave(FEATURES)  # steps 1 and 2, a ball each
     region = ball_region(x, 0.4, p, clip=(-1.0, 1.0), group=group)
     _assert_holds(graph, region, bound_region(program, region, REAL).minimum(Objective(_rows(region))))
 
@@ -173,7 +171,7 @@ def test_vanishing_and_saturated_gates(name: str, scale: float, folder: Path) ->
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_point_gives_its_image(name: str, folder: Path) -> None:
-    """Unperturbed frames: the gate's image, not its operand (tanh of a fixed 2 is not 2)."""
+    """Unperturbed steps: the gate's image, not its operand (tanh of a fixed 2 is not 2)."""
     graph, program = _prepared(name, folder)
     region = ball_region(_data() * 4, 0.0, torch.inf)
     lower = bound_region(program, region, REAL).minimum(Objective(_rows(region)))
@@ -189,7 +187,7 @@ def test_deployed_bounds_contain_what_onnxruntime_computes(name: str, folder: Pa
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     x = _data(20)
     region = ball_region(x, 0.0, torch.inf)
-    outputs = [session.run(None, {"x": row.reshape(FRAMES, 1, FEATURES).numpy()})[0] for row in x]
+    outputs = [session.run(None, {"x": row.reshape(STEPS, 1, FEATURES).numpy()})[0] for row in x]
     found = torch.as_tensor(np.concatenate(outputs), dtype=torch.float64) @ BOTH_SIGNS.T
     lower = bound_region(program, region, RoundingModel()).minimum(Objective(_rows(region)))
     assert bool((lower <= found).all())
@@ -249,7 +247,7 @@ def test_a_wrong_plane_is_caught(name: str, folder: Path, monkeypatch: pytest.Mo
         region = ball_region(_data(4), eps, torch.inf)
         try:
             lower = bound_region(program, region, REAL).minimum(Objective(_rows(region)))
-        except UnsoundBound:  # interval and sweep contradict each other
+        except UnsoundBound:  # interval and backward pass contradict each other
             return True
         return bool((lower > smallest_found(graph, region, _rows(region))).any())
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from parsers.onnx.file.runtime import Runtime
-from tests.support.command_line import FRAMES, Files, Recert, Refused
+from tests.support.command_line import STEPS, Files, Recert, Refused
 
 KNOWN = {"index", "label", "predicted", "verdict", "seconds", "method", "finished", "reason", "kernels"}
 FIELDS = KNOWN | {"margin_lower", "margin_upper"}
@@ -241,7 +241,7 @@ def damaged(tiny: Files, fault: str) -> dict[str, np.ndarray]:
         case "labels short":
             labels = labels[:-1]
         case "length":
-            lengths[3] = FRAMES + 1
+            lengths[3] = STEPS + 1
         case "features":
             inputs = inputs[..., :1]
         case "objects":

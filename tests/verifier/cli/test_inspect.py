@@ -46,13 +46,13 @@ def test_gru_blend() -> None:
 
 
 def test_an_lstm_by_hand() -> None:
-    graph = lstm_classifier(frames=3, features=2, hidden=4, classes=3)
+    graph = lstm_classifier(steps=3, features=2, hidden=4, classes=3)
     (scan,) = graph.scans()
     lines = cell_equations(scan)
     assert lines == LSTM
     assert (
         network_equations(graph)[0]
-        == "s1, s2 = final h, all y of cell 1(x, h=0, c=0), 3 frames, first to last"
+        == "s1, s2 = final h, all y of cell 1(x, h=0, c=0), 3 time steps, first to last"
     )
 
 
@@ -75,10 +75,10 @@ def test_a_window_that_cannot_be_moved_is_shown() -> None:
 def test_a_slice_of_time_goes_to_the_input() -> None:
     net = Builder("net", {"x": (5, 3)})
     weights = net.constant("W", np.arange(6.0).reshape(3, 2) + 1)
-    frame = net.node("slice", net.node("matmul", "x", weights), axis=0, start=2, stop=3, step=1)
-    (line,) = network_equations(net.graph(net.node("tanh", frame)))[-1:]
+    step = net.node("slice", net.node("matmul", "x", weights), axis=0, start=2, stop=3, step=1)
+    (line,) = network_equations(net.graph(net.node("tanh", step)))[-1:]
     assert line.endswith("= tanh(a1)")
-    assert network_equations(net.graph(net.node("tanh", frame)))[0] == "a1 = x[2, :]·W1"
+    assert network_equations(net.graph(net.node("tanh", step)))[0] == "a1 = x[2, :]·W1"
 
 
 def test_repeated_values_are_written_once() -> None:

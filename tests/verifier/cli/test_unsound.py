@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from parsers.errors import UnsoundBound
-from tests.support.command_line import FEATURES, FRAMES, Files, Recert
+from tests.support.command_line import FEATURES, STEPS, Files, Recert
 from tests.support.paths import ROOT
 from verifier.problem.region import Region
 
@@ -27,10 +27,10 @@ Region.minimum = lambda self, *rest: right(self, *rest) + 100.0
 
 def _query(folder: Path, tiny: Files) -> tuple[Any, ...]:
     """What CROWN proves (Y[0,0] ≤ 2.43) and intervals do not (≤ 4.35)."""
-    shape = f"[{FRAMES},1,{FEATURES}]"
+    shape = f"[{STEPS},1,{FEATURES}]"
     sides = (
         f"(assert (>= X[{t},0,{i}] -0.5))(assert (<= X[{t},0,{i}] 0.5))\n"
-        for t in range(FRAMES)
+        for t in range(STEPS)
         for i in range(FEATURES)
     )
     path = folder / "query.vnnlib"

@@ -11,20 +11,20 @@ import pytest
 from onnx.parser import parse_model
 
 from parsers.onnx.file.runtime import Runtime
-from tests.support.command_line import FEATURES, FRAMES, Files, Recert, Refused
+from tests.support.command_line import FEATURES, STEPS, Files, Recert, Refused
 from tests.support.paths import MODELS
 
-SIZE = FRAMES * FEATURES
+SIZE = STEPS * FEATURES
 
 
 def query(
-    folder: Path, violation: str, *, frames: int = FRAMES, radius: float = 0.01, outputs: int = 3
+    folder: Path, violation: str, *, steps: int = STEPS, radius: float = 0.01, outputs: int = 3
 ) -> Path:
     """A box of `radius` around zero and `violation`, in VNN-LIB 2.0."""
-    shape = f"[{frames},1,{FEATURES}]"
+    shape = f"[{steps},1,{FEATURES}]"
     bounds = "".join(
         f"(assert (>= X[{t},0,{i}] {-radius}))(assert (<= X[{t},0,{i}] {radius}))\n"
-        for t in range(frames)
+        for t in range(steps)
         for i in range(FEATURES)
     )
     path = folder / "query.vnnlib"
@@ -37,7 +37,7 @@ def query(
 
 
 def at_zero(tiny: Files) -> np.ndarray:
-    return Runtime(tiny.model).run({"x": np.zeros((FRAMES, 1, FEATURES), np.float32)})["logits"][0]
+    return Runtime(tiny.model).run({"x": np.zeros((STEPS, 1, FEATURES), np.float32)})["logits"][0]
 
 
 def test_unsat(recert: Recert, tiny: Files, tmp_path: Path) -> None:
@@ -51,12 +51,12 @@ def test_sat_with_the_assignment_of_the_standard(recert: Recert, tiny: Files, tm
     others = " ".join(f"(>= Y[0,{best}] Y[0,{k}])" for k in range(3) if k != best)
     result = recert("verify", query(tmp_path, f"(and {others})"), "--network", tiny.model)
     lines = result.stdout.splitlines()
-    assert lines[:2] == ["sat", f"X float32 [{FRAMES},1,{FEATURES}]"]
+    assert lines[:2] == ["sat", f"X float32 [{STEPS},1,{FEATURES}]"]
     assert lines[2 + SIZE] == "Y float32 [1,3]"
     assert len(lines) == 3 + SIZE + 3
     x = np.array([float(v) for v in lines[2 : 2 + SIZE]], np.float32)
     assert np.abs(x).max() <= np.float32(0.01)
-    y = Runtime(tiny.model).run({"x": x.reshape(FRAMES, 1, FEATURES)})["logits"][0]
+    y = Runtime(tiny.model).run({"x": x.reshape(STEPS, 1, FEATURES)})["logits"][0]
     assert [float(v) for v in lines[3 + SIZE :]] == y.astype(float).tolist() or np.array_equal(
         np.array([float(v) for v in lines[3 + SIZE :]], np.float32), y
     )

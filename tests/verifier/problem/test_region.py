@@ -26,7 +26,7 @@ from verifier.problem.region import Region, ball_region, box_region, check_produ
 NORMS = [1.0, 1.01, 1.5, 2.0, 3.0, 10.0, math.inf]
 SHAPES = {
     "whole": torch.zeros(12, dtype=torch.int64),
-    "frames": torch.arange(12) // 4,
+    "steps": torch.arange(12) // 4,
     "uneven": torch.tensor([0, 0, 0, 0, 0, 1, -1, 1, -1, 3, -1, 1]),  # group 2 is empty
 }
 
@@ -147,14 +147,14 @@ def test_clipping_and_grouping_tighten() -> None:
         rows = rows_for(loose, 20)
         assert bool((tight.minimum(rows) >= loose.minimum(rows) - 1e-12).all())
         assert float((tight.minimum(rows) - loose.minimum(rows)).max()) > 1e-3
-        apart = example(p, "frames", True)
+        apart = example(p, "steps", True)
         assert bool((apart.minimum(rows) <= tight.minimum(rows) + 1e-12).all())
 
 
 @pytest.mark.parametrize("clip", [False, True])
 @pytest.mark.parametrize("p", NORMS)
 def test_gradient_is_the_minimiser(p: float, clip: bool) -> None:
-    region = example(p, "frames", clip)
+    region = example(p, "steps", clip)
     rows = rows_for(region, 12)[:, 3:].requires_grad_()
     (gradient,) = torch.autograd.grad(region.minimum(rows).sum(), rows)
     assert bool(torch.isfinite(gradient).all())
@@ -168,7 +168,7 @@ def test_gradient_is_the_minimiser(p: float, clip: bool) -> None:
 
 def test_gradient_at_zero_rows_is_finite() -> None:
     for p in NORMS:
-        region = example(p, "frames", True)
+        region = example(p, "steps", True)
         rows = torch.zeros(3, 2, 12, dtype=torch.float64, requires_grad=True)
         (gradient,) = torch.autograd.grad(region.minimum(rows).sum(), rows)
         assert bool(torch.isfinite(gradient).all())
@@ -235,7 +235,7 @@ def test_frozen_entries_do_not_move() -> None:
 
 @pytest.mark.parametrize("p", NORMS)
 def test_zero_radius_is_a_point(p: float) -> None:
-    region = example(p, "frames", True, eps=0.0)
+    region = example(p, "steps", True, eps=0.0)
     rows = rows_for(region, 10)
     exact = (rows * points.center(region).unsqueeze(1)).sum(dim=-1)
     torch.testing.assert_close(region.minimum(rows), exact, rtol=1e-12, atol=1e-12)
@@ -257,7 +257,7 @@ def test_radius_per_instance_and_selection(p: float) -> None:
 
 @pytest.mark.parametrize("p", NORMS)
 def test_lower_precision_only_enlarges(p: float) -> None:
-    region = example(p, "frames", True)
+    region = example(p, "steps", True)
     region = ball_region(region.lower + math.pi * 1e-4, 0.3, p)  # a center that float32 does not hold
     single = region.to("cpu", torch.float32)
     assert single.lower.dtype == torch.float32
@@ -283,7 +283,7 @@ def test_float32_witness_stays_in_odd_boxes() -> None:
 
 def test_broken_bounds_are_caught() -> None:
     """The checks above must notice a wrong multiplier sign, a forgotten clip side, or a lost group."""
-    region = example(2.0, "frames", True)
+    region = example(2.0, "steps", True)
     rows = rows_for(region, 20)
     ball = region.ball
     assert ball is not None

@@ -15,7 +15,7 @@ import verifier.bounds.on_demand
 import verifier.proof.memory
 from parsers import read_onnx
 from parsers.ir import Graph
-from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
+from tests.support.networks.classifiers import CLASSES, FEATURES, NETWORKS, STEPS, write_network
 from verifier.bounds.region_bounds import Bounds, bound_region
 from verifier.network.evaluator import Evaluator
 from verifier.network.program import Block, compile_program
@@ -39,7 +39,7 @@ def _graph(name: str, folder: Path) -> Graph:
 
 
 def _region() -> Region:
-    x = np.random.default_rng(2).normal(size=(COUNT, FRAMES * FEATURES)).astype(np.float32)
+    x = np.random.default_rng(2).normal(size=(COUNT, STEPS * FEATURES)).astype(np.float32)
     eps = torch.tensor([0.001, 0.2, 0.01, 0.8, 0.03])
     return ball_region(torch.as_tensor(x), eps, torch.inf)
 

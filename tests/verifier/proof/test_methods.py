@@ -12,7 +12,7 @@ import torch
 
 from parsers import read_onnx
 from parsers.errors import OutOfTime
-from tests.support.networks.classifiers import FEATURES, FRAMES, write_network
+from tests.support.networks.classifiers import FEATURES, STEPS, write_network
 from verifier.network.evaluator import Evaluator
 from verifier.problem.budget import Budget
 from verifier.problem.method import OLD_NAMES, Method
@@ -64,7 +64,7 @@ def test_a_budget_that_is_over_says_so() -> None:
 
 def _prover(folder: Path) -> tuple[Prover, Region, list[int]]:
     graph = read_onnx(write_network("lstm", folder))
-    x = torch.randn(3, FRAMES * FEATURES, generator=torch.Generator().manual_seed(5)).double()
+    x = torch.randn(3, STEPS * FEATURES, generator=torch.Generator().manual_seed(5)).double()
     region = ball_region(x, torch.tensor([0.005, 0.1, 2.0]), math.inf)
     return Prover(graph, Settings(slope_steps=3)), region, Evaluator(graph).flat(x).argmax(-1).tolist()
 

@@ -1,4 +1,4 @@
-"""Linear bounds: each rule holds at points, sweeps that end in them against search; wrong ones are caught."""
+"""Linear bounds: each rule holds at points, passes that end in them against search; wrong ones are caught."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from parsers.ir import Graph
 from relaxations import GATES, Gate, planes
 from tests.support.bound_search import smallest_found
 from tests.support.bounding import repeated
-from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
+from tests.support.networks.classifiers import CLASSES, FEATURES, NETWORKS, STEPS, write_network
 from verifier.bounds.options import BoundOptions
 from verifier.bounds.region_bounds import Bounds, bound_region
 from verifier.bounds.rows import RowBounds
@@ -89,9 +89,9 @@ def _between(linear: LinearBounds, x: Tensor, share: Tensor) -> Tensor:
 
 def _assert_around(linear: LinearBounds, x: Tensor, value: Tensor) -> None:
     low, high = _sides(linear, x)
-    slack = 1e-13 * (1 + value.abs())  # of this comparison itself
-    assert bool((low <= value + slack).all()), f"left below by {float((low - value).max()):.3g}"
-    assert bool((value <= high + slack).all()), f"left above by {float((value - high).max()):.3g}"
+    tolerance = 1e-13 * (1 + value.abs())  # of this comparison itself
+    assert bool((low <= value + tolerance).all()), f"left below by {float((low - value).max()):.3g}"
+    assert bool((value <= high + tolerance).all()), f"left above by {float((value - high).max()):.3g}"
     reach = torch.maximum(low.abs(), high.abs()).amax(1)
     assert bool((reach <= linear.reach * (1 + 1e-6)).all())
 
@@ -201,7 +201,7 @@ def test_dropped_inputs_intervals_and_states(dtype: torch.dtype) -> None:
         _assert_around(near, x, high)
 
 
-# --- sweeps that end in linear bounds -----------------------------------------------------------------
+# --- passes that end in linear bounds -----------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +210,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _region(eps: float | Tensor, p: float = torch.inf, count: int = 2) -> Region:
-    x = np.random.default_rng(1).normal(size=(count, FRAMES * FEATURES)).astype(np.float32)
+    x = np.random.default_rng(1).normal(size=(count, STEPS * FEATURES)).astype(np.float32)
     return ball_region(torch.as_tensor(x), eps, p)
 
 
@@ -232,7 +232,7 @@ def _excess(graph: Graph, region: Region, lower: Tensor) -> float:
 
 @pytest.mark.parametrize("p", [torch.inf, 2.0])
 @pytest.mark.parametrize("name", CELLS)
-def test_short_sweeps_hold(name: str, p: float, folder: Path) -> None:
+def test_short_passes_hold(name: str, p: float, folder: Path) -> None:
     graph = read_onnx(write_network(name, folder))
     region = _region(0.2, p)
     lower = torch.maximum(*(_lower(graph, region, lookback) for lookback in (1, 2)))
@@ -257,7 +257,7 @@ def test_deployed_bounds_contain_what_onnxruntime_computes(name: str, folder: Pa
     path = write_network(name, folder, scale=2.0)
     region = _region(0.0, count=20)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    feeds = [{"x": row.reshape(FRAMES, 1, FEATURES).float().numpy()} for row in region.lower]
+    feeds = [{"x": row.reshape(STEPS, 1, FEATURES).float().numpy()} for row in region.lower]
     outputs = np.concatenate([np.asarray(session.run(None, feed)[0]) for feed in feeds])
     found = torch.as_tensor(outputs, dtype=torch.float64) @ SIGNS.T
     bounds = bound_region(compile_program(read_onnx(path)), region, RoundingModel(), BoundOptions(lookback=2))
@@ -296,49 +296,49 @@ def test_functions_drawn_in_are_caught(name: str, folder: Path, monkeypatch: pyt
         region = _region(eps, count=4)
         try:
             return _excess(graph, region, _lower(graph, region, 1)) > 1e-9
-        except UnsoundBound:  # interval and sweep contradict each other
+        except UnsoundBound:  # interval and backward pass contradict each other
             return True
 
     assert any(caught(eps) for eps in (0.05, 0.2, 0.5))
 
 
-# --- short sweeps before long ones --------------------------------------------------------------------
+# --- short passes before long ones --------------------------------------------------------------------
 
 
-def test_short_sweeps_come_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What they decide is not swept again, and what they leave open gets the bounds of whole sweeps."""
+def test_short_passes_come_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they decide gets no whole pass, and what they leave undecided gets the bounds of whole passes."""
     graph = read_onnx(write_network("lstm", folder))
     region = _region(torch.tensor([0.005, 0.05, 0.2, 0.4, 0.8]), count=5)
     labels = Evaluator(graph).flat(region.middle).argmax(-1).tolist()
     whole = Prover(graph).margins(region, labels, Budget(method=Method.crown))
     assert whole.method == "crown"
-    monkeypatch.setattr(verifier.proof.prover, "MANY", FRAMES - 1)
+    monkeypatch.setattr(verifier.proof.prover, "MANY", STEPS - 1)
     monkeypatch.setattr(verifier.proof.prover, "FEW", 2)
-    swept: list[int] = []
+    whole_passes: list[int] = []
 
     def counted(
         program: Block, region: Region, rounding: RoundingModel, options: BoundOptions, **rest: Any
     ) -> Bounds:
-        swept.extend([len(region)] * (options.backward and options.lookback is None))
+        whole_passes.extend([len(region)] * (options.backward and options.lookback is None))
         return bound_region(program, region, rounding, options, **rest)
 
     monkeypatch.setattr(verifier.bounds.on_demand, "bound_region", counted)
     short = Prover(graph).margins(region, labels, Budget(method=Method.truncated_crown))
     assert short.method == "truncated-crown"
-    assert not swept
+    assert not whole_passes
     both = Prover(graph).margins(region, labels, Budget(method=Method.crown))
     assert both.method == "crown"
     decided = int((short.lower > 0).sum())
     assert 0 < decided < 5
-    assert swept == [5 - decided]
+    assert whole_passes == [5 - decided]
     assert (both.lower > 0).tolist() == (whole.lower > 0).tolist()
     unknown = whole.lower <= 0
     assert bool((both.lower[unknown] >= whole.lower[unknown] - 1e-9).all())
     assert [bool(text) for text in both.why] == unknown.tolist()
 
 
-def test_branching_with_short_sweeps_holds(folder: Path) -> None:
-    """Parts are not swept: their states' linear bounds come from the rules alone."""
+def test_branching_with_short_passes_holds(folder: Path) -> None:
+    """Subproblems get no whole pass: their states' linear bounds come from the rules alone."""
     graph = read_onnx(write_network("lstm", folder))
     region = _region(torch.tensor([0.4, 0.6]))
     labels = Evaluator(graph).flat(region.middle).argmax(-1).tolist()

@@ -36,7 +36,7 @@ def _outside(name: str, folder: Path, eps: float, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(ZonotopePass, "__init__", kept)
     graph = read_onnx(write_network(name, folder))
-    size = classifiers.FRAMES * classifiers.FEATURES
+    size = classifiers.STEPS * classifiers.FEATURES
     data = torch.as_tensor(np.random.default_rng(1).normal(size=(1, size)).astype(np.float32))
     region, program = ball_region(data, eps, torch.inf), compile_program(graph)
     generator = torch.Generator().manual_seed(0)

@@ -29,10 +29,10 @@ ABOVE = """(vnnlib-version <2.0>)
 
 
 class Sum:
-    """y = x₀ + x₁, with a proof that loses `slack` and an attack that offers `offers`."""
+    """y = x₀ + x₁, with a proof that loses `loss` and an attack that offers `offers`."""
 
-    def __init__(self, offers: Sequence[tuple[float, float]] = ((1.0, 1.0),), slack: float = 0.0) -> None:
-        self.offers, self.slack = offers, slack
+    def __init__(self, offers: Sequence[tuple[float, float]] = ((1.0, 1.0),), loss: float = 0.0) -> None:
+        self.offers, self.loss = offers, loss
         self.proofs = 0
         self.finished = True
         self.lies = 0.0
@@ -61,7 +61,7 @@ class Sum:
         for c in case.constraints:
             factor = float(c.coefficients["y"][0])
             bounds.append(factor * (box.lower if factor > 0 else box.upper).sum() + c.constant)
-        bound = max(bounds) - self.slack
+        bound = max(bounds) - self.loss
         return ProofResult(bound > 0, bound, "exact", self.finished)
 
 
@@ -106,8 +106,8 @@ def test_only_what_the_file_computes_counts(lies: float) -> None:
     assert answered(query(1.5), network).verdict is Answer.unknown
 
 
-def test_no_proof_beyond_its_slack() -> None:
-    assert answered(query(2.5), Sum(slack=0.6)).verdict is Answer.unknown
+def test_no_proof_beyond_its_loss() -> None:
+    assert answered(query(2.5), Sum(loss=0.6)).verdict is Answer.unknown
 
 
 def test_a_second_candidate_can_be_the_right_one() -> None:
@@ -116,7 +116,7 @@ def test_a_second_candidate_can_be_the_right_one() -> None:
 
 def test_time_runs_out() -> None:
     assert answered(query(2.5), Sum(), Budget(time.monotonic() - 1)).verdict is Answer.timed_out
-    network = Sum(slack=0.6)
+    network = Sum(loss=0.6)
     network.finished = False
     assert answered(query(2.5), network).verdict is Answer.timed_out
 

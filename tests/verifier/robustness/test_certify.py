@@ -27,7 +27,7 @@ def decided(
 
 
 def test_the_four_verdicts() -> None:
-    network = Line(slack=0.1)
+    network = Line(loss=0.1)
     found = {o.index: o for o in decided(network, samples(1.0, -1.0, 0.2, 0.52))}
     assert [found[k].verdict.value for k in range(4)] == ["certified", "misclassified", "broken", "unknown"]
     assert found[0].lower == pytest.approx(0.9)

@@ -54,7 +54,7 @@ def test_radius_without_a_counterexample_is_open_above() -> None:
 
 
 def test_nothing_proved_is_radius_zero() -> None:
-    (found,) = bounded(Line(slack=1e9), samples(1.0))
+    (found,) = bounded(Line(loss=1e9), samples(1.0))
     assert found.lower == 0.0
     assert found.method == "none"
 
@@ -94,7 +94,7 @@ def test_a_reported_radius_was_itself_proved() -> None:
 
 def test_a_counterexample_inside_a_certified_ball_is_an_alarm() -> None:
     with pytest.raises(UnsoundBound, match="certified ball"):
-        list(bounded(Line(slack=-0.1), samples(1.0)))
+        list(bounded(Line(loss=-0.1), samples(1.0)))
 
 
 class Deep(Line):

@@ -1,8 +1,8 @@
 """Where to split: the operand whose curvature costs the objective most (cf. GenBaB: Shi et al. 2024, whose
 score is what the bound is estimated to gain).
 
-A gate's planes are apart because it bends. With λ the coefficient of the gate in the worst row's pass, and
-second differences over its box (finite, so that kinks and saturation count for what they are),
+A gate's planes are apart because it is curved. With λ the coefficient of the gate in the worst row's pass,
+and second differences over its box (finite, so that kinks and saturation count for what they are),
 
     score of operand k = |λ| · (|g(k high) − 2 g(centre) + g(k low)| / 2 + Σ_l |mixed difference of k, l| / 8)
 
@@ -56,7 +56,7 @@ def candidates(
 
 
 def _curvature(site: Site) -> list[Tensor]:
-    """Per operand [B, n]: what its bend over the box may cost."""
+    """Per operand [B, n]: what its curvature over the box may cost."""
     lower, upper = site.lower, site.upper
     centre = (lower + upper) / 2
     arity = len(lower)

@@ -1,7 +1,7 @@
 """Branch and bound over the operands of gates, as in β-CROWN (Wang et al. 2021) and GenBaB (Shi et al. 2024).
 
-A part takes over boxes, planes and multipliers from the part it was cut out of, so that bounding it costs a
-few backward passes of one row and none for its boxes.
+A subproblem takes over pre-activation bounds, planes and multipliers from the one it was split off, so that
+bounding it costs a few backward passes of one row and none for its boxes.
 
 Where to split is tried out before it is done (strong branching, Applegate et al. 1995): a backward pass
 through both halves of every candidate, without an ascent, and the largest product of the two gains wins.
@@ -41,7 +41,7 @@ MakeBounds = Callable[[Tensor, Splits, Inherited, Halfspace], Bounds]
 
 
 @dataclass(frozen=True, slots=True)
-class Effort:
+class BranchingEffort:
     """`parts` of a region are bounded together. A tree's root gets `root_steps` of optimisation. Of every
     leaf that is split, `candidates` for the split are tried out; each half gets `steps` of optimisation.
     Where the middle of the region lies more than `depth` inside of what a leaf's half-space takes away, and
@@ -62,7 +62,7 @@ class Effort:
     nodes: int = MOST
     leaves: int = 50_000
 
-    def within(self, capacity: Capacity) -> Effort:
+    def within(self, capacity: Capacity) -> BranchingEffort:
         """No more than fits."""
         return replace(
             self,
@@ -84,7 +84,7 @@ def branch_and_bound(
     budget: Budget,
     *,
     planes: Mapping[SiteKey, Planes] | None = None,
-    effort: Effort = Effort(),
+    effort: BranchingEffort = BranchingEffort(),
     trend: Trend | None = None,
 ) -> Tensor:
     """By how much [M] the best row of each tree is above its goal; see `search`.
@@ -104,7 +104,7 @@ class _GateSplitting:
         bounds: Bounds,
         planes: Mapping[SiteKey, Planes] | None,
         make: MakeBounds,
-        effort: Effort,
+        effort: BranchingEffort,
         deadline: float,
     ) -> None:
         self._trees = trees

@@ -2,8 +2,8 @@
 
 A backward pass through a part of the region leaves a linear function A·x + b below the row that is asked
 about. The point of the region where it is least is where the bound is lost: the best place for a descent to
-begin, as far as the planes know (like BaB-Attack, Zhang et al. 2022, which starts from branching's open
-parts too). Which descent, and what counts as found, is not decided here (`Budget.refute`).
+begin, as far as the planes know (like BaB-Attack, Zhang et al. 2022, which starts from branching's undecided
+subproblems too). Which descent, and what counts as found, is not decided here (`Budget.refute`).
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def lowest(region: Region, normal: Tensor) -> Tensor:
 
 
 class GuidedAttack:
-    """Attacks from the worst open part of every group of `trees`, now and then; `settled` [M] are the trees
-    of groups that were refuted, which nobody needs to search on."""
+    """Attacks from the worst undecided subproblem of every group of `trees`, now and then; `settled` [M] are
+    the trees of groups that were refuted, which nobody needs to search on."""
 
     def __init__(self, trees: Trees, budget: Budget) -> None:
         self._trees, self._budget = trees, budget
@@ -59,7 +59,7 @@ class GuidedAttack:
         self._spent += self._last
 
     def _worst(self, tree: Tensor, above: Tensor) -> Tensor:
-        """The place of the worst part of every open group, if it was not tried before."""
+        """The place of the worst subproblem of every undecided group, if it was not tried before."""
         group = self._trees.group[tree]
         least = torch.full_like(self._tried, torch.inf).scatter_reduce(0, group, above, "amin")
         ready = (above == least[group]) & (above <= 0) & (above != self._tried[group])

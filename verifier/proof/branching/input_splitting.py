@@ -1,7 +1,8 @@
-"""Branch and bound over the input: the region itself is cut, and every part is bounded from nothing.
+"""Branch and bound over the input: the region itself is cut, and every subproblem is bounded from nothing.
 
-For regions with few entries that move: a cut shrinks the boxes in all of the network at once. Every part is
-shrunk to where counterexamples could be (Clip-and-Verify, Zhou et al. 2025) before it is bounded.
+For regions with few entries that move: a cut shrinks the boxes in all of the network at once. Every
+subproblem is shrunk to where counterexamples could be (Clip-and-Verify, Zhou et al. 2025) before it is
+bounded.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ FEW = 10  # entries that move: with more, cutting them one by one takes too long
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Parts(Rows):
-    """Open parts [N] of boxes `lower`, `upper` [N, n] of their `tree`, how far the best row is `above` its
-    goal, the half-space of its counterexamples, `normal` [N, n] and `constant` [N], and the `entry` to cut
-    next."""
+    """Undecided subproblems [N] of boxes `lower`, `upper` [N, n] of their `tree`, how far the best row is
+    `above` its goal, the half-space of its counterexamples, `normal` [N, n] and `constant` [N], and the
+    `entry` to cut next."""
 
     tree: Tensor
     above: Tensor

@@ -13,12 +13,12 @@ from verifier.proof.branching.trees import Trees, next_leaves
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Leaves(Rows):
-    """Undecided parts [N] over `Offsets` with P operand units and S entries of planes: their `tree`, how
-    far the best row is `above` its goal; splits `part_*` [N, P], infinite where there is none; boxes `*` [N,
-    P]; `planes` [N, 2, S]; multipliers `beta` [N, 2, P]; candidates for the next split [N, m]: `unit`,
+    """Undecided subproblems [N] over `Offsets` with P operand units and S entries of planes: their `tree`,
+    how far the best row is `above` its goal; splits `part_*` [N, P], infinite where there is none; boxes `*`
+    [N, P]; `planes` [N, 2, S]; multipliers `beta` [N, 2, P]; candidates for the next split [N, m]: `unit`,
     `point`, and `worth`, 0 where there is nothing to split; the half-space of its counterexamples, `normal`
-    [N, n] and `constant` [N], the `depth` [N] of the region's middle in what that takes away, and how deep
-    it was when the boxes of the part were last made anew."""
+    [N, n] and `constant` [N], the `depth` [N] of the region's middle in what that takes away, and how deep it
+    was when the boxes of the part were last made anew."""
 
     tree: Tensor
     above: Tensor

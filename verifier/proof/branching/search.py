@@ -1,9 +1,10 @@
-"""Branch and bound (BaB, Bunel et al. 2020), one loop for every way to split: take the worst open parts,
-split them, bound all halves together, drop what is proved.
+"""Branch and bound (BaB, Bunel et al. 2020), one loop for every way to split: take the worst undecided
+subproblems, split them, bound all halves together, drop what is proved.
 
-A *tree* is one question about one instance; its parts cover the region. What its worst open part has is true
-of the whole region at any time, so stopping early loses nothing. What differs here: many trees share every
-round, and now and then the worst part of each is attacked (`verifier.proof.branching.guided_attack`)."""
+A *tree* is one question about one instance; its subproblems cover the region. The bound of its worst
+undecided subproblem is one of the whole region at any time, so stopping early loses nothing. What differs
+here: many trees share every round, and now and then the worst subproblem of each is attacked
+(`verifier.proof.branching.guided_attack`)."""
 
 from __future__ import annotations
 
@@ -23,8 +24,8 @@ MOST = 10_000_000  # parts in all: beyond, rounds would only fill the memory
 
 
 class Parts(Protocol):
-    """Open parts [N] of trees: of which `tree`, how far the best row is `above` its goal at least, and the
-    `normal` [N, n] of a linear function below it."""
+    """Undecided subproblems [N] of trees: of which `tree`, how far the best row is `above` its goal at least,
+    and the `normal` [N, n] of a linear function below it."""
 
     @property
     def tree(self) -> Tensor: ...

@@ -1,4 +1,4 @@
-"""Questions that a search splits into parts, and which parts it turns to next."""
+"""Questions that a search splits into subproblems, and which of those it splits next."""
 
 from __future__ import annotations
 

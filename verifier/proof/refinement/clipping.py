@@ -84,8 +84,8 @@ def clips(
     A, constant = bounds.backward_rows(ask.objective, relaxed, multipliers)
     uncertainty = torch.as_tensor(bounds.uncertainty(ask.objective), dtype=A.dtype, device=A.device)
     unit = torch.finfo(A.dtype).eps / 2
-    slack = 8 * unit * (constant.abs() + uncertainty + ask.goal.abs())
-    below = constant - uncertainty - ask.goal - surplus(ask.goal) - slack
+    margin = 8 * unit * (constant.abs() + uncertainty + ask.goal.abs())
+    below = constant - uncertainty - ask.goal - surplus(ask.goal) - margin
     usable = torch.isfinite(A).all(-1) & torch.isfinite(below) & ~(bounds.lost | bounds.empty).unsqueeze(-1)
     A, below = A.masked_fill(~usable.unsqueeze(-1), 0.0), below.masked_fill(~usable, 0.0)
     region = bounds.region.within(None)

@@ -40,7 +40,7 @@ def mixed_minimum(bounds: Bounds, objective: Objective, goal: Tensor) -> Tensor:
     region = bounds.region
     reach = torch.maximum(region.lower.abs(), region.upper.abs()).unsqueeze(-1)
     size = (A.abs() @ reach).squeeze(-1) + constant.abs() + 2 * goal.abs()
-    margin = gamma(2 * rows + 8, bounds.arithmetic.unit) * size
+    margin = gamma(2 * rows + 8, bounds.rounding.unit) * size
 
     def value(w: Tensor) -> Tensor:
         mixed = region.minimum(w.unsqueeze(1) @ A).squeeze(-1)

@@ -19,7 +19,7 @@ from verifier.propagation.sites import Site
 MUCH = 1e4  # times the time: nobody waits for it
 
 
-def obstacles(bounds: Bounds, objective: Objective, row: Tensor) -> list[str]:
+def largest_errors(bounds: Bounds, objective: Objective, row: Tensor) -> list[str]:
     """For every instance the gate whose planes cost the `row` [B] of the objective most, "" without gates.
 
     A gate costs |λ| times the distance of its planes at the centre of its box, summed over its units.
@@ -74,7 +74,7 @@ def why(
     distance = found - ask.goal
     # one row is enough, or all are needed: the nearest counts, or the farthest
     row = distance.argmax(-1) if ask.any_row else distance.argmin(-1)
-    gates = [""] * len(found) if bounds is None else obstacles(bounds, ask.objective, row)
+    gates = [""] * len(found) if bounds is None else largest_errors(bounds, ask.objective, row)
     for k in undecided:
         bound = f"the bound is {float(distance[k, row[k]]):.3g}"
         parts = (bound, gates[k], advice((outlook or {}).get(k)))

@@ -113,10 +113,10 @@ def test_equal_computations_are_made_once() -> None:
     assert [n.op for n in graph.nodes if isinstance(n, Node)] == ["add", "tanh", "mul"]
 
 
-def test_frames_joined_again_are_the_sequence() -> None:
+def test_steps_joined_again_are_the_sequence() -> None:
     def join(b: Builder, x: Val, _y: Val, _z: Val) -> Val:
-        frames = [b.reshape(b.take(x, k, 1), (2, 1)) for k in range(6)]
-        return b.emit("tanh", b.concat(frames, 1))
+        steps = [b.reshape(b.take(x, k, 1), (2, 1)) for k in range(6)]
+        return b.emit("tanh", b.concat(steps, 1))
 
     assert tree(built(join)) == ("tanh", "x0")
 
@@ -163,11 +163,11 @@ def run(steps: Program, values: list[object], emit: Emit) -> object:
             right = emit("slice", x[0], axis=1, start=at, stop=6, step=1)
             values.append(emit("concat", right, left, axis=1))
         elif op == "stack":
-            frames = [
+            steps = [
                 emit("reshape", emit("take", x[0], indices=np.asarray(k), axis=1), shape=(2, 1))
                 for k in range(6)
             ]
-            values.append(emit("concat", *frames, axis=1))
+            values.append(emit("concat", *steps, axis=1))
         elif op == "cut":
             flat = emit("reshape", emit("transpose", x[0], perm=(1, 0)), shape=(3, 4))
             values.append(emit("transpose", emit("reshape", flat, shape=(6, 2)), perm=(1, 0)))

@@ -13,7 +13,7 @@ from parsers import read_onnx
 from parsers.ir import Graph
 from tests.support.bound_search import smallest_found
 from tests.support.bounding import optimise_slopes
-from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
+from tests.support.networks.classifiers import CLASSES, FEATURES, NETWORKS, STEPS, write_network
 from tests.support.subproblems import tree_of_each
 from verifier.bounds.inheritance import Inherited, Subproblem
 from verifier.bounds.options import BoundOptions
@@ -27,7 +27,7 @@ from verifier.problem.question import Objective
 from verifier.problem.region import Region, ball_region
 from verifier.proof.branching.candidates import candidates
 from verifier.proof.branching.flat import offsets_of
-from verifier.proof.branching.gate_splitting import Effort, MakeBounds, branch_and_bound
+from verifier.proof.branching.gate_splitting import BranchingEffort, MakeBounds, branch_and_bound
 from verifier.propagation.splits import Part, Splits, split_term
 
 REAL = RoundingModel(deployed=False)
@@ -41,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _question(name: str, folder: Path, eps: float) -> tuple[Graph, Block, Region]:
     graph = read_onnx(write_network(name, folder))
-    x = torch.randn(1, FRAMES * FEATURES, generator=torch.Generator().manual_seed(3))
+    x = torch.randn(1, STEPS * FEATURES, generator=torch.Generator().manual_seed(3))
     return graph, compile_program(graph), ball_region(x, eps, torch.inf)
 
 
@@ -121,18 +121,18 @@ def test_a_multiplier_never_helps_inside_its_part() -> None:
     assert bool((value(lower + 3 * width + 1) > 0).any())
 
 
-@pytest.mark.parametrize("corners", [False, True])
+@pytest.mark.parametrize("octagon", [False, True])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_branching_never_lowers_a_bound_nor_passes_the_truth(name: str, corners: bool, folder: Path) -> None:
+def test_branching_never_lowers_a_bound_nor_passes_the_truth(name: str, octagon: bool, folder: Path) -> None:
     graph, program, region = _question(name, folder, 0.3)
     objective = Objective(ROWS)
-    root = bound_region(program, region, REAL, BoundOptions(octagon=corners))
+    root = bound_region(program, region, REAL, BoundOptions(octagon=octagon))
     known = root.minimum(objective)
     # a goal that no bound can reach: everything that branching can raise is raised
     trees = tree_of_each(ROWS[0], known[0] + 1e6, known[0])
     part = _parts_of(program, region)
 
-    effort = Effort(parts=64, candidates=4, steps=3, nodes=40)
+    effort = BranchingEffort(parts=64, candidates=4, steps=3, nodes=40)
     above = branch_and_bound(trees, root, part, Budget(time.monotonic() + 60), effort=effort)
     raised = (above + known[0] + 1e6).unsqueeze(0)
     assert bool((raised >= known - 1e-6).all())
@@ -151,7 +151,7 @@ def test_what_is_proved_by_parts_is_proved(folder: Path) -> None:
 
     def gained(goal: Tensor, nodes: int) -> Tensor:
         trees = tree_of_each(ROWS[0], goal, known)
-        effort = Effort(parts=64, candidates=4, steps=6, nodes=nodes)
+        effort = BranchingEffort(parts=64, candidates=4, steps=6, nodes=nodes)
         return branch_and_bound(trees, root, part, Budget(time.monotonic() + 60), effort=effort)
 
     assert bool((gained(known + (truth - known) / 20, 400) > 0).all())

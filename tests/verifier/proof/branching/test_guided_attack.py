@@ -18,7 +18,7 @@ from parsers.errors import UnsoundBound
 from parsers.vnnlib.read import specification
 from tests.support.bound_search import smallest_found
 from tests.support.bounding import repeated
-from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, write_network
+from tests.support.networks.classifiers import CLASSES, FEATURES, STEPS, write_network
 from tests.support.networks.combination_locks import KEY, NETWORKS
 from tests.support.networks.known_margins import Line, balls, samples
 from tests.support.subproblems import tree_of_each
@@ -34,7 +34,7 @@ from verifier.problem.halfspace import Halfspace
 from verifier.problem.question import Objective
 from verifier.problem.region import Region, ball_region, box_region
 from verifier.problem.settings import Settings
-from verifier.proof.branching.gate_splitting import Effort, branch_and_bound
+from verifier.proof.branching.gate_splitting import BranchingEffort, branch_and_bound
 from verifier.proof.branching.guided_attack import GuidedAttack, lowest
 from verifier.proof.branching.input_splitting import divide
 from verifier.proof.branching.trees import Trees
@@ -52,8 +52,8 @@ REAL = RoundingModel(deployed=False)
 SETTINGS = Settings(slope_steps=2)
 
 
-def _lock(name: str, folder: Path, frames: int = 6, features: int = 2) -> Classifier:
-    path = NETWORKS[name].write(frames, features, 0.02, folder / f"{name}.onnx")
+def _lock(name: str, folder: Path, steps: int = 6, features: int = 2) -> Classifier:
+    path = NETWORKS[name].write(steps, features, 0.02, folder / f"{name}.onnx")
     return Classifier(Replay(path), {}, SETTINGS)
 
 
@@ -105,12 +105,12 @@ def test_certify_calls_it_broken(tmp_path: Path) -> None:
 
 
 class Question:
-    """Goals between what a sweep proves and the truth, which branching reaches; few entries move or all."""
+    """Goals between a CROWN bound and the truth, which branching reaches; few entries move or all."""
 
     def __init__(self, few: bool, folder: Path) -> None:
         graph = read_onnx(write_network("lstm", folder))
         self.program = compile_program(graph)
-        centre = torch.randn(1, FRAMES * FEATURES, generator=torch.Generator().manual_seed(3)).double()
+        centre = torch.randn(1, STEPS * FEATURES, generator=torch.Generator().manual_seed(3)).double()
         reach = torch.full_like(centre, 0.2)
         if few:
             reach = torch.zeros_like(centre)
@@ -124,7 +124,7 @@ class Question:
     def above(self, budget: Budget) -> Tensor:
         if self.few:
             return divide(self.trees, self.region, self._bounds, budget, together=64)
-        effort = Effort(parts=64, candidates=4, root_steps=1, steps=6, nodes=400)
+        effort = BranchingEffort(parts=64, candidates=4, root_steps=1, steps=6, nodes=400)
         return branch_and_bound(self.trees, self._bounds(self.region), self._part, budget, effort=effort)
 
     def _bounds(self, region: Region) -> Bounds:
@@ -158,14 +158,14 @@ def test_what_a_callback_says_never_proves_anything(few: bool, tmp_path: Path) -
 
 def test_a_settled_instance_stays_unproved(tmp_path: Path) -> None:
     verifier = Prover(read_onnx(write_network("lstm", tmp_path)), SETTINGS)
-    x = torch.randn(3, FRAMES * FEATURES, generator=torch.Generator().manual_seed(3))
+    x = torch.randn(3, STEPS * FEATURES, generator=torch.Generator().manual_seed(3))
     labels = Evaluator(verifier.graph).flat(x).argmax(-1)
     region = ball_region(x, torch.tensor([2.0, 0.001, 2.0]), math.inf)
     asked: set[int] = set()
 
     def lies(instance: Tensor, wanted: Tensor, starts: Tensor) -> Tensor:
         assert not bool((wanted == labels[instance]).any())
-        assert starts.shape == (len(instance), FRAMES * FEATURES)
+        assert starts.shape == (len(instance), STEPS * FEATURES)
         asked.update(instance.tolist())
         return torch.ones_like(instance, dtype=torch.bool)
 
@@ -215,24 +215,24 @@ def test_the_worst_part_of_every_group_is_attacked_once() -> None:
         assert starts.tolist() == [[-1.0]] * len(starts)
         return instance == 1
 
-    hunt = GuidedAttack(_trees([0, 0, 1, 1]), Budget(refute=refute))
+    attack = GuidedAttack(_trees([0, 0, 1, 1]), Budget(refute=refute))
     region = box_region(torch.tensor([[-1.0]]), torch.tensor([[1.0]]))
 
     def look(above: list[float]) -> None:
-        hunt._begun -= 3600.0  # there is time for everything
+        attack._begun -= 3600.0  # there is time for everything
         every = torch.arange(4)
         normal = torch.ones(4, 1, dtype=torch.float64)
-        hunt.look(every, torch.tensor(above).double(), normal, lambda k: region.select(0 * k))
+        attack.look(every, torch.tensor(above).double(), normal, lambda k: region.select(0 * k))
 
     look([-1.0, -2.0, -3.0, 0.5])
     assert asked == [([0, 1], [1, 2])]
-    assert hunt.settled.tolist() == [False, False, True, True]
+    assert attack.settled.tolist() == [False, False, True, True]
     look([-1.0, -2.0, -3.0, 0.5])
     assert len(asked) == 1  # nothing is new
     look([-1.0, -0.5, -2.5, 0.5])
     assert asked[1:] == [([0], [0])]
     look([0.1, 0.2, -2.5, 0.5])
-    assert len(asked) == 2  # nothing is open
+    assert len(asked) == 2  # nothing is undecided
 
 
 def test_attacks_take_a_small_share_of_the_time() -> None:
@@ -247,12 +247,12 @@ def test_attacks_take_a_small_share_of_the_time() -> None:
         return torch.zeros_like(instance, dtype=torch.bool)
 
     begun, above = time.monotonic(), -1.0
-    hunt = GuidedAttack(_trees([0]), Budget(refute=slow))
+    attack = GuidedAttack(_trees([0]), Budget(refute=slow))
     region = box_region(torch.tensor([[-1.0]]), torch.tensor([[1.0]]))
     while time.monotonic() < begun + 0.6:
         above /= 1.001
         first, normal = torch.zeros(1, dtype=torch.int64), torch.ones(1, 1, dtype=torch.float64)
-        hunt.look(first, torch.tensor([above]).double(), normal, lambda _: region)
+        attack.look(first, torch.tensor([above]).double(), normal, lambda _: region)
     assert 0 < spent <= 0.1 * (time.monotonic() - begun) + 0.011
 
 

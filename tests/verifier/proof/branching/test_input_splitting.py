@@ -11,7 +11,7 @@ from torch import Tensor
 
 from parsers import read_onnx
 from tests.support.bound_search import smallest_found
-from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, write_network
+from tests.support.networks.classifiers import CLASSES, FEATURES, STEPS, write_network
 from tests.support.subproblems import tree_of_each
 from verifier.bounds.region_bounds import bound_region
 from verifier.network.program import compile_program
@@ -32,7 +32,7 @@ def test_goals_short_of_the_truth_are_reached_and_none_beyond(name: str, tmp_pat
     """Three entries move, widely: the root's bound is far from the truth, which cuts come close to."""
     graph = read_onnx(write_network(name, tmp_path))
     program = compile_program(graph)
-    centre = torch.randn(1, FRAMES * FEATURES, generator=torch.Generator().manual_seed(3)).double()
+    centre = torch.randn(1, STEPS * FEATURES, generator=torch.Generator().manual_seed(3)).double()
     reach = torch.zeros_like(centre)
     reach[0, [0, FEATURES + 1, 2 * FEATURES]] = 1.0
     region = box_region(centre - reach, centre + reach)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from parsers import read_onnx
 from tests.support.bound_search import smallest_found
-from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, NETWORKS, write_network
+from tests.support.networks.classifiers import CLASSES, FEATURES, NETWORKS, STEPS, write_network
 from verifier.bounds.on_demand import BoundsOnDemand
 from verifier.bounds.options import BoundOptions
 from verifier.bounds.region_bounds import bound_region
@@ -74,8 +74,9 @@ def _least(box: Region, halfspace: Halfspace, rows: Tensor) -> Tensor:
 def test_minima_over_a_cut_box_are_those_of_the_linear_program(seed: int, dtype: torch.dtype) -> None:
     box, halfspace, rows = _example(math.inf, dtype, seed)
     found, least = box.within(halfspace).minimum(rows).double(), _least(box, halfspace, rows)
-    slack = 1e-9 if dtype == torch.float64 else 0.0  # of the linear program; in float32 the margin is larger
-    assert bool((found <= least + slack).all())
+    # of the linear program; in float32 the margin is larger
+    tolerance = 1e-9 if dtype == torch.float64 else 0.0
+    assert bool((found <= least + tolerance).all())
     near = 1e-5 if dtype == torch.float64 else 3e-4
     assert bool((found >= least - near)[torch.isfinite(least)].all())
     assert bool((found >= box.minimum(rows).double()).all())
@@ -124,12 +125,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _centre() -> Tensor:
-    return torch.randn(1, FRAMES * FEATURES, generator=torch.Generator().manual_seed(3)).double()
+    return torch.randn(1, STEPS * FEATURES, generator=torch.Generator().manual_seed(3)).double()
 
 
-@pytest.mark.parametrize("corners", [False, True])
+@pytest.mark.parametrize("octagon", [False, True])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_bounds_hold_in_what_the_half_space_leaves(name: str, corners: bool, folder: Path) -> None:
+def test_bounds_hold_in_what_the_half_space_leaves(name: str, octagon: bool, folder: Path) -> None:
     graph = read_onnx(write_network(name, folder))
     program = compile_program(graph)
     ball = ball_region(_centre(), 0.3, math.inf)
@@ -137,9 +138,9 @@ def test_bounds_hold_in_what_the_half_space_leaves(name: str, corners: bool, fol
     normal = torch.randn(1, ball.lower.shape[1], generator=generator, dtype=torch.float64)
     constant = 0.5 * 0.3 * normal.abs().sum(-1) - (normal * ball.middle).sum(-1)
     rows = torch.cat([torch.eye(CLASSES), -torch.eye(CLASSES)]).double().unsqueeze(0)
-    whole = bound_region(program, ball, REAL, BoundOptions(octagon=corners))
+    whole = bound_region(program, ball, REAL, BoundOptions(octagon=octagon))
     part = bound_region(
-        program, ball.within(Halfspace(normal, constant)), REAL, BoundOptions(octagon=corners)
+        program, ball.within(Halfspace(normal, constant)), REAL, BoundOptions(octagon=octagon)
     )
     found = part.minimum(Objective(rows))
     assert bool((found >= whole.minimum(Objective(rows)) - 1e-6).all())

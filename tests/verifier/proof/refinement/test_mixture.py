@@ -9,7 +9,7 @@ import torch
 
 from parsers import read_onnx
 from tests.support.bounding import repeated
-from tests.support.networks.classifiers import CLASSES, FEATURES, FRAMES, write_network
+from tests.support.networks.classifiers import CLASSES, FEATURES, STEPS, write_network
 from verifier.bounds.region_bounds import bound_region
 from verifier.network.evaluator import Evaluator
 from verifier.network.program import compile_program
@@ -26,7 +26,7 @@ REAL = RoundingModel(deployed=False)
 def test_some_row_is_as_far_above_at_every_point(name: str, eps: float, tmp_path: Path) -> None:
     graph = read_onnx(write_network(name, tmp_path))
     generator = torch.Generator().manual_seed(11)
-    x = torch.randn(2, FRAMES * FEATURES, generator=generator).double()
+    x = torch.randn(2, STEPS * FEATURES, generator=generator).double()
     rows = torch.randn(1, 4, CLASSES, generator=generator, dtype=torch.float64).expand(2, -1, -1)
     goal = torch.randn(2, 4, generator=generator, dtype=torch.float64) * 0.1
     region = ball_region(x, eps, torch.inf)
@@ -44,7 +44,7 @@ def test_some_row_is_as_far_above_at_every_point(name: str, eps: float, tmp_path
 def test_two_rows_prove_what_neither_does(tmp_path: Path) -> None:
     """y and −y + small: each is negative somewhere, at every point one is not."""
     graph = read_onnx(write_network("lstm", tmp_path))
-    x = torch.randn(1, FRAMES * FEATURES, generator=torch.Generator().manual_seed(3))
+    x = torch.randn(1, STEPS * FEATURES, generator=torch.Generator().manual_seed(3))
     bounds = bound_region(compile_program(graph), ball_region(x, 0.02, torch.inf), REAL)
     row = torch.zeros(1, 2, CLASSES, dtype=torch.float64)
     row[0, 0, 0], row[0, 1, 0] = 1.0, -1.0

@@ -1,4 +1,4 @@
-"""Why a question is open: the gate that is named costs the bound most, and the outlook follows the trend."""
+"""Why a question is undecided: the gate named costs the bound most, and the outlook follows the trend."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from parsers import read_onnx
-from tests.support.networks.classifiers import FEATURES, FRAMES, write_network
+from tests.support.networks.classifiers import FEATURES, STEPS, write_network
 from verifier.problem.budget import Budget
 from verifier.problem.region import ball_region
 from verifier.problem.settings import Settings
@@ -38,7 +38,7 @@ def test_one_look_makes_no_trend() -> None:
 
 def test_open_margins_say_why(tmp_path: Path) -> None:
     verifier = Prover(read_onnx(write_network("lstm", tmp_path)), Settings(slope_steps=3))
-    x = torch.randn(2, FRAMES * FEATURES, generator=torch.Generator().manual_seed(3))
+    x = torch.randn(2, STEPS * FEATURES, generator=torch.Generator().manual_seed(3))
     labels = torch.tensor([0, 1])
     wide = verifier.margins(ball_region(x, 3.0, torch.inf), labels, Budget(time.monotonic() + 1))
     words = ("the bound is -", "% of the relaxation error is in sigmoid_", "at time step")
