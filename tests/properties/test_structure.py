@@ -1,4 +1,4 @@
-"""The layout stays readable: few modules a folder, functions of one screen, short signatures, no addresses."""
+"""The layout stays readable: few modules a folder, short functions, short signatures, no address keys."""
 
 from __future__ import annotations
 

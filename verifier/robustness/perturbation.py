@@ -1,19 +1,9 @@
 """What may change: which input, in which norm and range, which of its time steps and features, one ball for
-all of them or one for each step (the L∞,p norm over steps).
-
-SPEC      =  STEPS [":" FEATURES]
-STEPS     =  "" (all)  |  LIST  |  "each" ["," LIST]        each: every step has a ball of its own
-FEATURES  =  LIST
-LIST      =  indices and ranges: 0,3-5,-1                   negative ones count from the end
-
-"0-4,-1"   the first five steps and the last       ":0,1"   features 0 and 1 of every step
-"each"     a ball for every step                   "each,3-5:0"   feature 0 of steps 3 to 5, a ball each
-"""
+all of them or one for each step (the L∞,p norm over steps)."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -33,7 +23,8 @@ Ranges = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class StepChoice:
-    """A parsed SPEC: ranges of indices, both ends included; None stands for all."""
+    """Time steps and features as ranges of indices, both ends included, negative ones counted from the end;
+    None stands for all. With `per_step` every step has a ball of its own."""
 
     steps: Ranges | None = None
     features: Ranges | None = None
@@ -73,21 +64,6 @@ class Balls:
     def of(self, radius: float | Tensor) -> Region:
         """Of one radius, or of one for each instance [B]."""
         return ball_region(self.center, radius, self.p, clip=self.clip, group=self.group)
-
-
-def parse_choice(spec: str) -> StepChoice:
-    """Read a SPEC (see above). Raises `BadInput`."""
-    steps, colon, features = spec.replace(" ", "").partition(":")
-    if not steps and not features:
-        raise BadInput(Parameter("steps", spec), " chooses nothing; write e.g. 0-4,-1 or each or 3:0,1")
-    items = steps.split(",") if steps else []
-    per_step = bool(items) and items[0] == "each"
-    chosen = items[1:] if per_step else items
-    return StepChoice(
-        tuple(_range(item, spec) for item in chosen) if chosen else None,
-        tuple(_range(item, spec) for item in features.split(",")) if colon else None,
-        per_step,
-    )
 
 
 def movable_groups(graph: Graph, name: str, choice: StepChoice | None = None) -> Tensor:
@@ -163,14 +139,6 @@ def _rank_within(step: Tensor) -> Tensor:
         members = torch.nonzero(step == t).flatten()
         rank[members] = torch.arange(len(members))
     return rank
-
-
-def _range(item: str, spec: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(-?\d+)(?:-(-?\d+))?", item)
-    if match is None:
-        raise BadInput(Parameter("steps", spec), f": '{item}' is neither an index nor a range such as 3-5")
-    first = int(match[1])
-    return first, first if match[2] is None else int(match[2])
 
 
 def _absolute(ranges: Ranges | None, count: int, kind: str) -> Ranges:

@@ -25,9 +25,9 @@ from verifier.bounds.options import BoundOptions
 from verifier.bounds.region_bounds import bound_region
 from verifier.network.program import Block, compile_program
 from verifier.network.rounding import RoundingModel
-from verifier.problem.question import Objective
+from verifier.problem.question import Objective, Question
 from verifier.problem.region import Region, ball_region
-from verifier.proof.refinement.ascent import ascend
+from verifier.proof.refinement.ascent import AscentOptions, ascend
 
 REAL = RoundingModel(deployed=False)
 BOTH_SIGNS = torch.cat([torch.eye(CLASSES), -torch.eye(CLASSES)]).double()
@@ -87,7 +87,8 @@ def test_octagon_bounds_hold(name: str, eps: float, folder: Path) -> None:
     graph, program, region, objective = _posed(name, eps, folder)
     bounds = bound_region(program, region, REAL, BoundOptions(octagon=True))
     plain = bounds.minimum(objective)
-    found = ascend(bounds, objective, steps=6, rate=0.1, target=torch.inf)
+    ask = Question(objective, torch.full_like(plain, torch.inf), False)
+    found = ascend(bounds, ask, AscentOptions(6, rate=0.1))
     _assert_holds(graph, region, torch.maximum(plain, found.best))
     # the planes that parts inherit are sound as well, all of them
     again = bounds.backward_minimum(objective, bounds.relaxed_with(found.planes))

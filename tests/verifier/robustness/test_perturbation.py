@@ -9,7 +9,7 @@ import torch
 from parsers.errors import BadInput
 from parsers.ir import Graph
 from tests.support.networks.handmade import Builder, lstm_cell, lstm_classifier
-from verifier.robustness.perturbation import StepChoice, movable_groups, parse_choice, step_of_entries
+from verifier.robustness.perturbation import StepChoice, movable_groups, step_of_entries
 
 
 def flat_input() -> Graph:
@@ -46,43 +46,27 @@ def test_steps_that_cannot_be_told_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "choice"),
-    [
-        ("0-4,-1", StepChoice(((0, 4), (-1, -1)))),
-        ("each", StepChoice(per_step=True)),
-        ("each, 3-5 : 0", StepChoice(((3, 5),), ((0, 0),), True)),
-        (":0,1", StepChoice(None, ((0, 0), (1, 1)))),
-        ("-3--1", StepChoice(((-3, -1),))),
-    ],
-)
-def test_parsing(spec: str, choice: StepChoice) -> None:
-    assert parse_choice(spec) == choice
-
-
-@pytest.mark.parametrize("spec", ["", ":", "a", "1-", "0:", "0:x", "0,,1", "1.5", "0-1-2", "0,each", "each:"])
-def test_malformed_specs(spec: str) -> None:
-    with pytest.raises(BadInput, match="steps='"):
-        parse_choice(spec)
-
-
-@pytest.mark.parametrize(
-    ("spec", "groups"),
+    ("choice", "groups"),
     [
         (None, [0, 0, 0, 0, 0, 0, 0, 0]),
-        ("each", [0, 0, 1, 1, 2, 2, 3, 3]),
-        ("1-2", [-1, -1, 0, 0, 0, 0, -1, -1]),
-        ("0,-1:1", [-1, 0, -1, -1, -1, -1, -1, 0]),
-        ("each,1,3:0", [-1, -1, 1, -1, -1, -1, 3, -1]),
-        (":-1", [-1, 0, -1, 0, -1, 0, -1, 0]),
+        (StepChoice(per_step=True), [0, 0, 1, 1, 2, 2, 3, 3]),
+        (StepChoice(((1, 2),)), [-1, -1, 0, 0, 0, 0, -1, -1]),
+        (StepChoice(((0, 0), (-1, -1)), ((1, 1),)), [-1, 0, -1, -1, -1, -1, -1, 0]),
+        (StepChoice(((1, 1), (3, 3)), ((0, 0),), per_step=True), [-1, -1, 1, -1, -1, -1, 3, -1]),
+        (StepChoice(None, ((-1, -1),)), [-1, 0, -1, 0, -1, 0, -1, 0]),
     ],
 )
-def test_groups(spec: str | None, groups: list[int]) -> None:
-    got = movable_groups(flat_input(), "x", None if spec is None else parse_choice(spec))
+def test_groups(choice: StepChoice | None, groups: list[int]) -> None:
+    got = movable_groups(flat_input(), "x", choice)
     assert got.tolist() == [-1, -1, -1, *groups]  # the other input stays
     assert got.dtype == torch.int64
 
 
-@pytest.mark.parametrize("spec", ["4", "-5", "2-4", "3-1", ":2", "0:-3"])
-def test_what_does_not_exist(spec: str) -> None:
+@pytest.mark.parametrize(
+    ("steps", "features"),
+    [((4, 4), None), ((-5, -5), None), ((2, 4), None), ((3, 1), None), (None, (2, 2)), ((0, 0), (-3, -3))],
+)
+def test_what_does_not_exist(steps: tuple[int, int] | None, features: tuple[int, int] | None) -> None:
+    choice = StepChoice(steps and (steps,), features and (features,))
     with pytest.raises(BadInput, match="does not exist: there are only"):
-        movable_groups(flat_input(), "x", parse_choice(spec))
+        movable_groups(flat_input(), "x", choice)
