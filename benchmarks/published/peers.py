@@ -79,7 +79,7 @@ def report(
                     record = {"network": benchmark.name, "radius": radius, "verdicts": found}
                     file.write(json.dumps(record) + "\n")
         rows.append((f"recert, {method}", *(f"{c[Verdict.certified]}" for c in counts), ", ".join(spent)))
-        if method == "branching":
+        if method == Method.bab.value:
             rows.append(("broken by recert", *(f"{c[Verdict.broken]}" for c in counts), ""))
             rows.append(("open", *(f"{c[Verdict.unknown]}" for c in counts), ""))
     if benchmark.unbroken is not None:
@@ -126,7 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("networks", nargs="*", help="parts of names (all by default)")
     parser.add_argument(
-        "--method", action="append", choices=list(METHODS), help="all but branching by default"
+        "--method", action="append", choices=list(METHODS), help="those without a time limit by default"
     )
     parser.add_argument("--timeout", type=float, help="seconds an image; branching needs it")
     parser.add_argument("--radius", type=float, action="append", help="only this one (all by default)")
@@ -141,9 +141,9 @@ def main() -> None:
     )
     parser.add_argument("--steps", type=int, default=500, help="of --survive: of every descent")
     options = parser.parse_args()
-    methods = options.method or ["planes", "corners", "slopes", "clipping"]
-    if "branching" in methods and options.timeout is None:
-        parser.error("branching goes on until its --timeout: set one")
+    methods = options.method or [name for name, method in METHODS.items() if not method.about.slow]
+    if Method.bab.value in methods and options.timeout is None:
+        parser.error("bab goes on until its --timeout: set one")
     if not (PEERS / "benchmarks.json").exists():
         parser.error(f"the benchmarks are not there: {PEERS}")
     if options.survive is not None:
