@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from verifier.problem.settings import Settings
 
 
-def _one_of(names: tuple[str, ...]) -> Callable[[], list[str]]:
-    """Shell completion of an option with these values."""
-    return lambda: list(names)
+def _choice(name: str, meaning: str, metavar: str, names: tuple[str, ...]) -> Any:
+    """An option with one of these values, which a shell completes."""
+    return typer.Option(name, help=meaning, metavar=metavar, autocompletion=lambda: list(names))
 
 
 def _option(name: str, meaning: str, metavar: str) -> Any:
@@ -69,29 +69,24 @@ Timeout = Annotated[float | None, _option("--timeout", "Seconds for each sample.
 QueryTimeout = Annotated[float | None, _option("--timeout", "Seconds for the query, with start-up.", "S")]
 Method = Annotated[
     str,
-    typer.Option(
+    _choice(
         "--method",
-        help=f"The strongest method that is tried, of {', '.join(METHODS)}; bab needs a --timeout.",
-        metavar="METHOD",
-        autocompletion=_one_of(METHODS),
+        f"The strongest method that is tried, of {', '.join(METHODS)}; bab needs a --timeout.",
+        "METHOD",
+        METHODS,
     ),
 ]
 Device = Annotated[
     str,
-    typer.Option(
-        "--device",
-        help="Where bounds are computed; auto means the CPU.",
-        metavar="|".join(DEVICES),
-        autocompletion=_one_of(DEVICES),
-    ),
+    _choice("--device", "Where bounds are computed; auto means the CPU.", "|".join(DEVICES), DEVICES),
 ]
 Precision = Annotated[
     str,
-    typer.Option(
+    _choice(
         "--dtype",
-        help="Arithmetic of the bounds: sound in both, tighter in float64.",
-        metavar="|".join(PRECISIONS),
-        autocompletion=_one_of(PRECISIONS),
+        "Arithmetic of the bounds: sound in both, tighter in float64.",
+        "|".join(PRECISIONS),
+        PRECISIONS,
     ),
 ]
 Threads = Annotated[int, typer.Option("--threads", help="CPU threads.", metavar="N")]
