@@ -1,6 +1,6 @@
 """Bounding planes of gates (POPQORN, Ko et al. 2019), offsets for given slopes, and the image of a box.
 
-Two bounding planes for each gate are those of POPQORN (Ko et al., ICML 2019).  Here their slopes are chosen
+POPQORN has two bounding planes for each gate, and so has this package.  Here their slopes are chosen
 for the least volume between them, by a small linear program instead of by descent, and soundness rests on the
 offset alone, which is bounded for whatever slopes."""
 

@@ -1,4 +1,4 @@
-"""Two parallel planes around a gate, nearly as close to each other as any.
+"""Two parallel planes around a gate, nearly as close as any, for zonotopes (cf. Cert-RNN: Du et al. 2021).
 
 With slope s and offsets o̲(s) = min g(p) − s·p, o̅(s) = max g(p) − s·p over the region, the gap o̅ − o̲ is
 convex in s.  It falls along the way from where the lower plane touches to where the upper one does, which is

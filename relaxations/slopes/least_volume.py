@@ -1,7 +1,9 @@
 """Slopes of nearly least volume, POPQORN's aim (Ko et al. 2019); any slope is sound, these are good.
 
 `minimum_volume` solves the linear program of `simplex` on a grid of the box, then again on finer grids around
-the points where the plane touches, where POPQORN goes by gradient descent on the offsets.
+the points where the plane touches, where POPQORN goes by gradient descent on the offsets.  PROVER (Ryou et
+al. 2021) also solves linear programs over points of the gate; here the points are refined by stages, and
+offsets come from `offsets`.
 """
 
 from __future__ import annotations

@@ -7,8 +7,9 @@ A·x + b ≤ 0: whatever is bounded next needs to hold for those x only, and for
 
 In a box of many entries this half-space takes away much of what other rows could reach, even where it takes
 away little volume: to come from the middle down to it, most entries must go to their ends, against A, and are
-not free to go elsewhere (Kotha et al., "Provably bounding neural network preimages", NeurIPS 2023, use the
-constraint through the network; Zhou et al., "Clip-and-Verify", NeurIPS 2025, the half-space of inputs)."""
+not free to go elsewhere (INVPROP: Kotha et al., "Provably bounding neural network preimages", NeurIPS 2023,
+use the constraint through the network; Zhou et al., "Clip-and-Verify", NeurIPS 2025, the half-space of
+inputs)."""
 
 from __future__ import annotations
 

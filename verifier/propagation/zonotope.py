@@ -1,4 +1,4 @@
-"""Zonotopes of values (DeepZ: Singh et al. 2018), used for the correlations of operands, not for intervals.
+"""Zonotopes of values (Ghorbal et al. 2009; DeepZ: Singh et al. 2018), here for correlations, not intervals.
 
 Every value v [n] is enclosed by a *zonotope*,
 

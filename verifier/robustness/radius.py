@@ -1,5 +1,5 @@
-"""The least perturbation that changes a class (POPQORN, Ko et al. 2019), from both
-sides: a proved lower bound, the certified radius, and an upper bound by PGD.
+"""The least perturbation that changes a class (POPQORN, Ko et al. 2019), from both sides: a proved lower
+bound, the certified radius, and an upper bound by PGD.
 
 Where POPQORN bisects over one sample's radius, samples of one shape go together here, each at several radii a
 round, because a batch costs much less than its instances one by one. A radius is certified when the margins'
