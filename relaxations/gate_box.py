@@ -32,7 +32,7 @@ class GateBox:
         gate: Gate | str,
         lower: Tensor,
         upper: Tensor,
-        parameters: Mapping[str, Any] | None,
+        parameters: Mapping[str, Any] | None = None,
         octagon: Octagon | None = None,
     ) -> GateBox:
         """Refuses names and parameters that are not in the table and octagons of other shapes; `check` does

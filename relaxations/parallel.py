@@ -6,17 +6,13 @@ minus a subgradient, and the derivative of `offsets`.  Any slope is sound, as it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from relaxations.bounding_planes import offsets_over
-from relaxations.gate import Gate
 from relaxations.gate_box import GateBox
-from relaxations.octagon import Octagon
 
 SHARES = (0.5, 1.0)  # of the way from the given slope to the gate's own at the centre, tried first
 PACE = tuple(0.3 * 0.8**k for k in range(12))  # of the descent from there
@@ -34,18 +30,10 @@ class Parallel:
     upper_offset: Tensor
 
 
-def parallel(
-    gate: Gate,
-    slope: Tensor,
-    lower: Tensor,
-    upper: Tensor,
-    parameters: Mapping[str, Any] | None = None,
-    octagon: Octagon | None = None,
-) -> Parallel:
-    """Parallel planes around `gate` over boxes [k, *S], or the part that `octagon` leave of them, that are
-    no farther apart than those of `slope` [k, *S]. Errors and proof as for `relaxations.offsets`."""
-    box = GateBox.of(gate, lower, upper, parameters, octagon)
-    half = ((upper - lower) / 2).clamp_min(NARROW)
+def parallel(box: GateBox, slope: Tensor) -> Parallel:
+    """Parallel planes around the gate of `box` over its boxes [k, *S], that are no farther apart than those
+    of `slope` [k, *S]. Errors and proof as for `relaxations.offsets`."""
+    half = ((box.upper - box.lower) / 2).clamp_min(NARROW)
     own = _gradient(box).nan_to_num(0.0, 0.0, 0.0)
     best = _Tried.of(box, slope)
     for share in SHARES:

@@ -22,17 +22,13 @@ is the most that leaves all of these planes beyond the gate."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from relaxations.bounding_planes import Planes, offset_over
-from relaxations.gate import Gate
 from relaxations.gate_box import GateBox
-from relaxations.octagon import Octagon
 
 PRICE = 0.35
 SAMPLES = 216  # in a box, about
@@ -56,23 +52,17 @@ class QuadraticGap:
 
 
 @torch.no_grad()
-def quadratic_gap(
-    gate: Gate,
-    planes: Planes,
-    lower: Tensor,
-    upper: Tensor,
-    parameters: Mapping[str, Any] | None = None,
-    octagon: Octagon | None = None,
-) -> QuadraticGap:
-    """The gaps below the gate and above it, for its `planes` over boxes [k, *S] or the part that `octagon`
-    leave of them."""
+def quadratic_gap(box: GateBox, planes: Planes) -> QuadraticGap:
+    """The gaps below the gate of `box` and above it, for its `planes` over boxes [k, *S] or the part that
+    the octagons leave of them."""
+    lower, upper, octagon = box.lower, box.upper, box.octagon
     shape = lower.shape[1:]
     l, u = lower.double().flatten(1), upper.double().flatten(1)
     centre, half = (l + u) / 2, (u - l) / 2
     usable = (half > THIN * (1 + centre.abs())).all(0)
     half = torch.where(usable, half, 1.0)
     cut = None if octagon is None else octagon.trimmed(lower.double(), upper.double())
-    frame = _Frame(GateBox(gate, l, u, parameters or {}, cut), 1 / half, -centre / half)
+    frame = _Frame(GateBox(box.gate, l, u, box.parameters, cut), 1 / half, -centre / half)
     sides = [
         _Side(frame, True, planes.lower_slope, planes.lower_offset),
         _Side(frame, False, planes.upper_slope, planes.upper_offset),

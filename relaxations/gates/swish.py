@@ -54,8 +54,11 @@ def mish_slope(x: Tensor) -> Tensor:
 
 
 @cache
-def _valley(function: Real, derivative: Real, low: float, high: float) -> tuple[Piece, ...]:
-    """Concave, convex on [low, high], concave; slopes are settled to rounding beyond ±45."""
+def _valley(
+    function: Real, derivative: Real, low: float, high: float, settled: tuple[float, float] = (-745.0, 45.0)
+) -> tuple[Piece, ...]:
+    """Concave, convex on [low, high], concave; slopes are constant to rounding beyond `settled`."""
+    first, last = settled
     sides = ((-math.inf, low, -1), (low, high, 1), (high, math.inf, -1))
     return tuple(
         Piece(
@@ -64,7 +67,7 @@ def _valley(function: Real, derivative: Real, low: float, high: float) -> tuple[
             sign,
             function,
             derivative,
-            bracketed(derivative, max(p, -745.0), min(q, 45.0), sign),
+            bracketed(derivative, max(p, first), min(q, last), sign),
             noise=4,
         )
         for p, q, sign in sides
@@ -93,24 +96,12 @@ def gelu_slope(x: Tensor) -> Tensor:
     return 0.5 * torch.erfc(-x / ROOT) + x * torch.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
 
 
-@cache
-def _gelu_pieces() -> tuple[Piece, ...]:
-    sides = ((-math.inf, -ROOT, -1), (-ROOT, ROOT, 1), (ROOT, math.inf, -1))
-    return tuple(
-        Piece(
-            low,
-            high,
-            sign,
-            accurate_gelu,
-            gelu_slope,
-            bracketed(gelu_slope, max(low, -38.0), min(high, 38.0), sign),
-            noise=4,
-        )
-        for low, high, sign in sides
-    )
-
-
-GELU = piecewise(accurate_gelu, _gelu_pieces, core=18.0, magnitude=largest)
+GELU = piecewise(
+    accurate_gelu,
+    lambda: _valley(accurate_gelu, gelu_slope, -ROOT, ROOT, (-38.0, 38.0)),
+    core=18.0,
+    magnitude=largest,
+)
 register(gate_of(GELU, "gelu", function=gelu, error="composed"))
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from relaxations import GATES, Gate, offsets, planes
+from relaxations.gate_box import GateBox
 from relaxations.parallel import Parallel, parallel
 from tests.support.plane_checks import boxes, for_every_gate, inside_of
 from tests.support.polygons import cuts, for_every_pair, inner_points
@@ -31,7 +32,7 @@ def _slope(gate: Gate, lower: Tensor, upper: Tensor, parameters: dict[str, Any],
 def test_gates_stay_between_them_over_boxes(gate: Gate, parameters: dict[str, Any]) -> None:
     lower, upper = boxes(gate, parameters)
     slope = _slope(gate, lower, upper, parameters)
-    found = parallel(gate, slope, lower, upper, parameters)
+    found = parallel(GateBox.of(gate, lower, upper, parameters), slope)
     share = torch.rand(gate.arity, 600, lower.shape[1], generator=torch.Generator().manual_seed(0))
     share[:, ::2] = (1.2 * share[:, ::2] - 0.1).clamp(0, 1)  # many on the sides
     assert _outside(gate, found, inside_of(lower, upper, share.double()), parameters) <= 1e-12
@@ -44,7 +45,7 @@ def test_gates_stay_between_them_over_polygons(gate: Gate, parameters: dict[str,
     lower, upper = boxes(gate, parameters)
     octagon = cuts(lower, upper)
     slope = _slope(gate, lower, upper, parameters, octagon)
-    found = parallel(gate, slope, lower, upper, parameters, octagon)
+    found = parallel(GateBox.of(gate, lower, upper, parameters, octagon), slope)
     assert _outside(gate, found, inner_points(lower, upper, octagon, 1000), parameters) <= 1e-12
 
 
@@ -54,7 +55,7 @@ def test_no_slope_of_a_grid_is_much_closer() -> None:
     wide = (upper - lower).amin(0) > 1e-3
     lower, upper = lower[:, wide], upper[:, wide]
     slope = _slope(gate, lower, upper, {})
-    found = parallel(gate, slope, lower, upper)
+    found = parallel(GateBox.of(gate, lower, upper), slope)
     gap = found.upper_offset - found.lower_offset
     line = torch.linspace(-1, 1, 21, dtype=torch.float64)
     moves = torch.stack(torch.meshgrid(line, line, indexing="ij")).flatten(1).T

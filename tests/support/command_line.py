@@ -58,3 +58,22 @@ class Files:
         arrays = {"inputs": self.inputs, "labels": self.labels, "lengths": self.lengths} | changed
         np.savez(path, **arrays)  # type: ignore[arg-type]
         return path
+
+
+def query(
+    folder: Path, violation: str, *, steps: int = STEPS, radius: float = 0.01, outputs: int = 3
+) -> Path:
+    """A box of `radius` around zero and `violation`, in VNN-LIB 2.0."""
+    shape = f"[{steps},1,{FEATURES}]"
+    bounds = "".join(
+        f"(assert (>= X[{t},0,{i}] {-radius}))(assert (<= X[{t},0,{i}] {radius}))\n"
+        for t in range(steps)
+        for i in range(FEATURES)
+    )
+    path = folder / "query.vnnlib"
+    path.write_text(
+        "(vnnlib-version <2.0>)\n"
+        f"(declare-network N (declare-input X float32 {shape}) (declare-output Y float32 [1,{outputs}]))\n"
+        f"{bounds}(assert {violation})\n"
+    )
+    return path

@@ -241,9 +241,7 @@ class IntermediateBounds:
         site = self.sites[step.at(time)]
         taken = together.takes(step.size)
         if taken:
-            found = quadratic_gap(
-                step.gate, site.planes, site.lower, site.upper, step.parameters, site.octagon
-            )
+            found = quadratic_gap(site.box, site.planes)
             together.add(site.key, found, zonotopes.operands(step))
         zonotopes.gate(site, fresh=taken)
         check(self._deadline)

@@ -45,7 +45,7 @@ class Shown(Generic[Found]):
     question: str
     eps: float
     kind: Callable[[Found], str]
-    table: Callable[[Sequence[Found], int], Table]
+    table: Callable[[Sequence[Found]], Table]
     summary: Callable[[Sequence[Found]], list[str]]
 
 
@@ -126,8 +126,8 @@ def _run(
                 raise
             problem = mistakes
     report.printed(console, [report.title(asked, len(dataset), shown.question), ""])
-    console.print(shown.table(found, console.width), "", sep="\n")
-    report.printed(console, shown.summary(found))
+    report.printed_table(console, shown.table(found))
+    report.printed(console, ["", *shown.summary(found)])
     if problem is not None:
         raise problem
     return found, status

@@ -20,9 +20,14 @@ if TYPE_CHECKING:
     from verifier.problem.settings import Settings
 
 
-def _one_of(names: tuple[str, ...]) -> Callable[[], list[str]]:
-    """Shell completion of an option with these values."""
-    return lambda: list(names)
+def _choice(name: str, meaning: str, metavar: str, names: tuple[str, ...]) -> Any:
+    """An option with one of these values, which a shell completes."""
+    return typer.Option(name, help=meaning, metavar=metavar, autocompletion=lambda: list(names))
+
+
+def _option(name: str, meaning: str, metavar: str) -> Any:
+    """An option that has no default worth showing."""
+    return typer.Option(name, help=meaning, metavar=metavar, show_default=False)
 
 
 Model = Annotated[Path, typer.Argument(help="An ONNX file.", metavar="MODEL", show_default=False)]
@@ -34,12 +39,7 @@ Data = Annotated[
         show_default=False,
     ),
 ]
-Eps = Annotated[
-    str,
-    typer.Option(
-        "--eps", help="Radius of the balls around the samples: 0.03, 8/255.", metavar="E", show_default=False
-    ),
-]
+Eps = Annotated[str, _option("--eps", "Radius of the balls around the samples: 0.03, 8/255.", "E")]
 Start = Annotated[str, typer.Option("--start", help="The first radius that is tried.", metavar="E")]
 Tolerance = Annotated[
     str,
@@ -51,73 +51,42 @@ Norm = Annotated[
     str,
     typer.Option("--norm", help="The norm: inf (or Linf), 2 (L2), 1 (L1), any P ≥ 1.", metavar="inf|2|1|P"),
 ]
-Clip = Annotated[
-    tuple[str, str] | None,
-    typer.Option("--clip", help="Inputs stay in the range LO … HI.", metavar="LO HI", show_default=False),
-]
-Steps = Annotated[
-    str | None,
-    typer.Option("--steps", help="Only these time steps move: 0-4,-1.", metavar="STEPS", show_default=False),
-]
+Clip = Annotated[tuple[str, str] | None, _option("--clip", "Inputs stay in the range LO … HI.", "LO HI")]
+Steps = Annotated[str | None, _option("--steps", "Only these time steps move: 0-4,-1.", "STEPS")]
 Features = Annotated[
-    str | None,
-    typer.Option(
-        "--features",
-        help="Only these features of a time step move: 0,3-5.",
-        metavar="FEATURES",
-        show_default=False,
-    ),
+    str | None, _option("--features", "Only these features of a time step move: 0,3-5.", "FEATURES")
 ]
 PerStep = Annotated[
     bool,
     typer.Option("--per-step", help="A ball of radius E for each time step, all at once."),
 ]
 Frames = Annotated[str | None, typer.Option("--frames", hidden=True)]
-Limit = Annotated[
-    int | None,
-    typer.Option("--limit", help="Take only the first N samples.", metavar="N", show_default=False),
-]
+Limit = Annotated[int | None, _option("--limit", "Take only the first N samples.", "N")]
 Json = Annotated[
-    Path | None,
-    typer.Option(
-        "--json",
-        help="Write one JSON object a line; - writes to standard output.",
-        metavar="FILE",
-        show_default=False,
-    ),
+    Path | None, _option("--json", "Write one JSON object a line; - writes to standard output.", "FILE")
 ]
-Timeout = Annotated[
-    float | None, typer.Option("--timeout", help="Seconds for each sample.", metavar="S", show_default=False)
-]
-QueryTimeout = Annotated[
-    float | None,
-    typer.Option("--timeout", help="Seconds for the query, with start-up.", metavar="S", show_default=False),
-]
+Timeout = Annotated[float | None, _option("--timeout", "Seconds for each sample.", "S")]
+QueryTimeout = Annotated[float | None, _option("--timeout", "Seconds for the query, with start-up.", "S")]
 Method = Annotated[
     str,
-    typer.Option(
+    _choice(
         "--method",
-        help=f"The strongest method that is tried, of {', '.join(METHODS)}; bab needs a --timeout.",
-        metavar="METHOD",
-        autocompletion=_one_of(METHODS),
+        f"The strongest method that is tried, of {', '.join(METHODS)}; bab needs a --timeout.",
+        "METHOD",
+        METHODS,
     ),
 ]
 Device = Annotated[
     str,
-    typer.Option(
-        "--device",
-        help="Where bounds are computed; auto means the CPU.",
-        metavar="|".join(DEVICES),
-        autocompletion=_one_of(DEVICES),
-    ),
+    _choice("--device", "Where bounds are computed; auto means the CPU.", "|".join(DEVICES), DEVICES),
 ]
 Precision = Annotated[
     str,
-    typer.Option(
+    _choice(
         "--dtype",
-        help="Arithmetic of the bounds: sound in both, tighter in float64.",
-        metavar="|".join(PRECISIONS),
-        autocompletion=_one_of(PRECISIONS),
+        "Arithmetic of the bounds: sound in both, tighter in float64.",
+        "|".join(PRECISIONS),
+        PRECISIONS,
     ),
 ]
 Threads = Annotated[int, typer.Option("--threads", help="CPU threads.", metavar="N")]
@@ -133,30 +102,18 @@ Memory = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of the attack's random starts.", metavar="N")]
 Output = Annotated[
-    str | None,
-    typer.Option(
-        "--output",
-        help="The classifier's output, where the model has several.",
-        metavar="NAME",
-        show_default=False,
-    ),
+    str | None, _option("--output", "The classifier's output, where the model has several.", "NAME")
 ]
 Bind = Annotated[
     list[str] | None,
-    typer.Option(
-        "--bind",
-        help="Size of a free dimension (time=20), or shape of an input (x=1x20x12).",
-        metavar="NAME=SIZE",
-        show_default=False,
-    ),
+    _option("--bind", "Size of a free dimension (time=20), or shape of an input (x=1x20x12).", "NAME=SIZE"),
 ]
 Fix = Annotated[
     list[str] | None,
-    typer.Option(
+    _option(
         "--fix",
-        help="Value of an input that is no part of the question (sr=16000); several numbers as 3,5.",
-        metavar="NAME=VALUE",
-        show_default=False,
+        "Value of an input that is no part of the question (sr=16000); several numbers as 3,5.",
+        "NAME=VALUE",
     ),
 ]
 QueryFile = Annotated[
@@ -164,20 +121,14 @@ QueryFile = Annotated[
 ]
 Networks = Annotated[
     list[str],
-    typer.Option(
-        "--network",
-        help="The ONNX file of a network that the query declares.",
-        metavar="[NAME=]MODEL.onnx",
-        show_default=False,
-    ),
+    _option("--network", "The ONNX file of a network that the query declares.", "[NAME=]MODEL.onnx"),
 ]
 Assignments = Annotated[
     Path | None,
-    typer.Option(
+    _option(
         "--serialise-assignments",
-        help="After sat, write VARIABLE.pb (ONNX tensors) there instead of printing the assignment.",
-        metavar="DIR",
-        show_default=False,
+        "After sat, write VARIABLE.pb (ONNX tensors) there instead of printing the assignment.",
+        "DIR",
     ),
 ]
 

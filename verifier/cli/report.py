@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from textwrap import wrap
 from typing import Self, TextIO
 
 from rich.box import SIMPLE_HEAD
@@ -25,8 +26,9 @@ STYLES: Mapping[Verdict, str] = {
     Verdict.unknown: "yellow",
     Verdict.misclassified: "magenta",
 }
-PIPE_WIDTH = 110  # a table in a pipe must not depend on a terminal
-ROOMY = 96  # columns from which there is more room between those of a table
+PIPE_WIDTH = 80  # a table in a pipe must not depend on a terminal
+ANY_WIDTH = 1000  # a console of it cuts nothing off
+GAPS = ((0, 1, 0, 1), (0, 0, 0, 1), (0, 0, 0, 0))  # around cells: three columns between two of them, two, one
 REASONS = 3  # undecided samples whose reason is printed; JSON has them all
 NINETY_FIVE = 1.959964  # quantile of the normal distribution for intervals of 95 %
 
@@ -103,10 +105,8 @@ def _written(ranges: Ranges) -> str:
 # ---- the table: a line for each sample
 
 
-def outcome_table(outcomes: Sequence[Outcome], width: int = PIPE_WIDTH) -> Table:
-    table = _table(
-        width, "sample", "label", "predicted", "<verdict", "margin ≥", "margin ≤", "seconds", "<method"
-    )
+def outcome_table(outcomes: Sequence[Outcome]) -> Table:
+    table = _table("sample", "label", "predicted", "<verdict", "margin ≥", "margin ≤", "seconds", "<method")
     for o in sorted(outcomes, key=lambda o: o.index):
         verdict = Text(o.verdict.value, style=STYLES[o.verdict])
         bounds = _number(o.lower), _number(o.upper)
@@ -116,8 +116,8 @@ def outcome_table(outcomes: Sequence[Outcome], width: int = PIPE_WIDTH) -> Table
     return table
 
 
-def radius_table(found: Sequence[RadiusBounds], width: int = PIPE_WIDTH) -> Table:
-    table = _table(width, "sample", "label", "predicted", "radius ≥", "radius ≤", "seconds", "<method")
+def radius_table(found: Sequence[RadiusBounds]) -> Table:
+    table = _table("sample", "label", "predicted", "radius ≥", "radius ≤", "seconds", "<method")
     for d in sorted(found, key=lambda d: d.index):
         row = (_number(d.lower), _number(d.upper), f"{d.seconds:.2f}")
         method = Text("misclassified", style=STYLES[Verdict.misclassified]) if d.misclassified else d.method
@@ -125,9 +125,9 @@ def radius_table(found: Sequence[RadiusBounds], width: int = PIPE_WIDTH) -> Tabl
     return table
 
 
-def _table(width: int, *columns: str) -> Table:
-    """A table for a console of `width` columns; names that start with < are aligned to the left."""
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1 if width >= ROOMY else 0))
+def _table(*columns: str) -> Table:
+    """An empty table; names that start with < are aligned to the left."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for column in columns:
         name = column.removeprefix("<")
         table.add_column(name, justify="left" if name != column else "right", no_wrap=True)
@@ -244,6 +244,25 @@ def clip_hint(asked: Asked, least: float, greatest: float, eps: float) -> str:
 
 
 def printed(console: Console, lines: Iterable[str]) -> None:
-    """Lines of text, broken between words on a terminal and not at all elsewhere."""
+    """Lines of text; a terminal gets them broken between words, what follows a break further to the right."""
     for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=not console.is_terminal)
+        parts = [line]
+        if console.is_terminal:
+            indent = " " * (len(line) - len(line.lstrip()) + 2)
+            parts = wrap(line, console.width, subsequent_indent=indent, break_long_words=False) or [""]
+        for part in parts:
+            console.print(part, highlight=False, markup=False, soft_wrap=True)
+
+
+def printed_table(console: Console, table: Table) -> None:
+    """With less room between the columns where it is too wide otherwise; no blanks end a line."""
+    roomy = console.options.update(width=ANY_WIDTH)
+    for padding in GAPS:
+        table.padding = padding
+        if console.measure(table, options=roomy).maximum <= console.width:
+            break
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        console.file.write(f"{line.rstrip()}\n")
+    console.file.flush()

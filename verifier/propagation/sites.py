@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from relaxations import Octagon, Planes
+from relaxations.gate_box import GateBox
 from verifier.network.keys import SiteKey
 from verifier.network.program import GateStep
 
@@ -38,6 +39,10 @@ class Site:
     @property
     def key(self) -> SiteKey:
         return self.step.at(self.time)
+
+    @property
+    def box(self) -> GateBox:
+        return GateBox(self.step.gate, self.lower, self.upper, self.step.parameters, self.octagon)
 
     def gap(self) -> Tensor:
         """How far apart the two planes are at the centre of the box [B, n]: zero where they are exact."""

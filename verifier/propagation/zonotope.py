@@ -107,8 +107,8 @@ class Zonotopes:
     def gate(self, site: Site, operands: Sequence[Zonotope], *, fresh: bool) -> Zonotope:
         """The output of a gate within whose region the `operands` are: of two parallel planes around it the
         middle, and for each unit a new generator, or an error where none is wanted."""
-        step, mean = site.step, (site.planes.lower_slope + site.planes.upper_slope) / 2
-        planes = parallel(step.gate, mean, site.lower, site.upper, step.parameters, site.octagon)
+        mean = (site.planes.lower_slope + site.planes.upper_slope) / 2
+        planes = parallel(site.box, mean)
         low, high = planes.lower_offset, planes.upper_offset
         centre, half = (low + high) / 2, (high - low) / 2
         found = self.sum(operands, planes.slope, centre)

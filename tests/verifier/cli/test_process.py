@@ -22,14 +22,15 @@ COMMAND = [sys.executable, "-c", "from verifier.cli import main; main()"]
 
 
 def recert(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env=ENVIRONMENT,
-        timeout=120,
-        check=False,
-    )
+    return ended([*COMMAND, *map(str, arguments)])
+
+
+def python(program: str) -> subprocess.CompletedProcess[str]:
+    return ended([sys.executable, "-c", program])
+
+
+def ended(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=120, check=False)
 
 
 HEAVY = (
@@ -52,14 +53,7 @@ def test_help_imports_nothing_heavy(command: list[str]) -> None:
         f"try: app({[*command, '--help']!r})\nexcept SystemExit: pass\n"
         f"print([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        env=ENVIRONMENT,
-        timeout=60,
-        check=True,
-    )
+    result = python(program)
     assert "Usage: " in result.stdout
     assert result.stderr == "[]\n"
 
@@ -179,14 +173,7 @@ def test_mistakes_are_told_before_anything_heavy_is_imported(tmp_path: Path) -> 
         f"try: app(['certify', {str(tmp_path / 'no.onnx')!r}, 'x.npz', '--eps', '1'])\n"
         f"except SystemExit: pass\nprint([m for m in {HEAVY!r} if m in sys.modules])"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        env=ENVIRONMENT,
-        timeout=60,
-        check=True,
-    )
+    result = python(program)
     assert result.stdout == "[]\n"
     assert result.stderr.count("no such file") == 2
 

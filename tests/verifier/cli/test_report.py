@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,22 +44,38 @@ def test_intervals_are_wilsons(count: int, total: int) -> None:
     assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-6)
 
 
-def rendered(table: object, width: int) -> list[str]:
+def rendered(width: int, show: Callable[[Console], None], *, terminal: bool = False) -> list[str]:
     out = io.StringIO()
-    Console(file=out, width=width).print(table)
+    show(Console(file=out, width=width, force_terminal=terminal, color_system=None, legacy_windows=False))
     return out.getvalue().splitlines()
 
 
 @pytest.mark.parametrize("width", [80, 110, 200])
 def test_nothing_is_cut_off(width: int) -> None:
-    outcomes = report.outcome_table(WORST, width)
-    text = "\n".join(rendered(outcomes, width))
+    lines = rendered(width, lambda console: report.printed_table(console, report.outcome_table(WORST)))
+    medium = rendered(width, lambda console: report.printed_table(console, report.outcome_table(WORST[:1])))
+    text = "\n".join(lines)
     for word in ("sample", "label", "predicted", "verdict", "margin ≥", "margin ≤", "seconds", "method"):
         assert word in text
     for word in ("misclassified", "truncated-crown", "-1.2e-05", "-9.172", "12345"):
         assert word in text
-    assert "…" not in text
-    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text + "".join(medium)
+    assert max(map(len, medium)) <= width
+    assert max(map(len, lines)) <= width
+    assert lines == [line.rstrip() for line in lines]
+
+
+def test_a_pipe_gets_eighty_columns() -> None:
+    assert report.results_console(None).width == 80
+
+
+def test_long_lines_break_on_a_terminal_alone() -> None:
+    reasons = ["", "  sample 3: " + "word " * 30 + "end"]
+    broken = rendered(80, lambda console: report.printed(console, reasons), terminal=True)
+    assert broken[:1] == [""]
+    assert max(map(len, broken)) <= 80
+    assert [len(line) - len(line.lstrip()) for line in broken[1:]] == [2, 4, 4]
+    assert rendered(80, lambda console: report.printed(console, reasons)) == reasons
 
 
 def test_titles() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from parsers.errors import UnsoundBound
-from tests.support.command_line import FEATURES, STEPS, Files, Recert
+from tests.support.command_line import Files, Recert, query
 from tests.support.paths import ROOT
 from verifier.problem.region import Region
 
@@ -27,19 +27,7 @@ Region.minimum = lambda self, *rest: right(self, *rest) + 100.0
 
 def _query(folder: Path, tiny: Files) -> tuple[Any, ...]:
     """What CROWN proves (Y[0,0] ≤ 2.43) and intervals do not (≤ 4.35)."""
-    shape = f"[{STEPS},1,{FEATURES}]"
-    sides = (
-        f"(assert (>= X[{t},0,{i}] -0.5))(assert (<= X[{t},0,{i}] 0.5))\n"
-        for t in range(STEPS)
-        for i in range(FEATURES)
-    )
-    path = folder / "query.vnnlib"
-    path.write_text(
-        "(vnnlib-version <2.0>)\n"
-        f"(declare-network N (declare-input X float32 {shape}) (declare-output Y float32 [1,3]))\n"
-        f"{''.join(sides)}(assert (>= Y[0,0] 3.0))\n"
-    )
-    return "verify", path, "--network", tiny.model
+    return "verify", query(folder, "(>= Y[0,0] 3.0)", radius=0.5), "--network", tiny.model
 
 
 @pytest.mark.parametrize("command", ["certify", "radius", "verify"])

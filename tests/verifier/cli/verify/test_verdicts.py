@@ -11,29 +11,10 @@ import pytest
 from onnx.parser import parse_model
 
 from parsers.onnx.file.runtime import Runtime
-from tests.support.command_line import FEATURES, STEPS, Files, Recert, Refused
+from tests.support.command_line import FEATURES, STEPS, Files, Recert, Refused, query
 from tests.support.paths import MODELS
 
 SIZE = STEPS * FEATURES
-
-
-def query(
-    folder: Path, violation: str, *, steps: int = STEPS, radius: float = 0.01, outputs: int = 3
-) -> Path:
-    """A box of `radius` around zero and `violation`, in VNN-LIB 2.0."""
-    shape = f"[{steps},1,{FEATURES}]"
-    bounds = "".join(
-        f"(assert (>= X[{t},0,{i}] {-radius}))(assert (<= X[{t},0,{i}] {radius}))\n"
-        for t in range(steps)
-        for i in range(FEATURES)
-    )
-    path = folder / "query.vnnlib"
-    path.write_text(
-        "(vnnlib-version <2.0>)\n"
-        f"(declare-network N (declare-input X float32 {shape}) (declare-output Y float32 [1,{outputs}]))\n"
-        f"{bounds}(assert {violation})\n"
-    )
-    return path
 
 
 def at_zero(tiny: Files) -> np.ndarray:
