@@ -8,12 +8,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from relaxations.bounding_planes import Planes, image, offset, offsets, planes
+    from relaxations.bounding_planes import Planes, image, offsets, planes
     from relaxations.gate import Gate
     from relaxations.gates import GATES
     from relaxations.octagon import Octagon
 
-__all__ = ["GATES", "Gate", "Octagon", "Planes", "image", "offset", "offsets", "planes"]
+__all__ = ["GATES", "Gate", "Octagon", "Planes", "image", "offsets", "planes"]
 
 
 def __getattr__(name: str) -> object:

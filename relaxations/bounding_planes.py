@@ -95,25 +95,12 @@ def offsets_over(box: GateBox, lower_slope: Tensor, upper_slope: Tensor) -> tupl
     return below + _envelope(lower_slope, low.to(dtype)), above + _envelope(upper_slope, high.to(dtype))
 
 
-def offset(
-    gate: Gate | str,
-    below: Tensor,
-    slope: Tensor,
-    lower: Tensor,
-    upper: Tensor,
-    parameters: Mapping[str, Any] | None = None,
-    octagon: Octagon | None = None,
-) -> Tensor:
+def offset_over(box: GateBox, below: Tensor, slope: Tensor) -> Tensor:
     """The offset [*S] with which a plane of the given `slope` [k, *S] bounds the gate from below where
-    `below` [*S], and from above elsewhere: half the work of `offsets` where one side is enough.
+    `below` [*S], and from above elsewhere: half the work of `offsets_over` where one side is enough.
 
     Differentiable in the slope, errors, and proof as for `offsets`.
     """
-    return offset_over(GateBox.of(gate, lower, upper, parameters, octagon), below, slope)
-
-
-def offset_over(box: GateBox, below: Tensor, slope: Tensor) -> Tensor:
-    """`offset` of a box."""
     dtype = box.lower.dtype
     sign = torch.where(below, -1.0, 1.0).to(torch.float64)
     ((value, at),) = OFFSETS(box, ((sign, slope),))

@@ -17,8 +17,8 @@ Proof of `constant`: the box is cut into cells.  Around the middle m of a cell, 
 
     plane + constant − Σ curvatureₖ·p̂ₖ² ≤ plane + constant + Σ curvatureₖ·(mₖ² − 2mₖ·p̂ₖ),
 
-which is another plane, whose offset over the cell is bounded by `offset` like that of any plane.  `constant`
-is the most that leaves all of these planes beyond the gate."""
+which is another plane, whose offset over the cell is bounded by `offset_over` like that of any plane.
+`constant` is the most that leaves all of these planes beyond the gate."""
 
 from __future__ import annotations
 

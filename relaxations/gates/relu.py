@@ -53,16 +53,8 @@ LEAKY_RELU = piecewise(
     leaky_relu,
     lambda alpha: (Piece(-math.inf, 0.0, 0, lambda x: alpha * x), Piece(0.0, math.inf, 0, identity)),
 )
-register(
-    gate_of(
-        LEAKY_RELU,
-        "leaky_relu",
-        "alpha",
-        example=({"alpha": 0.01}, {"alpha": -0.5}),
-        error=WITHIN_4_ULP,
-        kink_at_zero=True,
-    )
-)
+LEAKS = ({"alpha": 0.01}, {"alpha": -0.5})
+register(gate_of(LEAKY_RELU, "leaky_relu", "alpha", example=LEAKS, error=WITHIN_4_ULP, kink_at_zero=True))
 
 
 def thresholded_relu(x: Tensor, alpha: float) -> Tensor:
@@ -74,15 +66,8 @@ THRESHOLDED_RELU = piecewise(
     lambda alpha: (Piece(-math.inf, alpha, 0, zero), Piece(alpha, math.inf, 0, identity)),
     jumps=True,
 )
-register(
-    gate_of(
-        THRESHOLDED_RELU,
-        "thresholded_relu",
-        "alpha",
-        example=({"alpha": 1.0}, {"alpha": -0.5}),
-        error=WITHIN_4_ULP,
-    )
-)
+THRESHOLDS = ({"alpha": 1.0}, {"alpha": -0.5})
+register(gate_of(THRESHOLDED_RELU, "thresholded_relu", "alpha", example=THRESHOLDS, error=WITHIN_4_ULP))
 
 
 def clip(x: Tensor, low: float, high: float) -> Tensor:

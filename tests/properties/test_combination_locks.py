@@ -217,7 +217,7 @@ def _certifies_none(locked: Locked, plants: np.ndarray, region: Region, seconds:
 def _few_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Branching on gates ends with a count of parts instead of the time, and soon comes to its first cuts."""
     monkeypatch.setattr(
-        methods, "Effort", partial(BranchingEffort, root_steps=2, candidates=3, steps=2, nodes=PARTS)
+        methods, "BranchingEffort", partial(BranchingEffort, root_steps=2, candidates=3, steps=2, nodes=PARTS)
     )
 
 

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from relaxations import GATES, Gate, Planes, image, offset, offsets, planes
+from relaxations import GATES, Gate, Planes, image, offsets, planes
+from relaxations.bounding_planes import offset_over
+from relaxations.gate_box import GateBox
 from tests.support.plane_checks import boxes, for_every_gate, inside_of, worst_violation
 
 
@@ -180,7 +182,10 @@ def test_one_side_is_the_same_as_that_side_of_both(gate: Gate, parameters: dict[
     slope = torch.randn(lower.shape, generator=generator, dtype=torch.float64).requires_grad_()
     below = torch.rand(lower.shape[1:], generator=generator) < 0.5
     low, high = offsets(gate, slope, slope, lower, upper, parameters)
-    one, both = offset(gate, below, slope, lower, upper, parameters), torch.where(below, low, high)
+    one, both = (
+        offset_over(GateBox.of(gate, lower, upper, parameters), below, slope),
+        torch.where(below, low, high),
+    )
     assert torch.allclose(one, both, rtol=1e-12, atol=1e-300)
     gradients = [torch.autograd.grad(found.sum(), slope)[0] for found in (one, both)]
     assert torch.allclose(*gradients, rtol=1e-12, atol=1e-300)

@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from relaxations import GATES, Gate, bounding_planes, image, offset, offsets, planes
-from relaxations.bounding_planes import Planes, planes_over
+from relaxations import GATES, Gate, bounding_planes, image, offsets, planes
+from relaxations.bounding_planes import Planes, offset_over, planes_over
 from relaxations.errors import InvalidBox
 from relaxations.gate_box import GateBox
 from relaxations.kernels import adapters
@@ -167,7 +167,7 @@ def test_shapes_and_types_of_all_kinds(gate: Gate) -> None:
     assert low.shape == (7, 5, 4)
     below = torch.rand(7, 5, 4) < 0.5
     many, l, u = (t.expand(k, 7, 5, 4) for t in (slopes, lower[:, None], upper[:, None]))
-    assert torch.equal(offset(gate, below, many, l, u), torch.where(below, low, high))
+    assert torch.equal(offset_over(GateBox.of(gate, l, u, None), below, many), torch.where(below, low, high))
 
 
 @built

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from relaxations import GATES, Gate, Octagon, Planes, image, offset, offsets, planes
-from relaxations.bounding_planes import planes_over
+from relaxations import GATES, Gate, Octagon, Planes, image, offsets, planes
+from relaxations.bounding_planes import offset_over, planes_over
 from relaxations.errors import InvalidBox
 from relaxations.gate_box import GateBox
 from relaxations.polygons.polygon import centroid, edges, extent, outline, span
@@ -145,7 +145,7 @@ def test_one_side_alone_is_the_same(gate: Gate, parameters: dict[str, Any]) -> N
     slopes = torch.randn(lower.shape, generator=torch.Generator().manual_seed(8), dtype=torch.float64)
     low, high = offsets(gate, slopes, slopes, lower, upper, parameters, octagon)
     below = torch.arange(lower.shape[1]) % 2 == 0
-    found = offset(gate, below, slopes, lower, upper, parameters, octagon)
+    found = offset_over(GateBox.of(gate, lower, upper, parameters, octagon), below, slopes)
     torch.testing.assert_close(found, torch.where(below, low, high), rtol=1e-9, atol=1e-12)
 
 

@@ -102,14 +102,14 @@ class Deep(Line):
 
     def __init__(self, loss: dict[Method, float]) -> None:
         super().__init__()
-        self.loss = loss
+        self.of_method = loss
         self.tried: list[Method] = []
 
     def margins(self, region: Region, labels: Sequence[int], budget: Budget) -> Proved:
         self.tried.append(budget.method)
         assert (Method.alpha_crown in budget.skip) == (budget.method == Method.clip)
         found = super().margins(region, labels, budget).bounds
-        margins = found.per_class - self.loss[budget.method]
+        margins = found.per_class - self.of_method[budget.method]
         if budget.method >= Method.alpha_crown:
             margins = margins.clamp(max=1e-5)
         return Proved(MarginBounds(margins, budget.method.value, True, found.why))

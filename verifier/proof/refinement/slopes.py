@@ -12,7 +12,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from relaxations import Planes, offset, offsets
+from relaxations import Planes
+from relaxations.bounding_planes import offset_over, offsets_over
+from relaxations.gate_box import GateBox
 from relaxations.polygons.samples import polygon_samples
 from verifier.bounds.octagon import joined
 from verifier.network.keys import SiteKey
@@ -36,6 +38,8 @@ class Slopes:
         )
         cuts = [site.octagon for site in sites if site.octagon is not None]
         self._octagon = joined(cuts) if len(cuts) == len(sites) else None
+        step = self._step
+        self._box = GateBox.of(step.gate, self._lower, self._upper, step.parameters, self._octagon)
         self._samples = None
         if self._octagon is not None:
             self._samples = polygon_samples(
@@ -60,11 +64,10 @@ class Slopes:
         plane that their signs ask for; the other one is still the first. Unless they are to be `exact`,
         offsets may come from samples, and planes are not sound then."""
         lower_slope, upper_slope = self._values()
-        gate, parameters, box = self._step.gate, self._step.parameters, (self._lower, self._upper)
         samples = None if exact else self._samples
         if coefficients is None:
             if samples is None:
-                low, high = offsets(gate, lower_slope, upper_slope, *box, parameters, self._octagon)
+                low, high = offsets_over(self._box, lower_slope, upper_slope)
             else:
                 below = torch.ones_like(self._lower[0], dtype=torch.bool)
                 low, high = samples.offset(below, lower_slope), samples.offset(~below, upper_slope)
@@ -73,10 +76,8 @@ class Slopes:
             lower_slope = torch.where(below, lower_slope, self._origin.lower_slope)
             upper_slope = torch.where(below, self._origin.upper_slope, upper_slope)
             slope = torch.where(below, lower_slope, upper_slope)
-            if samples is None:
-                found = offset(gate, below, slope, *box, parameters, self._octagon)
-            else:
-                found = samples.offset(below, slope)
+            exactly = samples is None
+            found = offset_over(self._box, below, slope) if exactly else samples.offset(below, slope)
             low = torch.where(below, found, self._origin.lower_offset)
             high = torch.where(below, self._origin.upper_offset, found)
         return [
